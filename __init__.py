@@ -1,0 +1,12 @@
+"""USO for ComfyUI: style and subject references for FLUX.1. Importing it without ComfyUI registers nothing."""
+
+from importlib.util import find_spec
+
+WEB_DIRECTORY = "./web"
+
+__all__ = ["WEB_DIRECTORY"]
+
+if find_spec("comfy_api") is not None:
+    from .nodes import comfy_entrypoint
+
+    __all__ += ["comfy_entrypoint"]

@@ -1,0 +1,31 @@
+"""The ComfyUI nodes: sockets in, sockets out. The only part of the package that knows ComfyUI."""
+
+from __future__ import annotations
+
+from comfy_api.latest import ComfyExtension, io
+
+from .apply import Apply
+from .content import EncodeContent
+from .mini import LoadMini
+from .models import LoadModels
+from .sampler import Sampler
+from .schedule import Scheduler
+from .style import EncodeStyle, ProjectStyle
+
+__all__ = ["NODES", "UsoExtension", "comfy_entrypoint"]
+
+NODES: list[type[io.ComfyNode]] = [
+    LoadModels, LoadMini, EncodeStyle, ProjectStyle, EncodeContent, Apply, Scheduler, Sampler]
+
+
+class UsoExtension(ComfyExtension):
+    """Hand the nodes to ComfyUI."""
+
+    async def get_node_list(self) -> list[type[io.ComfyNode]]:
+        """Return every node of the pack."""
+        return NODES
+
+
+async def comfy_entrypoint() -> ComfyExtension:
+    """Return the extension; ComfyUI calls this when it loads the pack."""
+    return UsoExtension()

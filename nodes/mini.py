@@ -1,0 +1,148 @@
+"""USO-mini as stock ComfyUI models: the small model that comes with the pack."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import comfy.clip_vision
+import comfy.model_management
+import comfy.sd
+import comfy.supported_models_base
+import torch
+from comfy_api.latest import io
+from torch import Tensor, nn
+
+from ..uso_model import mini
+from ..uso_model.checkpoints.autoencoder import autoencoder_config_from
+from ..uso_model.checkpoints.files import read_metadata, read_safetensors
+from .models import with_lora
+from .projector_patch import projector_patch
+from .sockets import ModelPatchSocket, schema
+
+__all__ = ["LoadMini", "MiniClipModel", "MiniClipTokenizer"]
+
+TEXT = "uso_mini"
+"""Name of the only text encoder in the token dictionary."""
+
+
+class LoadMini(io.ComfyNode):
+    """Load the bundled miniature USO."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """Describe the node."""
+        return schema(
+            node_id="USO_LoadMini",
+            display_name="USO Load Mini",
+            description="Loads USO-mini, the small model that comes with this pack: 128 x 128 pixels, runs on a laptop, needs no "
+                        "download. Everything it returns works with ComfyUI's own nodes.",
+            search_aliases=["uso mini", "demo model", "style transfer", "load checkpoint", "subject"],
+            inputs=[
+                io.Float.Input("lora_strength", default=1.0, min=-10.0, max=10.0, step=0.01,
+                               tooltip="How strongly the USO LoRA changes the model; 0 gives the plain text-to-image model."),
+            ],
+            outputs=[
+                io.Model.Output(display_name="model", tooltip="FLUX-shaped model with the USO LoRA."),
+                io.Clip.Output(display_name="clip", tooltip="Text encoder for CLIP Text Encode."),
+                io.Vae.Output(display_name="vae", tooltip="Autoencoder."),
+                io.ClipVision.Output(display_name="clip_vision", tooltip="SigLIP-like vision model for USO Encode Style."),
+                ModelPatchSocket.Output(display_name="projector", tooltip="Style projector for USO Project Style."),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, lora_strength: float) -> io.NodeOutput:
+        """Return the five models."""
+        files = mini.paths()
+        model = _diffusion_model(files["flux"])
+        if lora_strength != 0:
+            model = with_lora(model, read_safetensors(files["lora"]), lora_strength, files["lora"].name)
+        return io.NodeOutput(model, _clip(), _vae(files["autoencoder"]), _vision(files["vision"], files["vision_config"]),
+                             projector_patch(read_safetensors(files["projector"])))
+
+
+class MiniClipTokenizer:
+    """Turn a prompt into the token dictionary ComfyUI passes around."""
+
+    def __init__(self, embedding_directory: Any = None, tokenizer_data: Any = None):
+        """Accept ComfyUI's arguments; the vocabulary is bundled and embeddings are not supported."""
+        self.tokenizer = mini.text.MiniTokenizer()
+
+    def tokenize_with_weights(self, text: str, return_word_ids: bool = False, **options: Any) -> dict[str, Any]:
+        """Return one row of (id, weight) pairs; prompt weights are not supported and stay 1."""
+        ids = self.tokenizer(text)
+        return {TEXT: [[(int(i), 1.0, n) if return_word_ids else (int(i), 1.0) for n, i in enumerate(ids)]]}
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return nothing: there is nothing to save."""
+        return {}
+
+
+class MiniClipModel(nn.Module):
+    """Wrap the text encoder of USO-mini in the interface ComfyUI's CLIP expects."""
+
+    disable_offload = True  # plain torch layers cannot be streamed
+
+    def __init__(self, device: Any = "cpu", dtype: Any = None, model_options: Any = None):
+        """Build the encoder in float32, whatever dtype is asked for: it is tiny."""
+        super().__init__()
+        self.encoder = mini.text.MiniTextEncoder.load().to(device, torch.float32).eval()
+        self.dtypes = {torch.float32}
+        self.execution_device: torch.device | None = None
+
+    def set_clip_options(self, options: dict[str, Any]) -> None:
+        """Take the device to run on; there are no layers to choose."""
+        self.execution_device = options.get("execution_device", self.execution_device)
+
+    def reset_clip_options(self) -> None:
+        """Forget the device."""
+        self.execution_device = None
+
+    def encode_token_weights(self, tokens: dict[str, Any]) -> tuple[Tensor, Tensor]:
+        """Return text tokens `B L C` and the pooled vector `B C`."""
+        device = self.execution_device or next(self.encoder.parameters()).device
+        ids = torch.tensor([[pair[0] for pair in row] for row in tokens[TEXT]], device=device)
+        txt, vec = self.encoder(ids)
+        out = comfy.model_management.intermediate_device()
+        return txt.to(out), vec.to(out)
+
+
+def _diffusion_model(path: Path) -> Any:
+    # float32 keeps the small model equal to the reference code; it costs next to nothing at this size.
+    return comfy.sd.load_diffusion_model(str(path), model_options={"dtype": torch.float32})
+
+
+def _clip() -> Any:
+    target = comfy.supported_models_base.ClipTarget(MiniClipTokenizer, MiniClipModel)
+    return comfy.sd.CLIP(target, model_options={"dtype": torch.float32})
+
+
+def _vae(path: Path) -> Any:
+    """Build ComfyUI's VAE from its own configuration, because it recognises only full-size autoencoders by key."""
+    weights = read_safetensors(path)
+    sizes = autoencoder_config_from(weights, read_metadata(path), path.name)
+    ddconfig = {"double_z": True, "z_channels": sizes.z_channels, "resolution": 256, "in_channels": sizes.in_channels,
+                "out_ch": sizes.out_ch, "ch": sizes.ch, "ch_mult": list(sizes.ch_mult),
+                "num_res_blocks": sizes.num_res_blocks, "attn_resolutions": [], "dropout": 0.0}
+    # A configured VAE has two more 1x1 convolutions than FLUX's; they are filled to load and then taken out.
+    for name, width in (("quant_conv", 2 * sizes.z_channels), ("post_quant_conv", sizes.z_channels)):
+        weights[f"{name}.weight"] = torch.eye(width)[:, :, None, None]
+        weights[f"{name}.bias"] = torch.zeros(width)
+    vae = comfy.sd.VAE(sd=weights, config={"params": {"ddconfig": ddconfig, "embed_dim": sizes.z_channels}},
+                       dtype=torch.float32)
+    vae.first_stage_model.quant_conv = nn.Identity()
+    vae.first_stage_model.post_quant_conv = nn.Identity()
+    vae.latent_channels = sizes.z_channels
+    vae.downscale_ratio = vae.upscale_ratio = sizes.downscale
+    return vae
+
+
+def _vision(path: Path, config: Path) -> Any:
+    vision = comfy.clip_vision.ClipVisionModel(str(config))
+    vision.model.to(torch.float32)
+    missing, unknown = vision.load_sd(read_safetensors(path))
+    if missing or unknown:
+        raise ValueError(f"{path.name} does not fit {config.name} ({len(missing)} weights missing, {len(unknown)} unknown): "
+                         "restore both files of the pack.")
+    return vision

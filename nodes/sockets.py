@@ -1,0 +1,59 @@
+"""The pack's own socket types and the schema helper every node uses."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass
+from typing import Any
+
+from comfy_api.latest import io
+from torch import Tensor
+
+__all__ = ["CATEGORY", "Content", "ContentSocket", "FeaturesSocket", "ModelPatchSocket", "Style", "StyleSocket",
+           "advanced", "schema"]
+
+CATEGORY = "USO"
+
+FeaturesSocket = io.Custom("USO_FEATURES")
+StyleSocket = io.Custom("USO_STYLE")
+ContentSocket = io.Custom("USO_CONTENT")
+ModelPatchSocket = getattr(io, "ModelPatch", None) or io.Custom("MODEL_PATCH")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Style:
+    """Carry projected style tokens and which of them belong to which style picture."""
+
+    tokens: Tensor
+    """`1 L D`, the pictures' tokens one after the other."""
+    counts: tuple[int, ...]
+    """Tokens of each picture, in order; they add up to `L`."""
+
+    def __post_init__(self) -> None:
+        """Check that the counts cover the tokens.
+
+        Raises:
+            ValueError: if they do not.
+        """
+        if self.tokens.ndim != 3 or self.tokens.shape[0] != 1 or sum(self.counts) != self.tokens.shape[1]:
+            raise ValueError(f"style tokens of shape {tuple(self.tokens.shape)} do not fit the token counts "
+                             f"{self.counts}: expected (1, {sum(self.counts)}, width)")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Content:
+    """Carry the latents of the subject pictures, each with its own size."""
+
+    latents: tuple[Tensor, ...]
+    """One `1 c h w` latent per picture, as the VAE gives it (not yet scaled and shifted)."""
+
+
+def schema(**fields: Any) -> io.Schema:
+    """Build a node schema in the pack's category, without the fields this ComfyUI does not know yet."""
+    known = io.Schema.__dataclass_fields__
+    return io.Schema(category=CATEGORY, **{name: value for name, value in fields.items() if name in known})
+
+
+def advanced(input_type: type) -> dict[str, bool]:
+    """Return the keyword that folds an input into the advanced section, or nothing on a ComfyUI without one."""
+    return {"advanced": True} if "advanced" in inspect.signature(input_type.__init__).parameters else {}

@@ -1,0 +1,95 @@
+"""The style side: pictures to SigLIP features, features to style tokens."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from comfy_api.latest import io
+from torch import Tensor
+
+from ..uso_model.style import StyleFeatures, prepare_style_image, style_layers
+from .checks import check_images, check_mask, check_vision
+from .convert import grey_outside, image_to_planes, planes_to_image
+from .projector_patch import project
+from .sockets import FeaturesSocket, ModelPatchSocket, Style, StyleSocket, schema
+
+__all__ = ["EncodeStyle", "ProjectStyle"]
+
+FITS = ("squash", "center", "pad")
+
+
+class EncodeStyle(io.ComfyNode):
+    """Read style pictures with SigLIP, each once."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """Describe the node."""
+        return schema(
+            node_id="USO_EncodeStyle",
+            display_name="USO Encode Style",
+            description="Reads the style of one or more pictures with SigLIP. Runs once per picture; the encoder is not "
+                        "needed afterwards and ComfyUI may unload it.",
+            search_aliases=["style transfer", "style reference", "sref", "ip adapter", "redux", "siglip",
+                            "clip vision encode", "reference image"],
+            inputs=[
+                io.ClipVision.Input("clip_vision", tooltip="SigLIP so400m 384: sigclip_vision_patch14_384.safetensors from "
+                                                           "models/clip_vision, or the output of a USO loader."),
+                io.Image.Input("image", tooltip="Style picture; a batch counts as several styles that are used together."),
+                io.Combo.Input("fit", options=list(FITS), default=FITS[0],
+                               tooltip="How a picture becomes square: squash distorts it (what USO was trained with), center "
+                                       "cuts off the longer sides, pad adds grey bars."),
+                io.Mask.Input("mask", optional=True,
+                              tooltip="Part of the picture to take the style from; the rest is turned into mid-grey."),
+            ],
+            outputs=[FeaturesSocket.Output(display_name="features", tooltip="Three depths of SigLIP features per picture.")],
+        )
+
+    @classmethod
+    def execute(cls, clip_vision: Any, image: Tensor, fit: str, mask: Tensor | None = None) -> io.NodeOutput:
+        """Return the features of every picture."""
+        check_vision(clip_vision)
+        check_images(image, "style")
+        if mask is not None:
+            check_mask(mask, image.shape[0])
+            image = grey_outside(image, mask)
+        levels = [_encode(clip_vision, picture[None], fit) for picture in image]
+        return io.NodeOutput(StyleFeatures(*(torch.cat(level) for level in zip(*levels, strict=True))))
+
+
+class ProjectStyle(io.ComfyNode):
+    """Turn SigLIP features into style tokens, once per picture instead of once per step."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """Describe the node."""
+        return schema(
+            node_id="USO_ProjectStyle",
+            display_name="USO Project Style",
+            description="Turns the features of style pictures into the tokens FLUX reads, with USO's hierarchical projector. "
+                        "Runs once per picture, not once per step.",
+            search_aliases=["style transfer", "style reference", "sref", "uso projector", "ip adapter", "style tokens"],
+            inputs=[
+                FeaturesSocket.Input("features", tooltip="From USO Encode Style."),
+                ModelPatchSocket.Input("projector", tooltip="USO's style projector: uso-flux1-projector-v1.safetensors from "
+                                                            "models/model_patches, or the output of a USO loader."),
+            ],
+            outputs=[StyleSocket.Output(display_name="style", tooltip="Style tokens for USO Apply.")],
+        )
+
+    @classmethod
+    def execute(cls, features: StyleFeatures, projector: Any) -> io.NodeOutput:
+        """Return the style tokens of all pictures."""
+        tokens, _ = project(projector, features)
+        pictures = features.high.shape[0]
+        return io.NodeOutput(Style(tokens=tokens, counts=(tokens.shape[1] // pictures,) * pictures))
+
+
+def _encode(clip_vision: Any, picture: Tensor, fit: str) -> StyleFeatures:
+    """Return the three levels of one picture `1 h w 3`."""
+    planes = image_to_planes(picture).to(clip_vision.load_device)
+    # At the encoder's own size ComfyUI only rounds to 8 bits and normalises, whatever its crop setting.
+    square = planes_to_image(prepare_style_image(planes, clip_vision.image_size, fit))
+    states = clip_vision.encode_image(square, crop=False).all_hidden_states  # 1 layers N C, without the embeddings
+    # A copy, because a slice would keep all layers (27 of which 3 are needed) alive in the node cache.
+    return StyleFeatures(*(states[:, layer - 1].clone() for layer in style_layers(states.shape[1])))

@@ -1,0 +1,158 @@
+"""Put ComfyUI into this process on the CPU, with a FLUX of a few thousand weights; skip loudly where it is absent."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+COMFY = Path(os.environ.get("COMFYUI_PATH") or "~/comfy/ComfyUI").expanduser()
+HERE = Path(__file__).parent
+
+if (COMFY / "main.py").is_file():
+    # ComfyUI is no installed package, and it reads its options from the command line when it is imported.
+    sys.path.insert(0, str(COMFY))
+    given, sys.argv = sys.argv, ["comfyui", "--cpu"]
+    import comfy.options
+
+    comfy.options.enable_args_parsing()
+    import comfy.cli_args
+
+    sys.argv = given
+else:
+    collect_ignore_glob = ["test_*.py"]
+
+HIDDEN = 64
+TOKENS, WIDTH, LAYERS = 729, 1152, 27
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark every test of this folder."""
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker("comfy")
+
+
+@pytest.fixture(autouse=True)
+def _no_grad() -> Any:
+    with torch.inference_mode():
+        yield
+
+
+@pytest.fixture(scope="session")
+def make_model() -> Any:
+    """Return a function that builds a MODEL with random weights."""
+
+    def build(hidden: int = HIDDEN, seed: int = 0, **changes: Any) -> Any:
+        import comfy.model_patcher
+        import comfy.supported_models
+
+        config = {"image_model": "flux", "in_channels": 16, "out_channels": 16, "vec_in_dim": 32, "context_in_dim": 48,
+                  "hidden_size": hidden, "mlp_ratio": 4.0, "num_heads": hidden // 16, "depth": 2,
+                  "depth_single_blocks": 2, "axes_dim": [4, 6, 6], "theta": 10000, "patch_size": 2, "qkv_bias": True,
+                  "guidance_embed": True, "txt_ids_dims": [], **changes}
+        model_config = comfy.supported_models.Flux(config)
+        model_config.set_inference_dtype(torch.float32, None)
+        model_config.unet_config["dtype"] = torch.float32
+        base = model_config.get_model({})
+        fill(base.diffusion_model, seed)
+        cpu = torch.device("cpu")
+        return comfy.model_patcher.CoreModelPatcher(base, cpu, cpu)
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def base_model(make_model: Any) -> Any:
+    """Return the MODEL most tests share."""
+    return make_model()
+
+
+@pytest.fixture(scope="session")
+def make_projector() -> Any:
+    """Return a function that builds ComfyUI's own projector, or ours with the same weights, as a MODEL_PATCH."""
+
+    def build(hidden: int = HIDDEN, ours: bool = False, seed: int = 1) -> Any:
+        import comfy.model_patcher
+        import comfy.ops
+        from comfy_extras.nodes_model_patch import SigLIPMultiFeatProjModel
+
+        core = SigLIPMultiFeatProjModel(hidden_size=hidden, operations=comfy.ops.manual_cast)
+        fill(core, seed)
+        if ours:
+            from comfyui_uso.nodes.projector_patch import projector_patch
+
+            return projector_patch({f"feature_embedder.{k}": v for k, v in core.state_dict().items()})
+        cpu = torch.device("cpu")
+        return comfy.model_patcher.CoreModelPatcher(core, cpu, cpu)
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def core_projector(make_projector: Any) -> Any:
+    """Return the projector most tests share."""
+    return make_projector()
+
+
+@pytest.fixture(scope="session")
+def vision_output() -> Any:
+    """Return a function that gives what ComfyUI's SigLIP gives for one picture, made up from a seed."""
+
+    def build(seed: int = 2) -> Any:
+        states = torch.randn(1, LAYERS, TOKENS, WIDTH, generator=torch.Generator().manual_seed(seed))
+        return SimpleNamespace(all_hidden_states=states, penultimate_hidden_states=states[:, -2])
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def features(vision_output: Any) -> Any:
+    """Return a function that gives USO_FEATURES of the same made-up pictures."""
+
+    def build(*seeds: int) -> Any:
+        from comfyui_uso.uso_model.style import StyleFeatures
+
+        states = torch.cat([vision_output(seed).all_hidden_states for seed in seeds or (2,)])
+        return StyleFeatures(high=states[:, 25], mid=states[:, 16], low=states[:, 7])
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def prompt() -> Any:
+    """Return a function that gives CONDITIONING of one entry."""
+
+    def build(seed: int = 3, length: int = 5, **values: Any) -> list[list[Any]]:
+        generator = torch.Generator().manual_seed(seed)
+        text = torch.randn(1, length, 48, generator=generator)
+        return [[text, {"pooled_output": torch.randn(1, 32, generator=generator), "guidance": 3.5, **values}]]
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def sample() -> Any:
+    """Return a function that samples two steps of an empty latent through ComfyUI."""
+
+    def run(model: Any, positive: Any, negative: Any, batch: int = 1, cfg: float = 1.0, size: int = 8) -> torch.Tensor:
+        import comfy.sample
+
+        empty = torch.zeros(batch, 16, size, size)
+        noise = comfy.sample.prepare_noise(empty, 7)
+        return comfy.sample.sample(model, noise, 2, cfg, "euler", "simple", positive, negative, empty, disable_pbar=True)
+
+    return run
+
+
+def fill(module: torch.nn.Module, seed: int) -> None:
+    """Give a module reproducible random weights."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.05)

@@ -1,0 +1,88 @@
+"""The face of the nodes: frozen ids, inputs in order, tooltips, search words."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from comfy_api.latest import io
+from comfyui_uso import nodes
+from comfyui_uso.nodes import sockets
+
+FACES = {
+    "USO_LoadModels": (["model", "lora", "lora_strength", "projector", "clip_vision"],
+                       ["MODEL", "MODEL_PATCH", "CLIP_VISION"]),
+    "USO_LoadMini": (["lora_strength"], ["MODEL", "CLIP", "VAE", "CLIP_VISION", "MODEL_PATCH"]),
+    "USO_EncodeStyle": (["clip_vision", "image", "fit", "mask"], ["USO_FEATURES"]),
+    "USO_ProjectStyle": (["features", "projector"], ["USO_STYLE"]),
+    "USO_EncodeContent": (["vae", "image", "long_side", "latent_long_side"], ["USO_CONTENT", "LATENT"]),
+    "USO_Apply": (["model", "positive", "negative", "style", "content", "content_on_negative"],
+                  ["MODEL", "CONDITIONING", "CONDITIONING"]),
+    "USO_Scheduler": (["model", "steps", "schedule", "width", "height", "mu", "denoise", "latent"], ["SIGMAS"]),
+    "USO_Sampler": (["model", "positive", "latent", "seed", "steps", "guidance", "cfg", "sampler_name", "schedule", "mu",
+                     "denoise", "negative"], ["LATENT"]),
+}
+DEFAULTS = {
+    ("USO_LoadModels", "lora_strength"): 1.0, ("USO_EncodeStyle", "fit"): "squash",
+    ("USO_EncodeContent", "long_side"): 512, ("USO_EncodeContent", "latent_long_side"): 1024,
+    ("USO_Apply", "content_on_negative"): False, ("USO_Scheduler", "steps"): 25, ("USO_Scheduler", "mu"): 1.15,
+    ("USO_Scheduler", "schedule"): "official", ("USO_Sampler", "steps"): 25, ("USO_Sampler", "guidance"): 4.0,
+    ("USO_Sampler", "cfg"): 1.0, ("USO_Sampler", "sampler_name"): "euler", ("USO_Sampler", "denoise"): 1.0,
+}
+WORDS = {"style transfer", "style reference", "sref", "ip adapter", "subject", "identity", "reference image", "redux"}
+
+
+@pytest.fixture(params=nodes.NODES, ids=lambda node: node.__name__)
+def face(request: pytest.FixtureRequest) -> Any:
+    return request.param.define_schema()
+
+
+def test_inputs_and_outputs_are_the_published_ones(face: Any) -> None:
+    inputs, outputs = FACES[face.node_id]
+    assert [item.id for item in face.inputs] == inputs
+    assert [item.get_io_type() for item in face.outputs] == outputs
+
+
+def test_everything_is_explained(face: Any) -> None:
+    assert face.category == "USO" and face.display_name.startswith("USO ")
+    assert len(face.description) > 40 and len(face.search_aliases) >= 3
+    assert [item.id for item in face.inputs if not item.tooltip or len(item.tooltip) < 15] == []
+    assert [item.display_name for item in face.outputs if not item.tooltip] == []
+
+
+def test_defaults(face: Any) -> None:
+    found = {(face.node_id, item.id): getattr(item, "default", None) for item in face.inputs}
+    assert found | DEFAULTS == DEFAULTS | found
+    assert all(found[key] == value for key, value in DEFAULTS.items() if key[0] == face.node_id)
+
+
+def test_all_nodes_are_there_and_searchable() -> None:
+    found = asyncio.run(_entry())
+    assert found == nodes.NODES
+    faces = [node.define_schema() for node in found]
+    assert {face.node_id for face in faces} == set(FACES)
+    assert {word for face in faces for word in face.search_aliases} >= WORDS
+
+
+def test_only_optional_references_may_be_left_out() -> None:
+    optional = {(face.node_id, item.id) for face in (node.define_schema() for node in nodes.NODES)
+                for item in face.inputs if item.optional}
+    assert optional == {("USO_EncodeStyle", "mask"), ("USO_Apply", "negative"), ("USO_Apply", "style"),
+                        ("USO_Apply", "content"), ("USO_Scheduler", "latent"), ("USO_Sampler", "negative")}
+
+
+def test_schema_drops_what_an_older_comfyui_lacks() -> None:
+    made = sockets.schema(node_id="x", invented_field=1)
+    assert isinstance(made, io.Schema) and not hasattr(made, "invented_field")
+
+
+def test_host_accepts_every_node() -> None:
+    for node in nodes.NODES:
+        node.GET_SCHEMA()
+        assert node.INPUT_TYPES()
+
+
+async def _entry() -> list[Any]:
+    extension = await nodes.comfy_entrypoint()
+    return await extension.get_node_list()

@@ -1,0 +1,45 @@
+"""Weight files: read, checked key by key, and written.
+
+| module        | files                                                                     |
+|---------------|---------------------------------------------------------------------------|
+| `files`       | safetensors on disk: clear refusals, atomic writes                        |
+| `strict`      | loading that accounts for every key                                       |
+| `kinds`       | what a file is, told from its keys                                        |
+| `flux`        | FLUX.1 transformers, BFL names, 8 to 32 bits; `fp8` is its 8-bit part      |
+| `lora`        | LoRAs with USO's names and with `diffusion_model.*` names                 |
+| `projector`   | the hierarchical style projector                                          |
+| `autoencoder` | the FLUX.1 autoencoder                                                    |
+"""
+
+from .autoencoder import load_autoencoder, save_autoencoder
+from .files import read_metadata, read_safetensors, read_shapes, write_safetensors
+from .flux import flux_config_from, from_bfl, load_transformer, save_transformer, to_bfl
+from .kinds import kind_of
+from .lora import Lora, LowRank, merge_lora, read_lora, write_diffusion_model_lora, write_uso_lora
+from .projector import load_projector, save_projector
+from .strict import CheckpointError, load_strict
+
+__all__ = [
+    "CheckpointError",
+    "Lora",
+    "LowRank",
+    "flux_config_from",
+    "from_bfl",
+    "kind_of",
+    "load_autoencoder",
+    "load_projector",
+    "load_strict",
+    "load_transformer",
+    "merge_lora",
+    "read_lora",
+    "read_metadata",
+    "read_safetensors",
+    "read_shapes",
+    "save_autoencoder",
+    "save_projector",
+    "save_transformer",
+    "to_bfl",
+    "write_diffusion_model_lora",
+    "write_safetensors",
+    "write_uso_lora",
+]

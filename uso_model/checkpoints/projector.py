@@ -1,0 +1,90 @@
+"""Style projector files: the 18 `feature_embedder.*` tensors, sizes read off the weights.
+
+Key names: bytedance/USO, uso/flux/model.py (feature_embedder) and modules/layers.py.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ..projector import LEVELS, HierarchicalProjector
+from .files import read_safetensors, write_safetensors
+from .kinds import kind_of, looks_like
+from .strict import CheckpointError, load_strict
+
+__all__ = ["PROJECTOR_PREFIX", "load_projector", "projector_from_state_dict", "save_projector"]
+
+PROJECTOR_PREFIX = "feature_embedder."
+
+
+def projector_from_state_dict(
+    state_dict: Mapping[str, Tensor],
+    source: str,
+    dtype: torch.dtype | None = None,
+    device: str | torch.device = "cpu",
+) -> HierarchicalProjector:
+    """Build the projector that a state dict holds, in evaluation mode.
+
+    A file that also holds a USO LoRA is accepted; its LoRA is left to `read_lora`.
+
+    Args:
+        state_dict: weights with the prefix `feature_embedder.`.
+        source: file name for messages.
+        dtype: dtype of the parameters; None keeps what the file has.
+        device: where the parameters live.
+
+    Raises:
+        CheckpointError: when this is no projector, or keys are missing, unknown or misshapen.
+    """
+    tensors = {
+        name.removeprefix(PROJECTOR_PREFIX): t
+        for name, t in state_dict.items()
+        if name.startswith(PROJECTOR_PREFIX)
+    }
+    strangers = {name: t for name, t in state_dict.items() if not name.startswith(PROJECTOR_PREFIX)}
+    if not tensors or (strangers and kind_of(strangers) != "uso_lora"):
+        raise CheckpointError(
+            f"{source} is not a USO style projector but looks like {looks_like(strangers or state_dict)}; "
+            "choose the projector file (models/model_patches)."
+        )
+    try:
+        sizes = HierarchicalProjector.sizes(tensors)
+    except (KeyError, ValueError) as error:
+        levels = ", ".join(LEVELS)
+        raise CheckpointError(
+            f"{source} has {len(tensors)} projector tensors and not all 18 of the levels {levels} "
+            f"({error}); download it again."
+        ) from error
+    projector = HierarchicalProjector(
+        sizes["tokens_in"], sizes["tokens_out"], sizes["dim_in"], sizes["dim_out"], device="meta"
+    )
+    ready = {name: tensor if dtype is None else tensor.to(dtype) for name, tensor in tensors.items()}
+    load_strict(projector, ready, source, assign=True)
+    return projector.to(device).eval()
+
+
+def load_projector(
+    path: str | os.PathLike[str], dtype: torch.dtype | None = None, device: str | torch.device = "cpu"
+) -> HierarchicalProjector:
+    """Read a projector file; see `projector_from_state_dict`."""
+    return projector_from_state_dict(read_safetensors(path), Path(path).name, dtype, device)
+
+
+def save_projector(
+    path: str | os.PathLike[str],
+    projector: HierarchicalProjector,
+    metadata: Mapping[str, str] | None = None,
+    dtype: torch.dtype | None = None,
+) -> None:
+    """Write a projector as ComfyUI's Load Model Patch and the official code read it; `dtype` None keeps the
+    dtype."""
+    tensors = {
+        f"{PROJECTOR_PREFIX}{name}": tensor if dtype is None else tensor.to(dtype)
+        for name, tensor in projector.state_dict().items()
+    }
+    write_safetensors(path, tensors, metadata)

@@ -1,0 +1,81 @@
+"""Strict loading: every key of a weight file is accounted for, or the file is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["CheckpointError", "compare_shapes", "counted", "load_strict"]
+
+_EXAMPLES = 3
+
+
+class CheckpointError(ValueError):
+    """A weight file that cannot be used, with the reason in one sentence."""
+
+
+def counted(count: int, noun: str) -> str:
+    """Write a count with its noun: `1 key`, `3 keys`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def _examples(label: str, items: Iterable[str]) -> str | None:
+    names = sorted(items)
+    if not names:
+        return None
+    shown = ", ".join(names[:_EXAMPLES])
+    rest = ", ..." if len(names) > _EXAMPLES else ""
+    return f"{counted(len(names), f'{label} key')} ({shown}{rest})"
+
+
+def compare_shapes(
+    expected: Mapping[str, Sequence[int]], found: Mapping[str, Tensor], source: str, target: str
+) -> None:
+    """Raise unless `found` holds exactly the expected names with exactly the expected shapes.
+
+    Args:
+        expected: name -> shape.
+        found: name -> tensor.
+        source: what the tensors came from, usually a file name, for the message.
+        target: what they were meant for.
+
+    Raises:
+        CheckpointError: with counts and three examples of missing, unknown and misshapen keys.
+    """
+    misshapen = [
+        f"{name}: got {tuple(found[name].shape)}, expected {tuple(shape)}"
+        for name, shape in expected.items()
+        if name in found and tuple(found[name].shape) != tuple(shape)
+    ]
+    problems = [
+        _examples("missing", expected.keys() - found.keys()),
+        _examples("unknown", found.keys() - expected.keys()),
+        _examples("misshapen", misshapen),
+    ]
+    told = "; ".join(problem for problem in problems if problem)
+    if told:
+        raise CheckpointError(f"{source} does not fit {target}, choose a file made for it: {told}.")
+
+
+def load_strict(
+    module: nn.Module, state_dict: Mapping[str, Tensor], source: str, *, assign: bool = False
+) -> None:
+    """Load `state_dict` into `module`, refusing missing, unknown and misshapen keys.
+
+    Nothing is loaded when the check fails.
+
+    Args:
+        module: receives the tensors; may live on the meta device when `assign` is set.
+        state_dict: name -> tensor.
+        source: what the tensors came from, usually a file name, for the message.
+        assign: take over the given tensors with their dtype and device instead of copying values.
+
+    Raises:
+        CheckpointError: with counts and three examples of each kind of problem.
+    """
+    expected = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
+    compare_shapes(expected, state_dict, source, type(module).__name__)
+    with torch.no_grad():
+        module.load_state_dict(dict(state_dict), strict=True, assign=assign)

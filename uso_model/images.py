@@ -1,0 +1,51 @@
+"""Fitting a content picture to the size at which USO reads it."""
+
+from __future__ import annotations
+
+from PIL import Image
+
+from .packing import PIXELS_PER_TOKEN
+
+__all__ = ["CONTENT_LONG_SIDE", "fit_content_image", "fitted_size"]
+
+CONTENT_LONG_SIDE = 512
+"""Long side of a content reference in pixels, the official default."""
+
+
+def fitted_size(width: int, height: int, long_side: int = CONTENT_LONG_SIDE) -> tuple[int, int]:
+    """Return the size to which a picture is resized before the crop: long side exact, short side truncated.
+
+    Raises:
+        ValueError: a side of the result under 16 pixels, which is less than one token.
+    """
+    if width >= height:
+        size = long_side, int((long_side / width) * height)
+    else:
+        size = int((long_side / height) * width), long_side
+    if min(size) < PIXELS_PER_TOKEN:
+        raise ValueError(
+            f"a content image of {width}x{height} at long side {long_side} becomes {size[0]}x{size[1]}, less than one token of "
+            f"{PIXELS_PER_TOKEN} pixels; use a larger long side or crop the image"
+        )
+    return size
+
+
+def fit_content_image(picture: Image.Image, long_side: int = CONTENT_LONG_SIDE) -> Image.Image:
+    """Resize a content picture to `long_side` (Lanczos) and centre-crop both sides to a multiple of 16.
+
+    Source: bytedance/USO, uso/flux/pipeline.py (preprocess_ref), whose special case is kept: a picture of exactly
+    16x16 pixels is returned as it is.
+
+    Returns:
+        RGB picture.
+
+    Raises:
+        ValueError: see `fitted_size`.
+    """
+    if picture.size == (PIXELS_PER_TOKEN, PIXELS_PER_TOKEN):
+        return picture.convert("RGB")
+    width, height = fitted_size(*picture.size, long_side)
+    resized = picture.resize((width, height), Image.Resampling.LANCZOS)
+    crop_width, crop_height = (side // PIXELS_PER_TOKEN * PIXELS_PER_TOKEN for side in (width, height))
+    left, top = (width - crop_width) // 2, (height - crop_height) // 2
+    return resized.crop((left, top, left + crop_width, top + crop_height)).convert("RGB")

@@ -1,0 +1,37 @@
+"""Latents to tokens and back: 2x2 latent pixels make one token."""
+
+from __future__ import annotations
+
+from einops import rearrange
+from torch import Tensor
+
+__all__ = ["PATCH", "PIXELS_PER_TOKEN", "pack", "token_grid", "unpack"]
+
+PATCH = 2
+"""Latent pixels per token along one side."""
+
+PIXELS_PER_TOKEN = 16
+"""Picture pixels per token along one side: the autoencoder's 8 times the patch."""
+
+
+def token_grid(latent: Tensor) -> tuple[int, int]:
+    """Return rows and columns of the token grid of a latent `b c h w`.
+
+    Raises:
+        ValueError: an odd height or width.
+    """
+    height, width = latent.shape[-2:]
+    if height % PATCH or width % PATCH:
+        raise ValueError(f"a latent of {height}x{width} can't be cut into {PATCH}x{PATCH} tokens; make the picture a multiple of 16")
+    return height // PATCH, width // PATCH
+
+
+def pack(latent: Tensor) -> Tensor:
+    """Return the tokens of a latent: `b c h w` -> `B L 4c`, channel-major inside a token."""
+    token_grid(latent)
+    return rearrange(latent, "b c (h ph) (w pw) -> b (h w) (c ph pw)", ph=PATCH, pw=PATCH)
+
+
+def unpack(tokens: Tensor, rows: int, columns: int) -> Tensor:
+    """Return the latent of tokens on a grid of `rows` x `columns`: `B L 4c` -> `b c 2*rows 2*columns`."""
+    return rearrange(tokens, "b (h w) (c ph pw) -> b c (h ph) (w pw)", h=rows, w=columns, ph=PATCH, pw=PATCH)
