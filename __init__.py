@@ -1,4 +1,4 @@
-"""USO for ComfyUI: style and subject references for FLUX.1. Importing it without ComfyUI registers nothing."""
+"""USO for ComfyUI: style and subject references for FLUX.1; registers its nodes where ComfyUI is present."""
 
 from importlib.util import find_spec
 

@@ -15,7 +15,15 @@ from .style import EncodeStyle, ProjectStyle
 __all__ = ["NODES", "UsoExtension", "comfy_entrypoint"]
 
 NODES: list[type[io.ComfyNode]] = [
-    LoadModels, LoadMini, EncodeStyle, ProjectStyle, EncodeContent, Apply, Scheduler, Sampler]
+    LoadModels,
+    LoadMini,
+    EncodeStyle,
+    ProjectStyle,
+    EncodeContent,
+    Apply,
+    Scheduler,
+    Sampler,
+]
 
 
 class UsoExtension(ComfyExtension):

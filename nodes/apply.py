@@ -26,22 +26,47 @@ class Apply(io.ComfyNode):
         return schema(
             node_id="USO_Apply",
             display_name="USO Apply",
-            description="Adds style and subject references to the prompt. Several of these nodes in a row add up; with "
-                        "nothing connected to style and content it changes nothing.",
-            search_aliases=["style transfer", "style reference", "sref", "ip adapter", "ipadapter", "subject", "identity",
-                            "reference image", "redux", "uso", "uno", "apply style"],
+            description="Adds style and subject references to the prompt. Several of these nodes in a row "
+            "add up; with nothing connected to style and content it changes nothing.",
+            search_aliases=[
+                "style transfer",
+                "style reference",
+                "sref",
+                "ip adapter",
+                "ipadapter",
+                "subject",
+                "identity",
+                "reference image",
+                "redux",
+                "uso",
+                "uno",
+                "apply style",
+            ],
             inputs=[
-                io.Model.Input("model", tooltip="A FLUX.1 model with the USO LoRA. Sample with the model this node returns."),
-                io.Conditioning.Input("positive", tooltip="The prompt; it gets the references. An empty prompt with both "
-                                                          "references keeps the subject's layout."),
-                io.Conditioning.Input("negative", optional=True,
-                                      tooltip="The negative prompt, passed on without references; when not connected, the "
-                                              "negative output is an empty conditioning."),
+                io.Model.Input(
+                    "model",
+                    tooltip="A FLUX.1 model with the USO LoRA. Sample with the model this node returns.",
+                ),
+                io.Conditioning.Input(
+                    "positive",
+                    tooltip="The prompt; it gets the references. An empty prompt with both references "
+                    "keeps the subject's layout.",
+                ),
+                io.Conditioning.Input(
+                    "negative",
+                    optional=True,
+                    tooltip="The negative prompt, passed on without references; when not connected, the "
+                    "negative output is an empty conditioning.",
+                ),
                 StyleSocket.Input("style", optional=True, tooltip="From USO Project Style."),
                 ContentSocket.Input("content", optional=True, tooltip="From USO Encode Content."),
-                io.Boolean.Input("content_on_negative", default=False, **advanced(io.Boolean.Input),
-                                 tooltip="Give the subject to the negative conditioning too; matters only with a CFG above 1, "
-                                         "which then strengthens the prompt and the style instead of the subject."),
+                io.Boolean.Input(
+                    "content_on_negative",
+                    default=False,
+                    **advanced(io.Boolean.Input),
+                    tooltip="Give the subject to the negative conditioning too; matters only with a CFG "
+                    "above 1, which then strengthens the prompt and the style instead of the subject.",
+                ),
             ],
             outputs=[
                 io.Model.Output(display_name="model", tooltip="The model to sample with."),
@@ -51,8 +76,15 @@ class Apply(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, model: Any, positive: Conditioning, negative: Conditioning | None = None, style: Style | None = None,
-                content: Content | None = None, content_on_negative: bool = False) -> io.NodeOutput:
+    def execute(
+        cls,
+        model: Any,
+        positive: Conditioning,
+        negative: Conditioning | None = None,
+        style: Style | None = None,
+        content: Content | None = None,
+        content_on_negative: bool = False,
+    ) -> io.NodeOutput:
         """Return the model and both conditionings; what has no reference to take stays the same object."""
         if negative is None:
             negative = emptied(positive)
@@ -74,5 +106,7 @@ class Apply(io.ComfyNode):
 def _warn_of_core_style(model: Any) -> None:
     patches = model.model_options.get("transformer_options", {}).get("patches", {}).get("post_input", [])
     if any(type(patch).__name__ == "UsoStyleProjectorPatch" for patch in patches):
-        logger.warning("The model already carries ComfyUI's own USO style node, which fails for more than one latent at a "
-                       "time: replace it with another USO Apply if you use batches or a CFG above 1.")
+        logger.warning(
+            "The model already carries ComfyUI's own USO style node, which fails for more than one latent "
+            "at a time: replace it with another USO Apply if you use batches or a CFG above 1."
+        )

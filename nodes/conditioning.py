@@ -31,8 +31,10 @@ def with_style(conditioning: Conditioning, style: Style) -> Conditioning:
 
 def with_content(conditioning: Conditioning, content: Content) -> Conditioning:
     """Append reference latents to every entry and ask for USO's positions, in ComfyUI's own keys."""
-    return [[text, {**values, REFERENCES: [*values.get(REFERENCES, ()), *content.latents], METHOD: UNO_METHOD}]
-            for text, values in conditioning]
+    return [
+        [text, {**values, REFERENCES: [*values.get(REFERENCES, ()), *content.latents], METHOD: UNO_METHOD}]
+        for text, values in conditioning
+    ]
 
 
 def with_guidance(conditioning: Conditioning, guidance: float) -> Conditioning:
@@ -45,5 +47,7 @@ def emptied(conditioning: Conditioning) -> Conditioning:
     out = []
     for text, values in conditioning:
         pooled = values.get("pooled_output")
-        out.append([torch.zeros_like(text), {} if pooled is None else {"pooled_output": torch.zeros_like(pooled)}])
+        out.append(
+            [torch.zeros_like(text), {} if pooled is None else {"pooled_output": torch.zeros_like(pooled)}]
+        )
     return out

@@ -30,23 +30,49 @@ class EncodeContent(io.ComfyNode):
         return schema(
             node_id="USO_EncodeContent",
             display_name="USO Encode Content",
-            description="Encodes the subject of one or more pictures with the VAE, resized as in the official USO code "
-                        "(long side 512, both sides cropped to a multiple of 16).",
-            search_aliases=["subject", "identity", "reference image", "character reference", "face", "layout",
-                            "reference latent", "uno"],
+            description="Encodes the subject of one or more pictures with the VAE, resized as in the "
+            "official USO code (long side 512, both sides cropped to a multiple of 16).",
+            search_aliases=[
+                "subject",
+                "identity",
+                "reference image",
+                "character reference",
+                "face",
+                "layout",
+                "reference latent",
+                "uno",
+            ],
             inputs=[
-                io.Vae.Input("vae", tooltip="FLUX.1's autoencoder: ae.safetensors from models/vae, or the output of USO Load "
-                                            "Mini."),
+                io.Vae.Input(
+                    "vae",
+                    tooltip="FLUX.1's autoencoder: ae.safetensors from models/vae, or the output of USO "
+                    "Load Mini.",
+                ),
                 io.Image.Input("image", tooltip="Subject picture; a batch counts as several subjects."),
-                io.Int.Input("long_side", default=CONTENT_LONG_SIDE, min=step, max=2048, step=step,
-                             tooltip="Longer side in pixels at which the subject is read. 512 is USO's own; larger keeps more "
-                                     "detail and costs more time, 1024 helps with pictures of a head only."),
-                io.Int.Input("latent_long_side", default=1024, min=step, max=8192, step=step,
-                             tooltip="Longer side in pixels of the empty latent, which has the first picture's aspect ratio."),
+                io.Int.Input(
+                    "long_side",
+                    default=CONTENT_LONG_SIDE,
+                    min=step,
+                    max=2048,
+                    step=step,
+                    tooltip="Longer side in pixels at which the subject is read. 512 is USO's own; larger "
+                    "keeps more detail and costs more time, 1024 helps with pictures of a head only.",
+                ),
+                io.Int.Input(
+                    "latent_long_side",
+                    default=1024,
+                    min=step,
+                    max=8192,
+                    step=step,
+                    tooltip="Longer side in pixels of the empty latent, which has the first picture's "
+                    "aspect ratio.",
+                ),
             ],
             outputs=[
                 ContentSocket.Output(display_name="content", tooltip="Subject latents for USO Apply."),
-                io.Latent.Output(display_name="latent", tooltip="Empty latent in the aspect ratio of the first picture."),
+                io.Latent.Output(
+                    display_name="latent", tooltip="Empty latent in the aspect ratio of the first picture."
+                ),
             ],
         )
 
@@ -54,8 +80,10 @@ class EncodeContent(io.ComfyNode):
     def execute(cls, vae: Any, image: Tensor, long_side: int, latent_long_side: int) -> io.NodeOutput:
         """Return one latent per picture, and an empty latent to start from."""
         check_images(image, "content")
-        latents = tuple(vae.encode(image_from_pil(fit_content_image(pil_from_image(picture), long_side)))
-                        for picture in image)
+        latents = tuple(
+            vae.encode(image_from_pil(fit_content_image(pil_from_image(picture), long_side)))
+            for picture in image
+        )
         check_vae_latent(latents[0], CHANNELS)
         width, height = _canvas(image.shape[2], image.shape[1], latent_long_side)
         device = comfy.model_management.intermediate_device()
@@ -65,5 +93,8 @@ class EncodeContent(io.ComfyNode):
 def _canvas(width: int, height: int, long_side: int) -> tuple[int, int]:
     """Return the size with the given aspect ratio, both sides rounded to a multiple of 16 and at least 16."""
     scale = long_side / max(width, height)
-    w, h = (max(PIXELS_PER_TOKEN, round(side * scale / PIXELS_PER_TOKEN) * PIXELS_PER_TOKEN) for side in (width, height))
+    w, h = (
+        max(PIXELS_PER_TOKEN, round(side * scale / PIXELS_PER_TOKEN) * PIXELS_PER_TOKEN)
+        for side in (width, height)
+    )
     return w, h

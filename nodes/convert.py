@@ -7,8 +7,15 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-__all__ = ["empty_latent", "grey_outside", "image_from_pil", "image_to_planes", "latent_pixels", "pil_from_image",
-           "planes_to_image"]
+__all__ = [
+    "empty_latent",
+    "grey_outside",
+    "image_from_pil",
+    "image_to_planes",
+    "latent_pixels",
+    "pil_from_image",
+    "planes_to_image",
+]
 
 LATENT_SCALE = 8
 """Pixels per latent cell along each side, for FLUX.1's autoencoder."""

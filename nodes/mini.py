@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ from .sockets import ModelPatchSocket, schema
 
 __all__ = ["LoadMini", "MiniClipModel", "MiniClipTokenizer"]
 
+TOWER = "vision_model."
+
 TEXT = "uso_mini"
 """Name of the only text encoder in the token dictionary."""
 
@@ -35,44 +38,67 @@ class LoadMini(io.ComfyNode):
         return schema(
             node_id="USO_LoadMini",
             display_name="USO Load Mini",
-            description="Loads USO-mini, the small model that comes with this pack: 128 x 128 pixels, runs on a laptop, needs no "
-                        "download. Everything it returns works with ComfyUI's own nodes.",
+            description="Loads USO-mini, the small model that comes with this pack: 128 x 128 pixels, "
+            "runs on a laptop, needs no download. Everything it returns works with ComfyUI's own nodes.",
             search_aliases=["uso mini", "demo model", "style transfer", "load checkpoint", "subject"],
             inputs=[
-                io.Float.Input("lora_strength", default=1.0, min=-10.0, max=10.0, step=0.01,
-                               tooltip="How strongly the USO LoRA changes the model; 0 gives the plain text-to-image model."),
+                io.Float.Input(
+                    "lora_strength",
+                    default=1.0,
+                    min=-10.0,
+                    max=10.0,
+                    step=0.01,
+                    tooltip="How strongly the USO LoRA changes the model; 0 gives the plain text-to-image "
+                    "model.",
+                ),
             ],
             outputs=[
                 io.Model.Output(display_name="model", tooltip="FLUX-shaped model with the USO LoRA."),
                 io.Clip.Output(display_name="clip", tooltip="Text encoder for CLIP Text Encode."),
                 io.Vae.Output(display_name="vae", tooltip="Autoencoder."),
-                io.ClipVision.Output(display_name="clip_vision", tooltip="SigLIP-like vision model for USO Encode Style."),
-                ModelPatchSocket.Output(display_name="projector", tooltip="Style projector for USO Project Style."),
+                io.ClipVision.Output(
+                    display_name="clip_vision", tooltip="SigLIP-like vision model for USO Encode Style."
+                ),
+                ModelPatchSocket.Output(
+                    display_name="projector", tooltip="Style projector for USO Project Style."
+                ),
             ],
         )
 
     @classmethod
     def execute(cls, lora_strength: float) -> io.NodeOutput:
         """Return the five models."""
-        files = mini.paths()
+        files = _files()
         model = _diffusion_model(files["flux"])
         if lora_strength != 0:
             model = with_lora(model, read_safetensors(files["lora"]), lora_strength, files["lora"].name)
-        return io.NodeOutput(model, _clip(), _vae(files["autoencoder"]), _vision(files["vision"], files["vision_config"]),
-                             projector_patch(read_safetensors(files["projector"])))
+        return io.NodeOutput(
+            model,
+            _clip(),
+            _vae(files["autoencoder"]),
+            _vision(files["vision"], files["vision_config"]),
+            projector_patch(_weights(files["projector"])),
+        )
 
 
 class MiniClipTokenizer:
     """Turn a prompt into the token dictionary ComfyUI passes around."""
 
-    def __init__(self, embedding_directory: Any = None, tokenizer_data: Any = None):
-        """Accept ComfyUI's arguments; the vocabulary is bundled and embeddings are not supported."""
-        self.tokenizer = mini.text.MiniTokenizer()
+    def __init__(
+        self, tokenizer: mini.MiniTokenizer, embedding_directory: Any = None, tokenizer_data: Any = None
+    ):
+        """Wrap a tokenizer; ComfyUI's own two arguments are for embeddings, which the mini has not."""
+        self.tokenizer = tokenizer
 
-    def tokenize_with_weights(self, text: str, return_word_ids: bool = False, **options: Any) -> dict[str, Any]:
+    def tokenize_with_weights(
+        self, text: str, return_word_ids: bool = False, **options: Any
+    ) -> dict[str, list[list[tuple[Any, ...]]]]:
         """Return one row of (id, weight) pairs; prompt weights are not supported and stay 1."""
-        ids = self.tokenizer(text)
-        return {TEXT: [[(int(i), 1.0, n) if return_word_ids else (int(i), 1.0) for n, i in enumerate(ids)]]}
+        row = [
+            (number, 1.0, place) if return_word_ids else (number, 1.0)
+            for place, number in enumerate(self.tokenizer(text))
+        ]
+        return {TEXT: [row]}
 
     def state_dict(self) -> dict[str, Tensor]:
         """Return nothing: there is nothing to save."""
@@ -84,10 +110,10 @@ class MiniClipModel(nn.Module):
 
     disable_offload = True  # plain torch layers cannot be streamed
 
-    def __init__(self, device: Any = "cpu", dtype: Any = None, model_options: Any = None):
-        """Build the encoder in float32, whatever dtype is asked for: it is tiny."""
+    def __init__(self, encoder: nn.Module, device: Any = "cpu", dtype: Any = None, model_options: Any = None):
+        """Put the encoder on a device, in float32 whatever dtype is asked for: it is tiny."""
         super().__init__()
-        self.encoder = mini.text.MiniTextEncoder.load().to(device, torch.float32).eval()
+        self.encoder = encoder.to(device, torch.float32)
         self.dtypes = {torch.float32}
         self.execution_device: torch.device | None = None
 
@@ -102,35 +128,77 @@ class MiniClipModel(nn.Module):
     def encode_token_weights(self, tokens: dict[str, Any]) -> tuple[Tensor, Tensor]:
         """Return text tokens `B L C` and the pooled vector `B C`."""
         device = self.execution_device or next(self.encoder.parameters()).device
-        ids = torch.tensor([[pair[0] for pair in row] for row in tokens[TEXT]], device=device)
-        txt, vec = self.encoder(ids)
+        txt, vec = self.encoder(
+            torch.tensor([[pair[0] for pair in row] for row in tokens[TEXT]], device=device)
+        )
         out = comfy.model_management.intermediate_device()
         return txt.to(out), vec.to(out)
 
 
-def _diffusion_model(path: Path) -> Any:
-    # float32 keeps the small model equal to the reference code; it costs next to nothing at this size.
-    return comfy.sd.load_diffusion_model(str(path), model_options={"dtype": torch.float32})
+def _files() -> dict[str, Path]:
+    """Return the bundled files.
+
+    Raises:
+        ValueError: if some are missing.
+    """
+    if absent := mini.missing():
+        raise ValueError(
+            f"Got a pack without {', '.join(absent)}, expected them in its folder uso_model/mini/weights: "
+            "install the pack again."
+        )
+    return mini.paths()
+
+
+def _weights(path: Path) -> dict[str, Tensor]:
+    """Return the tensors of a file in float32.
+
+    The files are stored in half precision; float32 keeps the host equal to the reference code and costs
+    next to nothing at this size.
+    """
+    return {name: tensor.float() for name, tensor in read_safetensors(path).items()}
+
+
+def _diffusion_model(path: Path, disable_dynamic: bool = False) -> Any:
+    options = {"disable_dynamic": True} if disable_dynamic else {}
+    model = comfy.sd.load_diffusion_model_state_dict(_weights(path), {"dtype": torch.float32}, **options)
+    # ComfyUI builds further copies with this, for several cards and for torch.compile.
+    model.cached_patcher_init = (_diffusion_model, (path,))
+    return model
 
 
 def _clip() -> Any:
-    target = comfy.supported_models_base.ClipTarget(MiniClipTokenizer, MiniClipModel)
+    tokenizer, encoder = mini.load_text()
+    target = comfy.supported_models_base.ClipTarget(
+        partial(MiniClipTokenizer, tokenizer), partial(MiniClipModel, encoder)
+    )
     return comfy.sd.CLIP(target, model_options={"dtype": torch.float32})
 
 
 def _vae(path: Path) -> Any:
-    """Build ComfyUI's VAE from its own configuration, because it recognises only full-size autoencoders by key."""
-    weights = read_safetensors(path)
+    """Build ComfyUI's VAE from a configuration; by keys it recognises only full-size autoencoders."""
+    weights = _weights(path)
     sizes = autoencoder_config_from(weights, read_metadata(path), path.name)
-    ddconfig = {"double_z": True, "z_channels": sizes.z_channels, "resolution": 256, "in_channels": sizes.in_channels,
-                "out_ch": sizes.out_ch, "ch": sizes.ch, "ch_mult": list(sizes.ch_mult),
-                "num_res_blocks": sizes.num_res_blocks, "attn_resolutions": [], "dropout": 0.0}
+    ddconfig = {
+        "double_z": True,
+        "z_channels": sizes.z_channels,
+        "resolution": 256,
+        "in_channels": sizes.in_channels,
+        "out_ch": sizes.out_ch,
+        "ch": sizes.ch,
+        "ch_mult": list(sizes.ch_mult),
+        "num_res_blocks": sizes.num_res_blocks,
+        "attn_resolutions": [],
+        "dropout": 0.0,
+    }
     # A configured VAE has two more 1x1 convolutions than FLUX's; they are filled to load and then taken out.
     for name, width in (("quant_conv", 2 * sizes.z_channels), ("post_quant_conv", sizes.z_channels)):
         weights[f"{name}.weight"] = torch.eye(width)[:, :, None, None]
         weights[f"{name}.bias"] = torch.zeros(width)
-    vae = comfy.sd.VAE(sd=weights, config={"params": {"ddconfig": ddconfig, "embed_dim": sizes.z_channels}},
-                       dtype=torch.float32)
+    vae = comfy.sd.VAE(
+        sd=weights,
+        config={"params": {"ddconfig": ddconfig, "embed_dim": sizes.z_channels}},
+        dtype=torch.float32,
+    )
     vae.first_stage_model.quant_conv = nn.Identity()
     vae.first_stage_model.post_quant_conv = nn.Identity()
     vae.latent_channels = sizes.z_channels
@@ -141,8 +209,14 @@ def _vae(path: Path) -> Any:
 def _vision(path: Path, config: Path) -> Any:
     vision = comfy.clip_vision.ClipVisionModel(str(config))
     vision.model.to(torch.float32)
-    missing, unknown = vision.load_sd(read_safetensors(path))
+    weights = _weights(path)
+    # transformers 5 writes the tower without the prefix it had before.
+    if not any(name.startswith(TOWER) for name in weights):
+        weights = {TOWER + name: tensor for name, tensor in weights.items()}
+    missing, unknown = vision.load_sd(weights)
     if missing or unknown:
-        raise ValueError(f"{path.name} does not fit {config.name} ({len(missing)} weights missing, {len(unknown)} unknown): "
-                         "restore both files of the pack.")
+        raise ValueError(
+            f"{path.name} does not fit {config.name} ({len(missing)} weights missing, {len(unknown)} "
+            "unknown): restore both files of the pack."
+        )
     return vision

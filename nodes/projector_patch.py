@@ -38,22 +38,30 @@ def projector_patch(state_dict: Mapping[str, Tensor]) -> Any:
     Raises:
         RuntimeError: for missing, unknown or misshapen weights.
     """
-    weights = {name.removeprefix(PREFIX): tensor for name, tensor in state_dict.items() if name.startswith(PREFIX)}
+    weights = {
+        name.removeprefix(PREFIX): tensor for name, tensor in state_dict.items() if name.startswith(PREFIX)
+    }
     offload = comfy.model_management.unet_offload_device()
-    model = HostProjector(**HierarchicalProjector.sizes(weights), operations=comfy.ops.manual_cast,
-                          dtype=comfy.utils.weight_dtype(weights), device=offload)
+    model = HostProjector(
+        **HierarchicalProjector.sizes(weights),
+        operations=comfy.ops.manual_cast,
+        dtype=comfy.utils.weight_dtype(weights),
+        device=offload,
+    )
     # Looked up here because ComfyUI rebinds the class when it starts with dynamic memory.
     patcher = comfy.model_patcher.CoreModelPatcher(
-        model, load_device=comfy.model_management.get_torch_device(), offload_device=offload)
+        model, load_device=comfy.model_management.get_torch_device(), offload_device=offload
+    )
     model.load_state_dict(weights, assign=patcher.is_dynamic())
     return patcher
 
 
 def project(patch: Any, features: StyleFeatures) -> tuple[Tensor, ProjectorSizes]:
-    """Return the style tokens `1 L D` of all pictures, each projected once and joined along `L`, and the sizes.
+    """Return the style tokens `1 L D` of all pictures, each projected once and joined along `L`, and the
+    sizes.
 
-    Works for ComfyUI's own projector and for ours. The weights are loaded through ComfyUI's memory management and
-    may be unloaded right after.
+    Works for ComfyUI's own projector and for ours. The weights are loaded through ComfyUI's memory
+    management and may be unloaded right after.
 
     Raises:
         ValueError: if the MODEL_PATCH is no projector or was made for another encoder.
@@ -62,7 +70,7 @@ def project(patch: Any, features: StyleFeatures) -> tuple[Tensor, ProjectorSizes
     check_features(features, sizes)
     comfy.model_management.load_model_gpu(patch)
     stacks = torch.stack([features.low, features.mid, features.high]).to(patch.load_device)  # 3 B N C
-    tokens = [patch.model(stacks[:, i:i + 1]) for i in range(stacks.shape[1])]
+    tokens = [patch.model(stacks[:, i : i + 1]) for i in range(stacks.shape[1])]
     return torch.cat(tokens, dim=1).to(comfy.model_management.intermediate_device()), sizes
 
 

@@ -9,8 +9,17 @@ from typing import Any
 from comfy_api.latest import io
 from torch import Tensor
 
-__all__ = ["CATEGORY", "Content", "ContentSocket", "FeaturesSocket", "ModelPatchSocket", "Style", "StyleSocket",
-           "advanced", "schema"]
+__all__ = [
+    "CATEGORY",
+    "Content",
+    "ContentSocket",
+    "FeaturesSocket",
+    "ModelPatchSocket",
+    "Style",
+    "StyleSocket",
+    "advanced",
+    "schema",
+]
 
 CATEGORY = "USO"
 
@@ -36,8 +45,10 @@ class Style:
             ValueError: if they do not.
         """
         if self.tokens.ndim != 3 or self.tokens.shape[0] != 1 or sum(self.counts) != self.tokens.shape[1]:
-            raise ValueError(f"style tokens of shape {tuple(self.tokens.shape)} do not fit the token counts "
-                             f"{self.counts}: expected (1, {sum(self.counts)}, width)")
+            raise ValueError(
+                f"style tokens of shape {tuple(self.tokens.shape)} do not fit the token counts "
+                f"{self.counts}: expected (1, {sum(self.counts)}, width)"
+            )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,5 +66,5 @@ def schema(**fields: Any) -> io.Schema:
 
 
 def advanced(input_type: type) -> dict[str, bool]:
-    """Return the keyword that folds an input into the advanced section, or nothing on a ComfyUI without one."""
+    """Return the keyword that folds an input away, or nothing on a ComfyUI that cannot."""
     return {"advanced": True} if "advanced" in inspect.signature(input_type.__init__).parameters else {}

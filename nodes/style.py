@@ -28,21 +28,45 @@ class EncodeStyle(io.ComfyNode):
         return schema(
             node_id="USO_EncodeStyle",
             display_name="USO Encode Style",
-            description="Reads the style of one or more pictures with SigLIP. Runs once per picture; the encoder is not "
-                        "needed afterwards and ComfyUI may unload it.",
-            search_aliases=["style transfer", "style reference", "sref", "ip adapter", "redux", "siglip",
-                            "clip vision encode", "reference image"],
-            inputs=[
-                io.ClipVision.Input("clip_vision", tooltip="SigLIP so400m 384: sigclip_vision_patch14_384.safetensors from "
-                                                           "models/clip_vision, or the output of a USO loader."),
-                io.Image.Input("image", tooltip="Style picture; a batch counts as several styles that are used together."),
-                io.Combo.Input("fit", options=list(FITS), default=FITS[0],
-                               tooltip="How a picture becomes square: squash distorts it (what USO was trained with), center "
-                                       "cuts off the longer sides, pad adds grey bars."),
-                io.Mask.Input("mask", optional=True,
-                              tooltip="Part of the picture to take the style from; the rest is turned into mid-grey."),
+            description="Reads the style of one or more pictures with SigLIP. Runs once per picture; the "
+            "encoder is not needed afterwards and ComfyUI may unload it.",
+            search_aliases=[
+                "style transfer",
+                "style reference",
+                "sref",
+                "ip adapter",
+                "redux",
+                "siglip",
+                "clip vision encode",
+                "reference image",
             ],
-            outputs=[FeaturesSocket.Output(display_name="features", tooltip="Three depths of SigLIP features per picture.")],
+            inputs=[
+                io.ClipVision.Input(
+                    "clip_vision",
+                    tooltip="SigLIP so400m 384: sigclip_vision_patch14_384.safetensors from "
+                    "models/clip_vision, or the output of a USO loader.",
+                ),
+                io.Image.Input(
+                    "image", tooltip="Style picture; a batch counts as several styles that are used together."
+                ),
+                io.Combo.Input(
+                    "fit",
+                    options=list(FITS),
+                    default=FITS[0],
+                    tooltip="How a picture becomes square: squash distorts it (what USO was trained "
+                    "with), center cuts off the longer sides, pad adds grey bars.",
+                ),
+                io.Mask.Input(
+                    "mask",
+                    optional=True,
+                    tooltip="Part of the picture to take the style from; the rest is turned into mid-grey.",
+                ),
+            ],
+            outputs=[
+                FeaturesSocket.Output(
+                    display_name="features", tooltip="Three depths of SigLIP features per picture."
+                )
+            ],
         )
 
     @classmethod
@@ -66,13 +90,23 @@ class ProjectStyle(io.ComfyNode):
         return schema(
             node_id="USO_ProjectStyle",
             display_name="USO Project Style",
-            description="Turns the features of style pictures into the tokens FLUX reads, with USO's hierarchical projector. "
-                        "Runs once per picture, not once per step.",
-            search_aliases=["style transfer", "style reference", "sref", "uso projector", "ip adapter", "style tokens"],
+            description="Turns the features of style pictures into the tokens FLUX reads, with USO's "
+            "hierarchical projector. Runs once per picture, not once per step.",
+            search_aliases=[
+                "style transfer",
+                "style reference",
+                "sref",
+                "uso projector",
+                "ip adapter",
+                "style tokens",
+            ],
             inputs=[
                 FeaturesSocket.Input("features", tooltip="From USO Encode Style."),
-                ModelPatchSocket.Input("projector", tooltip="USO's style projector: uso-flux1-projector-v1.safetensors from "
-                                                            "models/model_patches, or the output of a USO loader."),
+                ModelPatchSocket.Input(
+                    "projector",
+                    tooltip="USO's style projector: uso-flux1-projector-v1.safetensors from "
+                    "models/model_patches, or the output of a USO loader.",
+                ),
             ],
             outputs=[StyleSocket.Output(display_name="style", tooltip="Style tokens for USO Apply.")],
         )
@@ -90,6 +124,8 @@ def _encode(clip_vision: Any, picture: Tensor, fit: str) -> StyleFeatures:
     planes = image_to_planes(picture).to(clip_vision.load_device)
     # At the encoder's own size ComfyUI only rounds to 8 bits and normalises, whatever its crop setting.
     square = planes_to_image(prepare_style_image(planes, clip_vision.image_size, fit))
-    states = clip_vision.encode_image(square, crop=False).all_hidden_states  # 1 layers N C, without the embeddings
+    states = clip_vision.encode_image(
+        square, crop=False
+    ).all_hidden_states  # 1 layers N C, without the embeddings
     # A copy, because a slice would keep all layers (27 of which 3 are needed) alive in the node cache.
     return StyleFeatures(*(states[:, layer - 1].clone() for layer in style_layers(states.shape[1])))

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,7 +28,7 @@ LAYERS = {
 OWN = {"comfyui_uso", *LAYERS}
 HOST = {"comfy", "comfy_api", "comfy_execution", "comfy_extras", "execution", "folder_paths", "server"}
 USO_MODEL_NEEDS = {"torch", "einops", "safetensors", "transformers", "numpy", "PIL"}
-SKIPPED = {".venv", ".git", "out", "build", "dist", "node_modules"}
+SKIPPED = {".venv", ".git", ".hypothesis", "out", "build", "dist", "node_modules"}
 MACHINE_PATHS = re.compile(r"(?<![A-Za-z0-9_.-])/(work|root|farm|tmp|home)/")
 SKIPPED_ENDINGS = (".egg-info", "__pycache__", "_cache")
 LONGEST_FILE = 400
@@ -127,13 +128,30 @@ def test_cli_help_needs_neither_torch_nor_training_packages() -> None:
     assert done.stderr.strip() == "", done.stderr
 
 
+def project_file() -> dict[str, Any]:
+    """Read pyproject.toml."""
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+
+
 def test_pyproject_lists_every_package() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    listed = project["tool"]["setuptools"]["packages"]
+    listed = project_file()["tool"]["setuptools"]["packages"]
     folders = {named(path.parent) for path in package_modules() if path.name == "__init__.py"} - {"."}
     assert set(listed) == {"comfyui_uso"} | {"comfyui_uso." + folder.replace("/", ".") for folder in folders}
     loose = [named(path) for path in package_modules() if not (path.parent / "__init__.py").is_file()]
     assert not loose, f"these folders need an __init__.py to be installed: {loose}"
+
+
+def test_pyproject_leaves_comfyui_alone() -> None:
+    """The pack moves no version in ComfyUI's environment and registers its web folder once."""
+    project = project_file()
+    bounded = [need for need in project["project"]["dependencies"] if re.search(r"<|==|~=|!=", need)]
+    assert not bounded, f"no upper bounds and no pins in dependencies: {bounded}"
+    assert "web" not in project["tool"]["comfy"], "WEB_DIRECTORY in __init__.py already registers the folder"
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for model in project["tool"]["comfy"]["Models"]:
+        assert f"`{model['location'].rpartition('/')[2]}`" in readme, (
+            f"README.md does not say where {model} goes"
+        )
 
 
 def test_files_are_short() -> None:
@@ -190,4 +208,13 @@ def test_every_workflow_has_a_picture_and_a_readme_row() -> None:
     for graph in graphs:
         json.loads(graph.read_text(encoding="utf-8"))
         assert graph.with_suffix(".png").is_file(), f"{named(graph)} has no picture beside it"
-        assert f"`{graph.stem}`" in readme, f"README.md does not list the workflow {graph.stem}"
+    section = readme.partition("## Workflows")[2].partition("\n## ")[0]
+    listed = re.findall(r"^\| `([^`]+)` \|", section, re.MULTILINE)
+    assert sorted(listed) == sorted(graph.stem for graph in graphs)
+
+
+def test_links_of_the_documents_lead_somewhere() -> None:
+    for document in (ROOT / "README.md", ROOT / "CONTRIBUTING.md"):
+        text = document.read_text(encoding="utf-8")
+        local = [link for link in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in link]
+        assert [link for link in local if not (ROOT / link).exists()] == []

@@ -27,7 +27,8 @@ class Conditioning:
     """Style tokens of all style references, `B S D`."""
     content: Sequence[Tensor] = ()
     """Latents of the content references, each `b c h w` in model scale."""
-    guidance: float = 4.0
+    guidance: float | Tensor = 4.0
+    """Distilled guidance, one for all or `B`."""
     placement: Placement = "d"
 
 
@@ -52,7 +53,7 @@ def velocity(model: UsoTransformer, conditioning: Conditioning) -> Callable[[Ten
             txt_ids=text_ids(conditioning.txt.shape[1]).to(x.device),
             timesteps=t.to(x.dtype),
             y=conditioning.vec,
-            guidance=torch.full_like(t, conditioning.guidance, dtype=x.dtype),
+            guidance=torch.as_tensor(conditioning.guidance, dtype=x.dtype, device=x.device).expand(x.shape[0]),
             style=conditioning.style,
             refs=refs,
             ref_ids=ref_ids,

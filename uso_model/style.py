@@ -57,7 +57,7 @@ def style_layers(num_layers: int) -> StyleLayers:
     high = num_layers - 1
     mid, low = (round(num_layers * layer / _OFFICIAL_DEPTH) for layer in _OFFICIAL_LAYERS[1:])
     if not 0 < low < mid < high:
-        raise ValueError(f"a vision model with {num_layers} layers has no three style levels; use one with at least 4 layers")
+        raise ValueError(f"a vision model with {num_layers} layers has no three style levels; use one with at least 5 layers")
     return StyleLayers(high, mid, low)
 
 

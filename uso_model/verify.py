@@ -189,9 +189,7 @@ def _styles(
 def _hidden_states(description: str) -> Callable[[Mapping[str, Any]], Tensor]:
     match = re.search(r"channel d = (.+?), computed", description)
     if match is None:
-        raise FolderError(
-            "cases.json has no formula 'channel d = ..., computed'; make the folder again."
-        )
+        raise FolderError("cases.json has no formula 'channel d = ..., computed'; make the folder again.")
     return parse_formula(match[1])
 
 

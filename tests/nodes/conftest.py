@@ -1,7 +1,8 @@
-"""Put ComfyUI into this process on the CPU, with a FLUX of a few thousand weights; skip loudly where it is absent."""
+"""Put ComfyUI into this process on the CPU, with a tiny FLUX; skip where it is absent."""
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 from pathlib import Path
@@ -52,10 +53,25 @@ def make_model() -> Any:
         import comfy.model_patcher
         import comfy.supported_models
 
-        config = {"image_model": "flux", "in_channels": 16, "out_channels": 16, "vec_in_dim": 32, "context_in_dim": 48,
-                  "hidden_size": hidden, "mlp_ratio": 4.0, "num_heads": hidden // 16, "depth": 2,
-                  "depth_single_blocks": 2, "axes_dim": [4, 6, 6], "theta": 10000, "patch_size": 2, "qkv_bias": True,
-                  "guidance_embed": True, "txt_ids_dims": [], **changes}
+        config = {
+            "image_model": "flux",
+            "in_channels": 16,
+            "out_channels": 16,
+            "vec_in_dim": 32,
+            "context_in_dim": 48,
+            "hidden_size": hidden,
+            "mlp_ratio": 4.0,
+            "num_heads": hidden // 16,
+            "depth": 2,
+            "depth_single_blocks": 2,
+            "axes_dim": [4, 6, 6],
+            "theta": 10000,
+            "patch_size": 2,
+            "qkv_bias": True,
+            "guidance_embed": True,
+            "txt_ids_dims": [],
+            **changes,
+        }
         model_config = comfy.supported_models.Flux(config)
         model_config.set_inference_dtype(torch.float32, None)
         model_config.unet_config["dtype"] = torch.float32
@@ -75,7 +91,7 @@ def base_model(make_model: Any) -> Any:
 
 @pytest.fixture(scope="session")
 def make_projector() -> Any:
-    """Return a function that builds ComfyUI's own projector, or ours with the same weights, as a MODEL_PATCH."""
+    """Return a function that builds a MODEL_PATCH: ComfyUI's projector, or ours with equal weights."""
 
     def build(hidden: int = HIDDEN, ours: bool = False, seed: int = 1) -> Any:
         import comfy.model_patcher
@@ -104,6 +120,7 @@ def core_projector(make_projector: Any) -> Any:
 def vision_output() -> Any:
     """Return a function that gives what ComfyUI's SigLIP gives for one picture, made up from a seed."""
 
+    @functools.lru_cache
     def build(seed: int = 2) -> Any:
         states = torch.randn(1, LAYERS, TOKENS, WIDTH, generator=torch.Generator().manual_seed(seed))
         return SimpleNamespace(all_hidden_states=states, penultimate_hidden_states=states[:, -2])
@@ -140,12 +157,16 @@ def prompt() -> Any:
 def sample() -> Any:
     """Return a function that samples two steps of an empty latent through ComfyUI."""
 
-    def run(model: Any, positive: Any, negative: Any, batch: int = 1, cfg: float = 1.0, size: int = 8) -> torch.Tensor:
+    def run(
+        model: Any, positive: Any, negative: Any, batch: int = 1, cfg: float = 1.0, size: int = 8
+    ) -> torch.Tensor:
         import comfy.sample
 
         empty = torch.zeros(batch, 16, size, size)
         noise = comfy.sample.prepare_noise(empty, 7)
-        return comfy.sample.sample(model, noise, 2, cfg, "euler", "simple", positive, negative, empty, disable_pbar=True)
+        return comfy.sample.sample(
+            model, noise, 2, cfg, "euler", "simple", positive, negative, empty, disable_pbar=True
+        )
 
     return run
 

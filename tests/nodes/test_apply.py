@@ -25,16 +25,21 @@ def style(features: Any, core_projector: Any) -> Style:
     return ProjectStyle.execute(features(2), core_projector).result[0]
 
 
-def test_tokens_are_the_projectors(features: Any, core_projector: Any, make_projector: Any, vision_output: Any) -> None:
+def test_tokens_are_the_projectors(
+    features: Any, core_projector: Any, make_projector: Any, vision_output: Any
+) -> None:
     states = vision_output(2)
-    stack = torch.stack([states.all_hidden_states[:, -20], states.all_hidden_states[:, -11],
-                         states.penultimate_hidden_states])
+    stack = torch.stack(
+        [states.all_hidden_states[:, -20], states.all_hidden_states[:, -11], states.penultimate_hidden_states]
+    )
     expected = core_projector.model(stack)
     core = ProjectStyle.execute(features(2), core_projector).result[0]
     ours = ProjectStyle.execute(features(2), make_projector(ours=True)).result[0]
     assert torch.equal(core.tokens, expected) and core.counts == (192,)
     assert torch.equal(ours.tokens, expected)
-    assert torch.equal(make_projector(ours=True).model(stack), expected), "ComfyUI's style node calls ours this way"
+    assert torch.equal(make_projector(ours=True).model(stack), expected), (
+        "ComfyUI's style node calls ours this way"
+    )
 
 
 def test_several_pictures_are_joined(features: Any, core_projector: Any) -> None:
@@ -68,32 +73,48 @@ def test_missing_negative_becomes_an_empty_one(base_model: Any, prompt: Any, sty
 
 
 def test_content_alone_leaves_the_model_alone(base_model: Any, prompt: Any) -> None:
-    model, positive, negative = Apply.execute(base_model, prompt(), prompt(4), content=content((4, 6), (6, 4)),
-                                              content_on_negative=True).result
+    model, positive, negative = Apply.execute(
+        base_model, prompt(), prompt(4), content=content((4, 6), (6, 4)), content_on_negative=True
+    ).result
     assert model is base_model
     for conditioning in (positive, negative):
-        assert [tuple(latent.shape[2:]) for latent in conditioning[0][1]["reference_latents"]] == [(4, 6), (6, 4)]
+        assert [tuple(latent.shape[2:]) for latent in conditioning[0][1]["reference_latents"]] == [
+            (4, 6),
+            (6, 4),
+        ]
 
 
 @pytest.mark.parametrize("references", ["style", "content", "both", "two styles", "two contents"])
-def test_equal_to_the_core_nodes(references: str, base_model: Any, core_projector: Any, prompt: Any, sample: Any,
-                                 features: Any, vision_output: Any) -> None:
+def test_equal_to_the_core_nodes(
+    references: str,
+    base_model: Any,
+    core_projector: Any,
+    prompt: Any,
+    sample: Any,
+    features: Any,
+    vision_output: Any,
+) -> None:
     seeds = {"style": [2], "both": [2], "two styles": [2, 9]}.get(references, [])
     sizes = {"content": [(4, 6)], "both": [(4, 6)], "two contents": [(4, 6), (6, 4)]}.get(references, [])
     negative = prompt(4)
 
     core_model, core_positive = base_model, prompt()
     for seed in reversed(seeds):  # the core node puts later styles first
-        core_model, = USOStyleReference().apply_patch(core_model, core_projector, vision_output(seed))
+        (core_model,) = USOStyleReference().apply_patch(core_model, core_projector, vision_output(seed))
     for latent in content(*sizes).latents:
-        core_positive = node_helpers.conditioning_set_values(core_positive, {"reference_latents": [latent]}, append=True)
+        core_positive = node_helpers.conditioning_set_values(
+            core_positive, {"reference_latents": [latent]}, append=True
+        )
     if sizes:
-        core_positive = node_helpers.conditioning_set_values(core_positive, {"reference_latents_method": "uxo"})
+        core_positive = node_helpers.conditioning_set_values(
+            core_positive, {"reference_latents_method": "uxo"}
+        )
     expected = sample(core_model, core_positive, negative)
 
     style = ProjectStyle.execute(features(*seeds), core_projector).result[0] if seeds else None
-    model, positive, negative = Apply.execute(base_model, prompt(), negative, style,
-                                              content(*sizes) if sizes else None).result
+    model, positive, negative = Apply.execute(
+        base_model, prompt(), negative, style, content(*sizes) if sizes else None
+    ).result
     assert torch.equal(sample(model, positive, negative), expected)
     assert not torch.allclose(expected, sample(base_model, prompt(), prompt(4)), atol=1e-3)
 
@@ -101,16 +122,20 @@ def test_equal_to_the_core_nodes(references: str, base_model: Any, core_projecto
 @pytest.mark.parametrize("batch", [1, 2, 4])
 @pytest.mark.parametrize("cfg", [1.0, 3.0])
 @pytest.mark.parametrize("negative_length", [5, 7])
-def test_batches_and_guidance(batch: int, cfg: float, negative_length: int, base_model: Any, prompt: Any, sample: Any,
-                              style: Style) -> None:
-    model, positive, negative = Apply.execute(base_model, prompt(), prompt(4, negative_length), style,
-                                              content((4, 4))).result
+def test_batches_and_guidance(
+    batch: int, cfg: float, negative_length: int, base_model: Any, prompt: Any, sample: Any, style: Style
+) -> None:
+    model, positive, negative = Apply.execute(
+        base_model, prompt(), prompt(4, negative_length), style, content((4, 4))
+    ).result
     out = sample(model, positive, negative, batch, cfg)
     assert out.shape[0] == batch and out.isfinite().all()
     if batch == 1:
         return
     plain = sample(base_model, prompt(), prompt(4, negative_length), batch, cfg)
-    assert all(not torch.allclose(a, b, atol=1e-3) for a, b in zip(out, plain, strict=True)), "every picture gets the style"
+    assert all(not torch.allclose(a, b, atol=1e-3) for a, b in zip(out, plain, strict=True)), (
+        "every picture gets the style"
+    )
 
 
 def test_batch_is_the_single_pictures(base_model: Any, prompt: Any, style: Style) -> None:
@@ -118,23 +143,42 @@ def test_batch_is_the_single_pictures(base_model: Any, prompt: Any, style: Style
 
     model, positive, negative = Apply.execute(base_model, prompt(), prompt(4), style).result
     noise = torch.randn(2, 16, 8, 8, generator=torch.Generator().manual_seed(1))
-    outs = [comfy.sample.sample(model, part, 2, 1.0, "euler", "simple", positive, negative, torch.zeros_like(part),
-                                disable_pbar=True) for part in (noise, noise[:1], noise[1:])]
+    outs = [
+        comfy.sample.sample(
+            model,
+            part,
+            2,
+            1.0,
+            "euler",
+            "simple",
+            positive,
+            negative,
+            torch.zeros_like(part),
+            disable_pbar=True,
+        )
+        for part in (noise, noise[:1], noise[1:])
+    ]
     assert torch.allclose(outs[0], torch.cat(outs[1:]), atol=1e-5)
 
 
-def test_style_on_both_conditionings_runs_in_one_batch(base_model: Any, prompt: Any, sample: Any, style: Style,
-                                                       monkeypatch: pytest.MonkeyPatch) -> None:
+def test_style_on_both_conditionings_runs_in_one_batch(
+    base_model: Any, prompt: Any, sample: Any, style: Style, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model, positive, _ = Apply.execute(base_model, prompt(), None, style).result
     _, negative, _ = Apply.execute(base_model, prompt(4), None, style).result
     forward, batches = base_model.model.diffusion_model.forward_orig, []
-    monkeypatch.setattr(base_model.model.diffusion_model, "forward_orig",
-                        lambda img, *a, **k: batches.append(img.shape[0]) or forward(img, *a, **k))
+    monkeypatch.setattr(
+        base_model.model.diffusion_model,
+        "forward_orig",
+        lambda img, *a, **k: batches.append(img.shape[0]) or forward(img, *a, **k),
+    )
     assert sample(model, positive, negative, 2, 3.0).isfinite().all()
     assert batches == [4, 4]
 
 
-def test_chained_nodes_append(base_model: Any, prompt: Any, sample: Any, features: Any, core_projector: Any) -> None:
+def test_chained_nodes_append(
+    base_model: Any, prompt: Any, sample: Any, features: Any, core_projector: Any
+) -> None:
     styles = [ProjectStyle.execute(features(seed), core_projector).result[0] for seed in (2, 9)]
     joined = ProjectStyle.execute(features(2, 9), core_projector).result[0]
     both = content((4, 6), (6, 4))
@@ -154,17 +198,28 @@ def test_hooks_are_installed_once(base_model: Any) -> None:
     assert len(patches) == 1 and len(twice.get_wrappers("sampler_sample", "uso")) == 1
 
 
-def test_core_style_before_and_after(base_model: Any, core_projector: Any, prompt: Any, sample: Any, style: Style,
-                                     vision_output: Any, caplog: pytest.LogCaptureFixture) -> None:
-    core, = USOStyleReference().apply_patch(base_model, core_projector, vision_output(9))
+def test_core_style_before_and_after(
+    base_model: Any,
+    core_projector: Any,
+    prompt: Any,
+    sample: Any,
+    style: Style,
+    vision_output: Any,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    (core,) = USOStyleReference().apply_patch(base_model, core_projector, vision_output(9))
     before = sample(*Apply.execute(core, prompt(), prompt(4), style).result)
     assert "ComfyUI's own USO style node" in caplog.text
     model, positive, negative = Apply.execute(base_model, prompt(), prompt(4), style).result
-    after = sample(USOStyleReference().apply_patch(model, core_projector, vision_output(9))[0], positive, negative)
+    after = sample(
+        USOStyleReference().apply_patch(model, core_projector, vision_output(9))[0], positive, negative
+    )
     assert torch.allclose(before, after, atol=1e-5), "the order of style tokens does not matter"
 
 
-def test_regions_with_their_own_styles(base_model: Any, prompt: Any, sample: Any, features: Any, core_projector: Any) -> None:
+def test_regions_with_their_own_styles(
+    base_model: Any, prompt: Any, sample: Any, features: Any, core_projector: Any
+) -> None:
     left = torch.zeros(1, 64, 64)
     left[..., :32] = 1
     model, positive = base_model, []
@@ -174,8 +229,16 @@ def test_regions_with_their_own_styles(base_model: Any, prompt: Any, sample: Any
         positive += part
     out = sample(model, positive, prompt(4), 2, 3.0)
     assert out.shape[0] == 2 and out.isfinite().all()
-    swapped = sample(model, [[positive[0][0], {**positive[0][1], "mask": 1 - left}],
-                             [positive[1][0], {**positive[1][1], "mask": left}]], prompt(4), 2, 3.0)
+    swapped = sample(
+        model,
+        [
+            [positive[0][0], {**positive[0][1], "mask": 1 - left}],
+            [positive[1][0], {**positive[1][1], "mask": left}],
+        ],
+        prompt(4),
+        2,
+        3.0,
+    )
     assert not torch.allclose(out, swapped, atol=1e-3)
 
 
@@ -204,7 +267,9 @@ def test_easycache(base_model: Any, prompt: Any, sample: Any, style: Style) -> N
     assert sample(cached, positive, negative).isfinite().all()
 
 
-def test_removing_the_node_restores_the_model(base_model: Any, prompt: Any, sample: Any, style: Style) -> None:
+def test_removing_the_node_restores_the_model(
+    base_model: Any, prompt: Any, sample: Any, style: Style
+) -> None:
     before = sample(base_model, prompt(), prompt(4))
     model, positive, negative = Apply.execute(base_model, prompt(), prompt(4), style, content((4, 4))).result
     styled = sample(model, positive, negative)
@@ -213,14 +278,22 @@ def test_removing_the_node_restores_the_model(base_model: Any, prompt: Any, samp
     assert torch.equal(sample(model, positive, negative), styled)
 
 
-def test_tokens_move_once_per_run(base_model: Any, prompt: Any, sample: Any, style: Style,
-                                  monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tokens_move_once_per_run(
+    base_model: Any, prompt: Any, sample: Any, style: Style, monkeypatch: pytest.MonkeyPatch
+) -> None:
     made = []
     original = comfy.conds.CONDRegular.__init__
-    monkeypatch.setattr("comfyui_uso.nodes.reference_hooks.CONDRegular",
-                        type("Counted", (comfy.conds.CONDRegular,), {
-                            "__init__": lambda self, cond: made.append(cond) or original(self, cond),
-                            "_copy_with": lambda self, cond: comfy.conds.CONDRegular(cond)}))
+    monkeypatch.setattr(
+        "comfyui_uso.nodes.reference_hooks.CONDRegular",
+        type(
+            "Counted",
+            (comfy.conds.CONDRegular,),
+            {
+                "__init__": lambda self, cond: made.append(cond) or original(self, cond),
+                "_copy_with": lambda self, cond: comfy.conds.CONDRegular(cond),
+            },
+        ),
+    )
     model, positive, negative = Apply.execute(base_model, prompt(), prompt(4), style).result
     sample(model, positive, negative)
     assert len(made) == 1 and made[0].data_ptr() == style.tokens.data_ptr()
@@ -233,13 +306,21 @@ def test_half_precision_model(make_model: Any, prompt: Any, sample: Any, style: 
     assert sample(*Apply.execute(model, prompt(), prompt(4), style).result).isfinite().all()
 
 
-def test_compiled_network_sees_other_tokens(base_model: Any, prompt: Any, features: Any, core_projector: Any) -> None:
-    """The hooks hold no Python scalars: a graph traced for one style serves another."""
-    from comfyui_uso.nodes.reference_hooks import prepend_style
+@pytest.mark.slow
+def test_compiled_network_looks_again_for_a_style(
+    make_model: Any, prompt: Any, sample: Any, features: Any, core_projector: Any
+) -> None:
+    """As ComfyUI's TorchCompileModel does it: nothing in the transformer options is checked again."""
+    from comfy_api.torch_helpers import set_torch_compile_wrapper
+    from comfy_extras.nodes_torch_compile import skip_torch_compile_dict
 
-    compiled = torch.compile(prepend_style, backend="eager", fullgraph=True)
-    for seed in (2, 9):
-        tokens = ProjectStyle.execute(features(seed), core_projector).result[0].tokens
-        made = {"txt": torch.zeros(2, 5, 64), "txt_ids": torch.zeros(2, 5, 3), "transformer_options": {STYLE: tokens}}
-        out = compiled(made)
-        assert torch.equal(out["txt"][:, :192], tokens.expand(2, -1, -1)) and out["txt_ids"].shape == (2, 197, 3)
+    styles = [ProjectStyle.execute(features(seed), core_projector).result[0] for seed in (2, 9)]
+    base = make_model(depth=1, depth_single_blocks=1)
+    model = install_style_hooks(base)
+    compiled = model.clone(disable_dynamic=True)
+    options = {"guard_filter_fn": skip_torch_compile_dict}
+    set_torch_compile_wrapper(model=compiled, backend="eager", options=options)
+    for style in styles:  # the negative has none
+        _, positive, negative = Apply.execute(base, prompt(), prompt(4), style).result
+        outs = [sample(each, positive, negative, 1, 3.0) for each in (compiled, model)]
+        assert torch.allclose(*outs, atol=1e-5)

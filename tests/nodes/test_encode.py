@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import comfy.clip_vision
-import nodes as comfy_nodes
 import pytest
 import torch
 from comfyui_uso.nodes.content import EncodeContent
@@ -19,12 +18,32 @@ from comfyui_uso.uso_model.config import AutoencoderConfig
 from comfyui_uso.uso_model.images import fit_content_image
 from comfyui_uso.uso_model.style import style_layers
 
+import nodes as comfy_nodes
+
 LAYERS = 6
-SIGLIP = {"num_channels": 3, "hidden_act": "gelu_pytorch_tanh", "hidden_size": 48, "image_size": 28,
-          "intermediate_size": 64, "model_type": "siglip_vision_model", "num_attention_heads": 3,
-          "num_hidden_layers": LAYERS, "patch_size": 14, "image_mean": [0.5] * 3, "image_std": [0.5] * 3}
-AE = AutoencoderConfig(in_channels=3, ch=32, out_ch=3, ch_mult=(1, 1, 1, 1), num_res_blocks=1, z_channels=16,
-                       scale_factor=0.3611, shift_factor=0.1159)
+SIGLIP = {
+    "num_channels": 3,
+    "hidden_act": "gelu_pytorch_tanh",
+    "hidden_size": 48,
+    "image_size": 28,
+    "intermediate_size": 64,
+    "model_type": "siglip_vision_model",
+    "num_attention_heads": 3,
+    "num_hidden_layers": LAYERS,
+    "patch_size": 14,
+    "image_mean": [0.5] * 3,
+    "image_std": [0.5] * 3,
+}
+AE = AutoencoderConfig(
+    in_channels=3,
+    ch=32,
+    out_ch=3,
+    ch_mult=(1, 1, 1, 1),
+    num_res_blocks=1,
+    z_channels=16,
+    scale_factor=0.3611,
+    shift_factor=0.1159,
+)
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +75,7 @@ def picture(height: int, width: int, count: int = 1, seed: int = 0) -> torch.Ten
 
 def test_squash_is_comfyuis_crop_none(vision: Any) -> None:
     image = picture(40, 70)
-    core, = comfy_nodes.CLIPVisionEncode().encode(vision, image, "none")
+    (core,) = comfy_nodes.CLIPVisionEncode().encode(vision, image, "none")
     ours = EncodeStyle.execute(vision, image, "squash").result[0]
     for got, layer in zip(ours, style_layers(LAYERS), strict=True):
         assert torch.equal(got, core.all_hidden_states[:, layer - 1])
@@ -71,13 +90,16 @@ def test_layers_are_uso_s_own_at_full_depth() -> None:
 def test_batch_is_its_pictures(vision: Any, fit: str) -> None:
     image = picture(40, 30, 2)
     both = EncodeStyle.execute(vision, image, fit).result[0]
-    singles = [EncodeStyle.execute(vision, image[i:i + 1], fit).result[0] for i in range(2)]
+    singles = [EncodeStyle.execute(vision, image[i : i + 1], fit).result[0] for i in range(2)]
     assert both.high.shape == (2, 4, 48)
     assert all(torch.equal(level, torch.cat(parts)) for level, *parts in zip(both, *singles, strict=True))
 
 
 def test_fits_differ(vision: Any) -> None:
-    fits = [EncodeStyle.execute(vision, picture(40, 70), fit).result[0].high for fit in ("squash", "center", "pad")]
+    fits = [
+        EncodeStyle.execute(vision, picture(40, 70), fit).result[0].high
+        for fit in ("squash", "center", "pad")
+    ]
     assert len({float(level.sum()) for level in fits}) == 3
 
 
@@ -92,10 +114,16 @@ def test_mask_hides_the_rest(vision: Any) -> None:
     mask[:20] = 1
     other = image.clone()
     other[:, 20:] = 0.9
-    one, two = (EncodeStyle.execute(vision, pixels, "squash", mask).result[0].high for pixels in (image, other))
-    assert torch.equal(one, two) and not torch.equal(one, EncodeStyle.execute(vision, image, "squash").result[0].high)
+    one, two = (
+        EncodeStyle.execute(vision, pixels, "squash", mask).result[0].high for pixels in (image, other)
+    )
+    assert torch.equal(one, two) and not torch.equal(
+        one, EncodeStyle.execute(vision, image, "squash").result[0].high
+    )
     grey = EncodeStyle.execute(vision, torch.full((1, 40, 40, 3), 0.5), "squash").result[0].high
-    assert torch.equal(EncodeStyle.execute(vision, image, "squash", torch.zeros(1, 8, 8)).result[0].high, grey)
+    assert torch.equal(
+        EncodeStyle.execute(vision, image, "squash", torch.zeros(1, 8, 8)).result[0].high, grey
+    )
 
 
 def test_encoder_runs_once_per_picture(vision: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,7 +134,9 @@ def test_encoder_runs_once_per_picture(vision: Any, monkeypatch: pytest.MonkeyPa
     assert len(calls) == 3
 
 
-def test_projector_runs_once_per_picture(features: Any, core_projector: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_projector_runs_once_per_picture(
+    features: Any, core_projector: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     calls = []
     forward = core_projector.model.forward
     monkeypatch.setattr(core_projector.model, "forward", lambda *a, **k: calls.append(1) or forward(*a, **k))
@@ -120,7 +150,9 @@ def test_pil_round_trip_is_exact() -> None:
 
 
 @pytest.mark.parametrize("size", [(100, 60), (60, 100), (64, 64)])
-def test_content_is_the_reference_pipelines(vae: Any, autoencoder: Autoencoder, size: tuple[int, int]) -> None:
+def test_content_is_the_reference_pipelines(
+    vae: Any, autoencoder: Autoencoder, size: tuple[int, int]
+) -> None:
     image = picture(*size)
     content, _ = EncodeContent.execute(vae, image, 96, 1024).result
     pixels = image_from_pil(fit_content_image(pil_from_image(image[0]), 96)).movedim(-1, 1) * 2 - 1
@@ -139,9 +171,13 @@ def test_one_latent_per_subject(vae: Any) -> None:
     assert [tuple(latent.shape) for latent in content.latents] == [(1, 16, 8, 6)] * 2
 
 
-@pytest.mark.parametrize(("size", "latent"), [((64, 48), (128, 96)), ((48, 64), (96, 128)), ((64, 64), (128, 128)),
-                                              ((500, 333), (128, 86))])
-def test_empty_latent_has_the_references_shape(vae: Any, size: tuple[int, int], latent: tuple[int, int]) -> None:
+@pytest.mark.parametrize(
+    ("size", "latent"),
+    [((64, 48), (128, 96)), ((48, 64), (96, 128)), ((64, 64), (128, 128)), ((500, 333), (128, 86))],
+)
+def test_empty_latent_has_the_references_shape(
+    vae: Any, size: tuple[int, int], latent: tuple[int, int]
+) -> None:
     empty = EncodeContent.execute(vae, picture(*size), 48, 1024).result[1]
     assert tuple(empty["samples"].shape) == (1, 16, *latent) and not empty["samples"].any()
     assert all(side % 2 == 0 for side in empty["samples"].shape[2:])

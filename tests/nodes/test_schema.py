@@ -11,26 +11,65 @@ from comfyui_uso import nodes
 from comfyui_uso.nodes import sockets
 
 FACES = {
-    "USO_LoadModels": (["model", "lora", "lora_strength", "projector", "clip_vision"],
-                       ["MODEL", "MODEL_PATCH", "CLIP_VISION"]),
+    "USO_LoadModels": (
+        ["model", "lora", "lora_strength", "projector", "clip_vision"],
+        ["MODEL", "MODEL_PATCH", "CLIP_VISION"],
+    ),
     "USO_LoadMini": (["lora_strength"], ["MODEL", "CLIP", "VAE", "CLIP_VISION", "MODEL_PATCH"]),
     "USO_EncodeStyle": (["clip_vision", "image", "fit", "mask"], ["USO_FEATURES"]),
     "USO_ProjectStyle": (["features", "projector"], ["USO_STYLE"]),
     "USO_EncodeContent": (["vae", "image", "long_side", "latent_long_side"], ["USO_CONTENT", "LATENT"]),
-    "USO_Apply": (["model", "positive", "negative", "style", "content", "content_on_negative"],
-                  ["MODEL", "CONDITIONING", "CONDITIONING"]),
-    "USO_Scheduler": (["model", "steps", "schedule", "width", "height", "mu", "denoise", "latent"], ["SIGMAS"]),
-    "USO_Sampler": (["model", "positive", "latent", "seed", "steps", "guidance", "cfg", "sampler_name", "schedule", "mu",
-                     "denoise", "negative"], ["LATENT"]),
+    "USO_Apply": (
+        ["model", "positive", "negative", "style", "content", "content_on_negative"],
+        ["MODEL", "CONDITIONING", "CONDITIONING"],
+    ),
+    "USO_Scheduler": (
+        ["model", "steps", "schedule", "width", "height", "mu", "denoise", "latent"],
+        ["SIGMAS"],
+    ),
+    "USO_Sampler": (
+        [
+            "model",
+            "positive",
+            "latent",
+            "seed",
+            "steps",
+            "guidance",
+            "cfg",
+            "sampler_name",
+            "schedule",
+            "mu",
+            "denoise",
+            "negative",
+        ],
+        ["LATENT"],
+    ),
 }
 DEFAULTS = {
-    ("USO_LoadModels", "lora_strength"): 1.0, ("USO_EncodeStyle", "fit"): "squash",
-    ("USO_EncodeContent", "long_side"): 512, ("USO_EncodeContent", "latent_long_side"): 1024,
-    ("USO_Apply", "content_on_negative"): False, ("USO_Scheduler", "steps"): 25, ("USO_Scheduler", "mu"): 1.15,
-    ("USO_Scheduler", "schedule"): "official", ("USO_Sampler", "steps"): 25, ("USO_Sampler", "guidance"): 4.0,
-    ("USO_Sampler", "cfg"): 1.0, ("USO_Sampler", "sampler_name"): "euler", ("USO_Sampler", "denoise"): 1.0,
+    ("USO_LoadModels", "lora_strength"): 1.0,
+    ("USO_EncodeStyle", "fit"): "squash",
+    ("USO_EncodeContent", "long_side"): 512,
+    ("USO_EncodeContent", "latent_long_side"): 1024,
+    ("USO_Apply", "content_on_negative"): False,
+    ("USO_Scheduler", "steps"): 25,
+    ("USO_Scheduler", "mu"): 1.15,
+    ("USO_Scheduler", "schedule"): "official",
+    ("USO_Sampler", "steps"): 25,
+    ("USO_Sampler", "guidance"): 4.0,
+    ("USO_Sampler", "cfg"): 1.0,
+    ("USO_Sampler", "sampler_name"): "euler",
+    ("USO_Sampler", "denoise"): 1.0,
 }
-WORDS = {"style transfer", "style reference", "sref", "ip adapter", "subject", "identity", "reference image", "redux"}
+WORDS = {
+    "style transfer",
+    "style reference",
+    "sref",
+    "ip adapter",
+    "subject",
+    "identity",
+    "reference image",
+    "redux",
+}
 
 
 @pytest.fixture(params=nodes.NODES, ids=lambda node: node.__name__)
@@ -66,10 +105,20 @@ def test_all_nodes_are_there_and_searchable() -> None:
 
 
 def test_only_optional_references_may_be_left_out() -> None:
-    optional = {(face.node_id, item.id) for face in (node.define_schema() for node in nodes.NODES)
-                for item in face.inputs if item.optional}
-    assert optional == {("USO_EncodeStyle", "mask"), ("USO_Apply", "negative"), ("USO_Apply", "style"),
-                        ("USO_Apply", "content"), ("USO_Scheduler", "latent"), ("USO_Sampler", "negative")}
+    optional = {
+        (face.node_id, item.id)
+        for face in (node.define_schema() for node in nodes.NODES)
+        for item in face.inputs
+        if item.optional
+    }
+    assert optional == {
+        ("USO_EncodeStyle", "mask"),
+        ("USO_Apply", "negative"),
+        ("USO_Apply", "style"),
+        ("USO_Apply", "content"),
+        ("USO_Scheduler", "latent"),
+        ("USO_Sampler", "negative"),
+    }
 
 
 def test_schema_drops_what_an_older_comfyui_lacks() -> None:

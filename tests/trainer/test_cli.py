@@ -1,4 +1,4 @@
-"""The `uso` command: what a user gets wrong is one line and exit code 2, what we get wrong keeps its traceback."""
+"""The `uso` command: what a user gets wrong is one line and exit code 2, a bug keeps its traceback."""
 
 from __future__ import annotations
 

@@ -172,7 +172,7 @@ def read_flux(path: str | os.PathLike[str], dtype: torch.dtype | None = None) ->
 
     Args:
         path: a FLUX model or an all-in-one checkpoint, bf16, fp16, fp32, fp8 plain or scaled.
-        dtype: dtype of the result; None keeps what the file has (bfloat16 for 8-bit weights).
+        dtype: dtype of the result; None keeps what the file has (bfloat16 for 8-bit files).
 
     Raises:
         CheckpointError: when the file cannot be read or is not FLUX.1.
@@ -194,7 +194,7 @@ def load_transformer(
 
     Args:
         path: see `read_flux`.
-        dtype: dtype of the parameters; None keeps what the file has (bfloat16 for 8-bit weights).
+        dtype: dtype of the parameters; None keeps what the file has (bfloat16 for 8-bit files).
         device: where the parameters live.
 
     Raises:

@@ -33,20 +33,22 @@ def dequantize(
     """Bring every tensor to `dtype`, multiplying scaled 8-bit weights out in float32.
 
     Args:
-        state_dict: weights with or without the helper tensors of either scaled layout.
+        state_dict: weights with or without the auxiliary tensors of either scaled layout.
         source: file name for messages.
-        dtype: the result's dtype; None keeps 16- and 32-bit tensors and turns 8-bit ones into bfloat16.
+        dtype: the result's dtype; None keeps the tensors' own, or is bfloat16 when any of them has 8 bits.
 
     Returns:
-        The weights alone, without helper tensors.
+        The weights alone, without auxiliary tensors.
 
     Raises:
         CheckpointError: for another quantisation format, or a scale that fits no weight.
     """
     scales = _scales(state_dict, source)
+    if dtype is None and (scales or any(tensor.dtype in _FP8 for tensor in state_dict.values())):
+        dtype = torch.bfloat16  # layers of one network must agree, and 8-bit files keep the rest in any dtype
     result = {}
     for name, tensor in state_dict.items():
-        if _is_helper(name):
+        if _is_auxiliary(name):
             continue
         if not tensor.dtype.is_floating_point:
             raise CheckpointError(
@@ -54,15 +56,12 @@ def dequantize(
                 "read; use a bf16, fp16 or fp8 version of the model."
             )
         if name in scales:
-            result[name] = _scaled(tensor, scales[name], name, source).to(dtype or torch.bfloat16)
-        elif tensor.dtype in _FP8:
-            result[name] = tensor.to(dtype or torch.bfloat16)
-        else:
-            result[name] = tensor if dtype is None else tensor.to(dtype)
+            tensor = _scaled(tensor, scales[name], name, source)
+        result[name] = tensor if dtype is None else tensor.to(dtype)
     return result
 
 
-def _is_helper(name: str) -> bool:
+def _is_auxiliary(name: str) -> bool:
     return name == "scaled_fp8" or name.endswith((*_WEIGHT_SCALES, *_ACTIVATION_SCALES, ".comfy_quant"))
 
 

@@ -1,0 +1,29 @@
+"""USO-mini: the small model that this repository trains and ships, so that everything runs without a download.
+
+Its files have the same formats as the real ones, so the same readers load them. Sizes live in the files.
+"""
+
+from __future__ import annotations
+
+from .files import NAMES, PICTURE_SIZE, WEIGHTS, missing, paths
+from .models import MiniEncoders, MiniModels, load, load_encoders, load_vision, save_autoencoder, save_encoders
+from .text import MAX_TOKENS, MiniTextEncoder, MiniTokenizer, load_text
+
+__all__ = [
+    "MAX_TOKENS",
+    "NAMES",
+    "PICTURE_SIZE",
+    "WEIGHTS",
+    "MiniEncoders",
+    "MiniModels",
+    "MiniTextEncoder",
+    "MiniTokenizer",
+    "load",
+    "load_encoders",
+    "load_text",
+    "load_vision",
+    "missing",
+    "paths",
+    "save_autoencoder",
+    "save_encoders",
+]

@@ -104,7 +104,7 @@ def draw(
         near = _window(distance < pixel)
         d = distance[near]
         cover = np.clip(0.5 - d / np.float32(pixel), 0.0, 1.0)
-        patch = weights[(slice(None), *near)]
+        patch = weights[:, near[0], near[1]]
         patch *= 1.0 - cover
         patch[role] += cover
         rise = np.minimum(size[near] * np.float32(1.0 / bevel), 1.0)

@@ -1,0 +1,84 @@
+"""One ComfyUI server for all tests of this folder, with the pack linked in and random-weight models."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .graphs import Tiny
+from .server import ComfyServer, running_server
+from .weights import write_small_files, write_wide_files
+
+COMFY = Path(os.environ.get("COMFYUI_PATH") or "~/comfy/ComfyUI").expanduser()
+HERE = Path(__file__).parent
+PACK = "uso-nodes"
+_FOLDERS = ("models", "input", "output", "temp", "user", "custom_nodes")
+_MODELS = ("diffusion_models", "loras", "model_patches", "clip_vision", "vae", "checkpoints")
+
+_server: ComfyServer | None = None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark every test of this folder, and skip it where there is no ComfyUI."""
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker("comfy")
+            if not (COMFY / "main.py").is_file():
+                item.add_marker(pytest.mark.skip(reason=f"no ComfyUI in {COMFY}; set COMFYUI_PATH"))
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Any:
+    """Show the end of the server's log with every failed test of this folder."""
+    outcome = yield
+    report = outcome.get_result()
+    if report.failed and _server is not None and HERE in item.path.parents:
+        report.sections.append(("ComfyUI's log", _server.log_tail()))
+
+
+@pytest.fixture(scope="session")
+def comfy() -> Iterator[ComfyServer]:
+    """Return the running server."""
+    global _server
+    # Not pytest's temporary folders: those are kept for three runs, and the models are large.
+    with tempfile.TemporaryDirectory(prefix="uso-comfy-", ignore_cleanup_errors=True) as folder:
+        base = Path(folder)
+        for name in (*_FOLDERS, *(f"models/{kind}" for kind in _MODELS)):
+            (base / name).mkdir()
+        (base / "custom_nodes" / PACK).symlink_to(HERE.parents[1], target_is_directory=True)
+        shutil.copy(HERE / "tool_nodes.py", base / "custom_nodes/uso_test_tools.py")
+        write_small_files(base / "models")
+        with running_server(COMFY, base) as server:
+            _server = server
+            yield server
+            _server = None
+
+
+@pytest.fixture(scope="session")
+def wide_files(comfy: ComfyServer) -> Path:
+    """Return the models folder, with the files of FLUX.1's real width in it."""
+    write_wide_files(comfy.base / "models")
+    return comfy.base / "models"
+
+
+@pytest.fixture
+def tiny() -> Tiny:
+    """Return an empty graph that knows the tiny models."""
+    return Tiny()
+
+
+@pytest.fixture
+def sample(comfy: ComfyServer) -> Callable[..., Any]:
+    """Return a function that runs `Tiny.ksampler` of its arguments and gives the latent."""
+
+    def run(graph: Tiny, model: Any, positive: Any, **options: Any) -> Any:
+        saved = graph.ksampler(model, positive, **options)
+        return comfy.run(graph).latent(saved)
+
+    return run

@@ -1,0 +1,58 @@
+"""The workflows that need no download run from beginning to end."""
+
+from __future__ import annotations
+
+import json
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from .api_format import api_format
+from .conftest import HERE
+from .server import ComfyServer, Run
+
+ROOT = HERE.parents[1]
+WORKFLOWS = sorted((ROOT / "workflows").glob("*.json"))
+MINI = [path for path in WORKFLOWS if path.stem.startswith("mini_")]
+_PICTURES = (".png", ".jpg", ".jpeg", ".webp")
+
+
+def example(name: str) -> Path:
+    """Return the picture of this name that comes with the pack."""
+    found = [path for path in ROOT.rglob(name) if path.is_file() and ".venv" not in path.parts]
+    assert found, f"no {name} in the pack"
+    return found[0]
+
+
+@pytest.mark.parametrize("path", MINI, ids=lambda path: path.stem)
+def test_mini_workflow_draws(comfy: ComfyServer, path: Path) -> None:
+    info = comfy.get_json("/object_info")
+    graph = api_format(json.loads(path.read_text(encoding="utf-8")), info)
+    for node in graph.values():
+        if node["class_type"].startswith("LoadImage"):
+            name = node["inputs"]["image"]
+            comfy.upload(name, example(name).read_bytes())
+    run = comfy.run(graph)
+    pictures = [data for item in run.outputs.values() for data in _pictures(run, item)]
+    assert pictures
+    for data in pictures:
+        low, high = Image.open(BytesIO(data)).convert("L").getextrema()
+        assert high - low > 30, "a flat picture"
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_workflow_uses_nodes_that_exist(comfy: ComfyServer, path: Path) -> None:
+    info = comfy.get_json("/object_info")
+    graph = api_format(json.loads(path.read_text(encoding="utf-8")), info)
+    for node in graph.values():
+        known = info[node["class_type"]]["input"]
+        wanted = {name for name in known.get("required", {}) if name not in node["inputs"]}
+        strange = set(node["inputs"]) - {name for group in known.values() for name in group}
+        assert not wanted and not strange, f"{node['class_type']}: without {wanted}, with {strange}"
+    assert any(path.with_suffix(suffix).is_file() for suffix in _PICTURES), "no picture beside it"
+
+
+def _pictures(run: Run, item: dict[str, list[dict[str, str]]]) -> list[bytes]:
+    return [run.server.view(entry) for entry in item.get("images", [])]

@@ -1,0 +1,59 @@
+"""Rectified flow: times, the noisy latent and the velocity to learn. Pure functions.
+
+x_t = (1 - t) * latent + t * noise and target = noise - latent (Liu et al. 2022, eq. 1; t runs as in FLUX: 1 is noise).
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from ..uso_model.schedule import mu_for_tokens, shift_time, shifted_schedule
+
+__all__ = ["FlowSample", "TimeLaw", "mix", "sample_times"]
+
+TimeLaw = Literal["uniform_shifted", "logit_normal"]
+"""How training times are drawn."""
+
+_TABLE = 1000
+
+
+class FlowSample(NamedTuple):
+    """A point on the way from latent to noise."""
+
+    x_t: Tensor
+    """Noisy latent, `b c h w`."""
+    t: Tensor
+    """Its time, `b`."""
+    target: Tensor
+    """Velocity there, `b c h w`."""
+
+
+def sample_times(law: TimeLaw, count: int, tokens: int, generator: torch.Generator) -> Tensor:
+    """Draw training times in (0, 1], `count`, float32.
+
+    Args:
+        law: `uniform_shifted` picks uniformly from a 1000-entry table shifted for the picture's token count
+            (bytedance/UNO, train.py); `logit_normal` is the sigmoid of a unit Gaussian, shifted likewise
+            (Esser et al. 2024, section 3.1).
+        count: how many.
+        tokens: image tokens of the target.
+        generator: source of the draw.
+
+    Raises:
+        ValueError: an unknown law.
+    """
+    if law == "uniform_shifted":
+        table = shifted_schedule(_TABLE, mu_for_tokens(tokens))[:-1]
+        return table[torch.randint(_TABLE, (count,), generator=generator)]
+    if law == "logit_normal":
+        return shift_time(torch.sigmoid(torch.randn(count, generator=generator)), mu_for_tokens(tokens))
+    raise ValueError(f"unknown time law {law!r}; use uniform_shifted or logit_normal")
+
+
+def mix(latent: Tensor, noise: Tensor, t: Tensor) -> FlowSample:
+    """Return the point at time `t` (`b`) between a latent and noise, both `b c h w`, and the velocity there."""
+    weight = t.to(latent)[:, None, None, None]
+    return FlowSample((1 - weight) * latent + weight * noise, t, noise - latent)

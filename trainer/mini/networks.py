@@ -1,0 +1,46 @@
+"""Sizes of the miniature's own FLUX and projector."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from ...uso_model.config import FluxConfig
+from ...uso_model.projector import HierarchicalProjector
+from ...uso_model.transformer import UsoTransformer
+
+__all__ = ["FLUX_MINI", "fresh_projector", "fresh_transformer"]
+
+FLUX_MINI = FluxConfig(
+    in_channels=64,
+    vec_in_dim=128,
+    context_in_dim=128,
+    hidden_size=256,
+    mlp_ratio=4.0,
+    num_heads=2,  # heads of 128, the width by which ComfyUI recognises FLUX
+    depth=2,
+    depth_single_blocks=4,
+    axes_dim=(16, 56, 56),
+    theta=10_000,
+    qkv_bias=True,
+    guidance_embed=True,
+)
+
+
+def fresh_transformer() -> UsoTransformer:
+    """Return an untrained miniature FLUX: modulation and output start at zero, so every block starts as the identity.
+
+    Source of the initialisation: Peebles and Xie, "Scalable Diffusion Models with Transformers", section 3.2 (adaLN-Zero).
+    """
+    transformer = UsoTransformer(FLUX_MINI)
+    for name, module in transformer.named_modules():
+        if isinstance(module, nn.Linear):
+            nn.init.xavier_uniform_(module.weight)
+            nn.init.zeros_(module.bias)
+        if name.endswith((".lin", "adaLN_modulation.1", "final_layer.linear")):
+            nn.init.zeros_(module.weight)
+    return transformer
+
+
+def fresh_projector() -> HierarchicalProjector:
+    """Return an untrained projector: 64 tokens of width 192 to 8 tokens a level."""
+    return HierarchicalProjector(tokens_in=64, tokens_out=8, dim_in=192, dim_out=FLUX_MINI.hidden_size)
