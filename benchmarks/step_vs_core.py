@@ -2,11 +2,12 @@
 
     python benchmarks/step_vs_core.py [--width 256] [--pairs 9] [--json]
 
-Runs ComfyUI on the CPU inside this process ($COMFYUI_PATH, else ~/comfy/ComfyUI), with random weights and FLUX.1's
-real token counts: 1024x1024 pixels are 4096 image tokens, a content picture 1024, a style picture 192, the text 512.
-Printed are the time of a step and its peak memory, ours over ComfyUI's (median of alternating pairs), and what
-references cost relative to a step without any, as ComfyUI has it. Narrow networks spend more of their time in
-attention than FLUX.1 does, so the last numbers are larger here than at full width (--width 3072).
+Runs ComfyUI on the CPU inside this process ($COMFYUI_PATH, else ~/comfy/ComfyUI), with random weights and
+FLUX.1's real token counts: 1024x1024 pixels are 4096 image tokens, a content picture 1024, a style picture 192,
+the text 512. Printed are the time of a step and its peak memory, ours over ComfyUI's (median of alternating
+pairs; on a busy machine the processor time is the steadier of the two times), and what references cost
+relative to a step without any, as ComfyUI has it. Narrow networks spend more of their time in attention than
+FLUX.1 does, so the costs are larger here than at full width (--width 3072).
 """
 
 from __future__ import annotations
@@ -49,14 +50,29 @@ class Case(NamedTuple):
     pixels: int
 
 
+class Seconds(NamedTuple):
+    """Time of one step, by the clock and summed over the processors."""
+
+    wall: float
+    cpu: float
+
+
+class Megabytes(NamedTuple):
+    """Memory of sampling: allocated by a step at its peak, and held by the references while it runs."""
+
+    step: float
+    held: float
+
+
 class Measured(NamedTuple):
     """Medians of the pairs."""
 
-    ratio: float
-    ours_s: float
-    core_s: float
-    ours_peak_mb: float
-    core_peak_mb: float
+    wall_ratio: float
+    cpu_ratio: float
+    ours: Seconds
+    core: Seconds
+    ours_memory: Megabytes
+    core_memory: Megabytes
 
 
 def main() -> None:
@@ -67,26 +83,30 @@ def main() -> None:
         bench = Bench(args.width, args.double_blocks, args.single_blocks)
         step = bench.pairs(args.pairs)
         costs = {size: bench.costs(size, args.repeats) for size in SIZES}
-    report = {
-        "width": args.width,
-        "blocks": [args.double_blocks, args.single_blocks],
-        "threads": torch.get_num_threads(),
-        "pairs": args.pairs,
-        "time_ratio": step.ratio,
-        "seconds": {"ours": step.ours_s, "core": step.core_s},
-        "peak_mb": {"ours": step.ours_peak_mb, "core": step.core_peak_mb},
-        "references_cost": {str(size): cost for size, cost in costs.items()},
-    }
+    memory_ratio = sum(step.ours_memory) / sum(step.core_memory)
+    threads = torch.get_num_threads()
     if args.json:
+        report = {
+            "width": args.width,
+            "blocks": [args.double_blocks, args.single_blocks],
+            "threads": threads,
+            "pairs": args.pairs,
+            "time_ratio": step.wall_ratio,
+            "cpu_time_ratio": step.cpu_ratio,
+            "memory_ratio": memory_ratio,
+            "seconds": {"ours": step.ours._asdict(), "core": step.core._asdict()},
+            "megabytes": {"ours": step.ours_memory._asdict(), "core": step.core_memory._asdict()},
+            "references_cost": {str(size): cost for size, cost in costs.items()},
+        }
         print(json.dumps(report))
         return
-    print(
-        f"width {args.width}, {args.double_blocks}+{args.single_blocks} blocks, {report['threads']} threads"
-    )
-    print("one step, 1024x1024, 1 style + 1 content:")
-    print(f"  time    ours / core = {step.ratio:.3f}   ({step.ours_s:.3f} s, {step.core_s:.3f} s)")
-    memory = step.ours_peak_mb / step.core_peak_mb
-    print(f"  memory  ours / core = {memory:.3f}   ({step.ours_peak_mb:.1f} MB, {step.core_peak_mb:.1f} MB)")
+    print(f"width {args.width}, {args.double_blocks}+{args.single_blocks} blocks, {threads} threads")
+    print("one step, 1024x1024, 1 style + 1 content, ours / core:")
+    print(f"  time      {step.wall_ratio:.3f}   ({step.ours.wall:.3f} s, {step.core.wall:.3f} s)")
+    print(f"  cpu time  {step.cpu_ratio:.3f}   ({step.ours.cpu:.3f} s, {step.core.cpu:.3f} s)")
+    for name, memory in (("ours", step.ours_memory), ("core", step.core_memory)):
+        print(f"  memory    {name}: {memory.step:.1f} MB in the step + {memory.held:.1f} MB of references")
+    print(f"  memory    {memory_ratio:.3f}")
     print("cost of references in ComfyUI, relative to none:")
     for name in MIXES:
         print(f"  {name:24s}" + "".join(f"{size:>7d} px {costs[size][name]:5.2f}x" for size in SIZES))
@@ -117,7 +137,7 @@ def start_comfy() -> None:
     import comfy.options
 
     comfy.options.enable_args_parsing()
-    import comfy.cli_args  # noqa: F401
+    import comfy.cli_args
 
 
 class Bench:
@@ -202,17 +222,18 @@ class Bench:
         gap = (sampled(ours) - sampled(core)).abs().max().item()
         if gap > 1e-5:
             sys.exit(f"ours and core's differ by {gap:.1e}: not the same work, nothing to compare")
-        times: list[tuple[float, float]] = []
+        times: list[tuple[Seconds, Seconds]] = []
         for n in range(count):
             first, second = (ours, core) if n % 2 == 0 else (core, ours)
             pair = (seconds(first), seconds(second))
             times.append(pair if n % 2 == 0 else pair[::-1])
+        by_side = [Seconds(*map(statistics.median, zip(*side, strict=True))) for side in zip(*times, strict=True)]
         return Measured(
-            ratio=statistics.median(a / b for a, b in times),
-            ours_s=statistics.median(a for a, _ in times),
-            core_s=statistics.median(b for _, b in times),
-            ours_peak_mb=peak_mb(ours),
-            core_peak_mb=peak_mb(core),
+            statistics.median(a.wall / b.wall for a, b in times),
+            statistics.median(a.cpu / b.cpu for a, b in times),
+            *by_side,
+            Megabytes(peak_mb(ours), held_mb(ours)),
+            Megabytes(peak_mb(core), held_mb(core)),
         )
 
     def costs(self, pixels: int, repeats: int) -> dict[str, float]:
@@ -222,11 +243,9 @@ class Bench:
         times: dict[str, list[float]] = {name: [] for name in cases}
         for _ in range(repeats):
             for name, case in cases.items():
-                times[name].append(seconds(case))
-        return {
-            name: statistics.median(values) / statistics.median(times["none"])
-            for name, values in times.items()
-        }
+                times[name].append(seconds(case).wall)
+        bare = statistics.median(times["none"])
+        return {name: statistics.median(values) / bare for name, values in times.items()}
 
 
 def sampled(case: Case) -> torch.Tensor:
@@ -242,16 +261,16 @@ def sampled(case: Case) -> torch.Tensor:
 
 
 @contextmanager
-def step_timer(model: Any) -> Iterator[tuple[Any, list[float]]]:
-    """Give a clone of a MODEL and the list that takes the seconds of each of its steps."""
+def step_timer(model: Any) -> Iterator[tuple[Any, list[Seconds]]]:
+    """Give a clone of a MODEL and the list that takes the time of each of its steps."""
     from comfy.patcher_extension import WrappersMP
 
-    taken: list[float] = []
+    taken: list[Seconds] = []
 
     def timed(executor: Any, *args: Any, **kwargs: Any) -> Any:
-        start = time.perf_counter()
+        wall, cpu = time.perf_counter(), time.process_time()
         result = executor(*args, **kwargs)
-        taken.append(time.perf_counter() - start)
+        taken.append(Seconds(time.perf_counter() - wall, time.process_time() - cpu))
         return result
 
     clone = model.clone()
@@ -259,12 +278,22 @@ def step_timer(model: Any) -> Iterator[tuple[Any, list[float]]]:
     yield clone, taken
 
 
-def seconds(case: Case) -> float:
+def seconds(case: Case) -> Seconds:
     """Return the time of one step, without loading and without what is done once per picture."""
     gc.collect()
     with step_timer(case.model) as (model, taken):
         sampled(case._replace(model=model))
     return taken[0]
+
+
+def held_mb(case: Case) -> float:
+    """Return what style references keep in memory while sampling: tokens, or features and the projector."""
+    patches = case.model.model_options["transformer_options"].get("patches", {}).get("post_input", [])
+    core = [patch for patch in patches if hasattr(patch, "encoded_image")]
+    held = sum(patch.encoded_image.nbytes for patch in core)
+    held += sum(model.model_size() for model in {model for patch in core for model in patch.models()})
+    held += sum(values["uso_style"].nbytes for _, values in case.positive if "uso_style" in values)
+    return held / 2**20
 
 
 def peak_mb(case: Case) -> float:

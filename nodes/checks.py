@@ -110,9 +110,7 @@ def check_projector(patch: Any) -> ProjectorSizes:
         ValueError: if there is no style projector in it.
     """
     model = getattr(patch, "model", None)
-    if not all(
-        hasattr(model, f"{level}_{part}") for level in _LEVELS for part in ("embedding_linear", "projection")
-    ):
+    if not all(hasattr(model, f"{level}_{part}") for level in _LEVELS for part in ("embedding_linear", "projection")):
         raise ValueError(
             f"Got a MODEL_PATCH that holds {type(model).__name__}, expected USO's style projector: load "
             f"{PROJECTOR_FILE} with the USO Load Models node."
@@ -211,8 +209,7 @@ def check_latent(latent: dict[str, Any], model: Any) -> Tensor:
         return samples
     if samples.numel() == 0:
         raise ValueError(
-            f"Got an empty LATENT of shape {tuple(samples.shape)}, expected at least one: check the node "
-            "that makes it."
+            f"Got an empty LATENT of shape {tuple(samples.shape)}, expected at least one: check the node that makes it."
         )
     expected = model.get_model_object("latent_format").latent_channels
     if samples.shape[1] != expected and samples.count_nonzero() > 0:

@@ -47,7 +47,5 @@ def emptied(conditioning: Conditioning) -> Conditioning:
     out = []
     for text, values in conditioning:
         pooled = values.get("pooled_output")
-        out.append(
-            [torch.zeros_like(text), {} if pooled is None else {"pooled_output": torch.zeros_like(pooled)}]
-        )
+        out.append([torch.zeros_like(text), {} if pooled is None else {"pooled_output": torch.zeros_like(pooled)}])
     return out

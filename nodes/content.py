@@ -45,8 +45,7 @@ class EncodeContent(io.ComfyNode):
             inputs=[
                 io.Vae.Input(
                     "vae",
-                    tooltip="FLUX.1's autoencoder: ae.safetensors from models/vae, or the output of USO "
-                    "Load Mini.",
+                    tooltip="FLUX.1's autoencoder: ae.safetensors from models/vae, or the output of USO Load Mini.",
                 ),
                 io.Image.Input("image", tooltip="Subject picture; a batch counts as several subjects."),
                 io.Int.Input(
@@ -64,8 +63,7 @@ class EncodeContent(io.ComfyNode):
                     min=step,
                     max=8192,
                     step=step,
-                    tooltip="Longer side in pixels of the empty latent, which has the first picture's "
-                    "aspect ratio.",
+                    tooltip="Longer side in pixels of the empty latent, which has the first picture's aspect ratio.",
                 ),
             ],
             outputs=[
@@ -81,8 +79,7 @@ class EncodeContent(io.ComfyNode):
         """Return one latent per picture, and an empty latent to start from."""
         check_images(image, "content")
         latents = tuple(
-            vae.encode(image_from_pil(fit_content_image(pil_from_image(picture), long_side)))
-            for picture in image
+            vae.encode(image_from_pil(fit_content_image(pil_from_image(picture), long_side))) for picture in image
         )
         check_vae_latent(latents[0], CHANNELS)
         width, height = _canvas(image.shape[2], image.shape[1], latent_long_side)
@@ -94,7 +91,6 @@ def _canvas(width: int, height: int, long_side: int) -> tuple[int, int]:
     """Return the size with the given aspect ratio, both sides rounded to a multiple of 16 and at least 16."""
     scale = long_side / max(width, height)
     w, h = (
-        max(PIXELS_PER_TOKEN, round(side * scale / PIXELS_PER_TOKEN) * PIXELS_PER_TOKEN)
-        for side in (width, height)
+        max(PIXELS_PER_TOKEN, round(side * scale / PIXELS_PER_TOKEN) * PIXELS_PER_TOKEN) for side in (width, height)
     )
     return w, h

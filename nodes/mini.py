@@ -48,8 +48,7 @@ class LoadMini(io.ComfyNode):
                     min=-10.0,
                     max=10.0,
                     step=0.01,
-                    tooltip="How strongly the USO LoRA changes the model; 0 gives the plain text-to-image "
-                    "model.",
+                    tooltip="How strongly the USO LoRA changes the model; 0 gives the plain text-to-image model.",
                 ),
             ],
             outputs=[
@@ -59,9 +58,7 @@ class LoadMini(io.ComfyNode):
                 io.ClipVision.Output(
                     display_name="clip_vision", tooltip="SigLIP-like vision model for USO Encode Style."
                 ),
-                ModelPatchSocket.Output(
-                    display_name="projector", tooltip="Style projector for USO Project Style."
-                ),
+                ModelPatchSocket.Output(display_name="projector", tooltip="Style projector for USO Project Style."),
             ],
         )
 
@@ -84,9 +81,7 @@ class LoadMini(io.ComfyNode):
 class MiniClipTokenizer:
     """Turn a prompt into the token dictionary ComfyUI passes around."""
 
-    def __init__(
-        self, tokenizer: mini.MiniTokenizer, embedding_directory: Any = None, tokenizer_data: Any = None
-    ):
+    def __init__(self, tokenizer: mini.MiniTokenizer, embedding_directory: Any = None, tokenizer_data: Any = None):
         """Wrap a tokenizer; ComfyUI's own two arguments are for embeddings, which the mini has not."""
         self.tokenizer = tokenizer
 
@@ -128,9 +123,7 @@ class MiniClipModel(nn.Module):
     def encode_token_weights(self, tokens: dict[str, Any]) -> tuple[Tensor, Tensor]:
         """Return text tokens `B L C` and the pooled vector `B C`."""
         device = self.execution_device or next(self.encoder.parameters()).device
-        txt, vec = self.encoder(
-            torch.tensor([[pair[0] for pair in row] for row in tokens[TEXT]], device=device)
-        )
+        txt, vec = self.encoder(torch.tensor([[pair[0] for pair in row] for row in tokens[TEXT]], device=device))
         out = comfy.model_management.intermediate_device()
         return txt.to(out), vec.to(out)
 

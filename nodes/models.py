@@ -99,12 +99,8 @@ class LoadModels(io.ComfyNode):
             ],
             outputs=[
                 io.Model.Output(display_name="model", tooltip="The model with the LoRA."),
-                ModelPatchSocket.Output(
-                    display_name="projector", tooltip="Style projector for USO Project Style."
-                ),
-                io.ClipVision.Output(
-                    display_name="clip_vision", tooltip="Vision model for USO Encode Style."
-                ),
+                ModelPatchSocket.Output(display_name="projector", tooltip="Style projector for USO Project Style."),
+                io.ClipVision.Output(display_name="clip_vision", tooltip="Vision model for USO Encode Style."),
             ],
         )
 
@@ -129,9 +125,7 @@ class LoadModels(io.ComfyNode):
         return [(str(path), path.stat().st_mtime_ns, path.stat().st_size) for path in paths]
 
     @classmethod
-    def execute(
-        cls, model: Any, lora: str, lora_strength: float, projector: str, clip_vision: str
-    ) -> io.NodeOutput:
+    def execute(cls, model: Any, lora: str, lora_strength: float, projector: str, clip_vision: str) -> io.NodeOutput:
         """Return the model with the LoRA, the projector and the vision model."""
         hidden_size = check_flux(model)
         if lora != NONE and lora_strength != 0:
@@ -155,9 +149,7 @@ def with_lora(model: Any, weights: dict[str, Tensor], strength: float, name: str
         weights = comfy.lora_convert.convert_uso_lora(weights)
     patched, _ = comfy.sd.load_lora_for_models(model, None, weights, strength, 0)
     if sum(map(len, patched.patches.values())) == sum(map(len, model.patches.values())):
-        raise ValueError(
-            f"{name} changes none of the model's weights, expected a LoRA for FLUX.1: choose {LORA_FILE}."
-        )
+        raise ValueError(f"{name} changes none of the model's weights, expected a LoRA for FLUX.1: choose {LORA_FILE}.")
     return patched
 
 
@@ -192,9 +184,7 @@ def _encoder_wanted(sizes: ProjectorSizes) -> _Wanted:
         folder="clip_vision",
         file=ENCODER_FILE,
         is_kind=lambda shapes: kind_of(shapes) == "siglip",
-        fits=lambda shapes: (
-            shapes.get(position) == (sizes.tokens_in, sizes.dim_in) and len(shapes[patch]) == conv_dims
-        ),
+        fits=lambda shapes: shapes.get(position) == (sizes.tokens_in, sizes.dim_in) and len(shapes[patch]) == conv_dims,
         needs=f"the projector, which reads {sizes.tokens_in} tokens x {sizes.dim_in}",
     )
 
@@ -215,9 +205,7 @@ def _load(wanted: _Wanted, choice: str) -> tuple[str, dict[str, Tensor]]:
     path = folder_paths.get_full_path_or_raise(wanted.folder, name)
     shapes = read_shapes(path)
     if not wanted.is_kind(shapes):
-        raise ValueError(
-            f"{name} looks like {looks_like(shapes)}, expected {wanted.role}: choose {wanted.file}."
-        )
+        raise ValueError(f"{name} looks like {looks_like(shapes)}, expected {wanted.role}: choose {wanted.file}.")
     if not wanted.fits(shapes):
         raise ValueError(
             f"{name} is {wanted.role} of another size, expected one for {wanted.needs}: choose {wanted.file}."
@@ -246,15 +234,9 @@ def _find(wanted: _Wanted) -> str:
     # UNO's LoRA has the same keys as USO's, so a name decides between equals.
     best = min(found, key=lambda name: ("uso" not in name.lower(), name))
     if len(found) > 1:
-        logger.info(
-            "%d files in models/%s could be %s; took %s", len(found), wanted.folder, wanted.role, best
-        )
+        logger.info("%d files in models/%s could be %s; took %s", len(found), wanted.folder, wanted.role, best)
     return best
 
 
 def _files(folder: str) -> list[str]:
-    return [
-        name
-        for name in folder_paths.get_filename_list(folder)
-        if name.lower().endswith((".safetensors", ".sft"))
-    ]
+    return [name for name in folder_paths.get_filename_list(folder) if name.lower().endswith((".safetensors", ".sft"))]

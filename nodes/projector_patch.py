@@ -38,9 +38,7 @@ def projector_patch(state_dict: Mapping[str, Tensor]) -> Any:
     Raises:
         RuntimeError: for missing, unknown or misshapen weights.
     """
-    weights = {
-        name.removeprefix(PREFIX): tensor for name, tensor in state_dict.items() if name.startswith(PREFIX)
-    }
+    weights = {name.removeprefix(PREFIX): tensor for name, tensor in state_dict.items() if name.startswith(PREFIX)}
     offload = comfy.model_management.unet_offload_device()
     model = HostProjector(
         **HierarchicalProjector.sizes(weights),

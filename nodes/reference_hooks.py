@@ -38,8 +38,7 @@ def hand_over_style(executor: Any, guider: Any, *args: Any, **kwargs: Any) -> An
     device = guider.model_patcher.load_device
     dtype = _compute_dtype(guider.model_patcher.model)
     guider.conds = {
-        name: [_handed_over(entry, device, dtype) for entry in entries]
-        for name, entries in guider.conds.items()
+        name: [_handed_over(entry, device, dtype) for entry in entries] for name, entries in guider.conds.items()
     }
     return executor(guider, *args, **kwargs)
 

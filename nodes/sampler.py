@@ -59,8 +59,7 @@ class Sampler(io.ComfyNode):
                     min=0.0,
                     max=100.0,
                     step=0.1,
-                    tooltip="FLUX.1's built-in guidance, put on both conditionings; USO's samples were "
-                    "made with 4.",
+                    tooltip="FLUX.1's built-in guidance, put on both conditionings; USO's samples were made with 4.",
                 ),
                 io.Float.Input(
                     "cfg",
@@ -123,9 +122,7 @@ class Sampler(io.ComfyNode):
             disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED,
             seed=seed,
         )
-        return io.NodeOutput(
-            {**{k: v for k, v in latent.items() if k not in _SCALE_KEYS}, "samples": samples}
-        )
+        return io.NodeOutput({**{k: v for k, v in latent.items() if k not in _SCALE_KEYS}, "samples": samples})
 
 
 _SCALE_KEYS = ("downscale_ratio_spacial", "downscale_ratio_temporal")

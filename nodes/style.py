@@ -63,9 +63,7 @@ class EncodeStyle(io.ComfyNode):
                 ),
             ],
             outputs=[
-                FeaturesSocket.Output(
-                    display_name="features", tooltip="Three depths of SigLIP features per picture."
-                )
+                FeaturesSocket.Output(display_name="features", tooltip="Three depths of SigLIP features per picture.")
             ],
         )
 
@@ -124,8 +122,6 @@ def _encode(clip_vision: Any, picture: Tensor, fit: str) -> StyleFeatures:
     planes = image_to_planes(picture).to(clip_vision.load_device)
     # At the encoder's own size ComfyUI only rounds to 8 bits and normalises, whatever its crop setting.
     square = planes_to_image(prepare_style_image(planes, clip_vision.image_size, fit))
-    states = clip_vision.encode_image(
-        square, crop=False
-    ).all_hidden_states  # 1 layers N C, without the embeddings
+    states = clip_vision.encode_image(square, crop=False).all_hidden_states  # 1 layers N C, without the embeddings
     # A copy, because a slice would keep all layers (27 of which 3 are needed) alive in the node cache.
     return StyleFeatures(*(states[:, layer - 1].clone() for layer in style_layers(states.shape[1])))

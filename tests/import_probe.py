@@ -76,7 +76,5 @@ for name in sys.argv[1:]:
 effects += [f"changed the {key}" for key, value in state().items() if value != before[key]]
 if torch.cuda.is_initialized():
     effects.append("initialised CUDA")
-effects += sorted(
-    {f"imported {name}" for name in sys.modules if name.split(".")[0] in {"comfy", "comfy_api"}}
-)
+effects += sorted({f"imported {name}" for name in sys.modules if name.split(".")[0] in {"comfy", "comfy_api"}})
 sys.stderr.write(json.dumps(effects))

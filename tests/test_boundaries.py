@@ -64,9 +64,7 @@ def imports(path: Path) -> Iterator[tuple[tuple[str, ...], bool, int]]:
             if node.level == 0:
                 yield name, False, node.lineno
                 continue
-            assert node.level <= len(folder) + 1, (
-                f"{named(path)}:{node.lineno} imports from above the package"
-            )
+            assert node.level <= len(folder) + 1, f"{named(path)}:{node.lineno} imports from above the package"
             base = folder[: len(folder) - node.level + 1] + name
             # `from . import a, b` names modules in its second half.
             yield from ((base or (alias.name,), True, node.lineno) for alias in node.names)
@@ -149,9 +147,7 @@ def test_pyproject_leaves_comfyui_alone() -> None:
     assert "web" not in project["tool"]["comfy"], "WEB_DIRECTORY in __init__.py already registers the folder"
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     for model in project["tool"]["comfy"]["Models"]:
-        assert f"`{model['location'].rpartition('/')[2]}`" in readme, (
-            f"README.md does not say where {model} goes"
-        )
+        assert f"`{model['location'].rpartition('/')[2]}`" in readme, f"README.md does not say where {model} goes"
 
 
 def test_files_are_short() -> None:

@@ -28,9 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         if args.debug or error.name not in TRAIN_PACKAGES:
             raise
-        return _complain(
-            f"{error.name} is not installed: get the training packages, pip install -e '.[train]'"
-        )
+        return _complain(f"{error.name} is not installed: get the training packages, pip install -e '.[train]'")
     except (ValueError, OSError) as error:
         if args.debug:
             raise

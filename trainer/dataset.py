@@ -38,7 +38,15 @@ class Batch(NamedTuple):
 class TripletDataset:
     """Rows whose encodings come from the cache, or from the encoders on the first time."""
 
-    def __init__(self, rows: Sequence[Row], encoders: Encoders, cache: Cache, style: bool = True, content: bool = True):
+    def __init__(
+        self,
+        rows: Sequence[Row],
+        encoders: Encoders,
+        cache: Cache,
+        style: bool = True,
+        content: bool = True,
+        preserved_share: float | None = None,
+    ):
         """Keep the rows that have what is asked for.
 
         Args:
@@ -47,13 +55,17 @@ class TripletDataset:
             cache: where their outputs are kept.
             style: the batches carry style references.
             content: the batches carry content references.
+            preserved_share: share of layout-preserved rows in the batches; None takes the rows as they come.
 
         Raises:
             ValueError: no row has the references asked for.
         """
         self.rows = [row for row in rows if (row.style or not style) and (row.content or not content)]
         if not self.rows:
-            raise ValueError(f"none of {len(rows)} rows has the references of this stage; it needs style: {style}, content: {content}")
+            raise ValueError(
+                f"none of {len(rows)} rows has the references of this stage; needs style: {style}, content: {content}"
+            )
+        self._groups, self._weights = self._grouped(preserved_share)
         self._encoders, self._cache, self._style, self._content = encoders, cache, style, content
 
     def __len__(self) -> int:
@@ -61,7 +73,8 @@ class TripletDataset:
 
     def draw(self, generator: torch.Generator, count: int, text_dropout: float = 0.0) -> Batch:
         """Return `count` random rows as a batch; `text_dropout` is the share of prompts that are emptied."""
-        index = torch.randint(len(self.rows), (count,), generator=generator).tolist()
+        groups = torch.multinomial(self._weights, count, replacement=True, generator=generator).tolist()
+        index = [self._groups[g][int(torch.randint(len(self._groups[g]), (), generator=generator))] for g in groups]
         emptied = (torch.rand(count, generator=generator) < text_dropout).tolist()
         rows = [self.rows[i] for i in index]
         texts = [self._text("" if empty else row.prompt) for row, empty in zip(rows, emptied, strict=True)]
@@ -70,21 +83,22 @@ class TripletDataset:
             latent=torch.stack([self._latent(row.target) for row in rows]),
             txt=torch.stack([txt for txt, _ in texts]),
             vec=torch.stack([vec for _, vec in texts]),
-            style=self._stack_styles([row.style[pick] for row, pick in zip(rows, picks, strict=True)]) if self._style else None,
+            style=self._stack_styles([row.style[pick] for row, pick in zip(rows, picks, strict=True)])
+            if self._style
+            else None,
             content=torch.stack([self._latent(row.content) for row in rows]) if self._content else None,
         )
 
-    def encode_all(self) -> None:
-        """Fill the cache with every picture and prompt of the rows."""
-        for row in self.rows:
-            self._latent(row.target)
-            self._text(row.prompt)
-            if self._content:
-                self._latent(row.content)
-            if self._style:
-                for path in row.style:
-                    self._features(path)
-        self._text("")
+    def _grouped(self, preserved_share: float | None) -> tuple[list[list[int]], Tensor]:
+        """Return groups of row numbers and how often each group is drawn from."""
+        if preserved_share is None:
+            return [list(range(len(self.rows)))], torch.ones(1)
+        kinds = {"preserved": preserved_share, "shifted": 1 - preserved_share}
+        groups = [[i for i, row in enumerate(self.rows) if row.layout == kind] for kind in kinds]
+        for kind, group in zip(kinds, groups, strict=True):
+            if kinds[kind] > 0 and not group:
+                raise ValueError(f"preserved_share is {preserved_share}, but no row has the layout {kind!r}")
+        return groups, torch.tensor(list(kinds.values()))
 
     def _stack_styles(self, paths: Sequence) -> StyleFeatures:
         features = [self._features(path) for path in paths]

@@ -51,7 +51,9 @@ def mini_encoders(content_long_side: int = mini.PICTURE_SIZE) -> Encoders:
         return txt[0], vec[0]
 
     files = mini.paths()
-    prints = {part: hashlib.sha256(files[part].read_bytes()).hexdigest()[:16] for part in ("autoencoder", "vision", "text")}
+    prints = {
+        part: hashlib.sha256(files[part].read_bytes()).hexdigest()[:16] for part in ("autoencoder", "vision", "text")
+    }
     return Encoders(
         latent,
         style,

@@ -68,7 +68,10 @@ def run(
     trained = {name: p for name, p in objective.named_parameters() if p.requires_grad}
     decayed = [p for p in trained.values() if p.ndim > 1]
     plain = [p for p in trained.values() if p.ndim <= 1]
-    groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": plain, "weight_decay": 0.0}]
+    groups = [
+        {"params": decayed, "weight_decay": config.weight_decay},
+        {"params": plain, "weight_decay": 0.0},
+    ]
     optimizer = torch.optim.AdamW(
         [group for group in groups if group["params"]], lr=config.learning_rate, betas=config.betas
     )
@@ -93,7 +96,11 @@ def run(
         done = step + 1
         if done % config.log_every == 0 or done == config.steps:
             record = {name: round(value.item(), 6) for name, value in losses.items()}
-            record |= {"step": done, "norm": round(float(norm), 4), "seconds": round(time.monotonic() - started, 1)}
+            record |= {
+                "step": done,
+                "norm": round(float(norm), 4),
+                "seconds": round(time.monotonic() - started, 1),
+            }
             _log(config.run_dir, record)
         if done % config.save_every == 0 or done == config.steps:
             _save(config.run_dir, done, trained, optimizer)
@@ -110,8 +117,8 @@ def latest_checkpoint(run_dir: Path) -> Path | None:
 def _require_finite(step: int, loss: Tensor, norm: Any) -> None:
     if not (math.isfinite(loss.item()) and math.isfinite(float(norm))):
         raise FloatingPointError(
-            f"step {step + 1} has loss {loss.item()} and gradient norm {float(norm)}; the step was not taken, lower the "
-            "learning rate or look at the rows of this step"
+            f"step {step + 1} has loss {loss.item()} and gradient norm {float(norm)}; the step was not taken, lower "
+            "the learning rate or look at the rows of this step"
         )
 
 
@@ -144,7 +151,7 @@ def _resume(run_dir: Path, trained: Mapping[str, Tensor], optimizer: torch.optim
     weights = load_file(checkpoint / WEIGHTS)
     if {k: v.shape for k, v in weights.items()} != {k: v.shape for k, v in trained.items()}:
         raise ValueError(
-            f"{run_dir} holds a checkpoint of other parameters ({len(weights)} tensors, this run trains {len(trained)}); "
+            f"{run_dir} holds a checkpoint of other parameters ({len(weights)} tensors, not {len(trained)}), "
             "use another run directory"
         )
     with torch.no_grad():

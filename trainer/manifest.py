@@ -41,7 +41,9 @@ def read_manifest(path: str | Path, split: str | None = "train") -> list[Row]:
             row = Row.model_validate(json.loads(line))
         except (json.JSONDecodeError, ValidationError) as error:
             reason = "; ".join(str(error).splitlines()[:3])
-            raise ValueError(f"{path.name} line {number} is no triplet: {reason}; see the manifest format in the README") from error
+            raise ValueError(
+                f"{path.name} line {number} is no triplet: {reason}; see the manifest format in the README"
+            ) from error
         if split is None or row.split == split:
             rows.append(_absolute(row, path.parent))
     if not rows:

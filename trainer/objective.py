@@ -40,7 +40,12 @@ class FlowObjective(nn.Module):
         """
         super().__init__()
         self.transformer, self.projector = transformer, projector
-        self.time_law, self.condition_dropout, self.drop_mode, self.guidance = time_law, condition_dropout, drop_mode, guidance
+        self.time_law, self.condition_dropout, self.drop_mode, self.guidance = (
+            time_law,
+            condition_dropout,
+            drop_mode,
+            guidance,
+        )
 
     def forward(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         """Return the loss of a batch; noise, times and dropout come from the generator."""

@@ -42,6 +42,9 @@ class TrainConfig(Settings):
     manifests: list[Path] = Field(min_length=1, description="triplet manifests (JSON Lines)")
     rows: int | None = Field(None, gt=0, description="use only so many rows of each manifest")
     layout: Literal["preserved", "shifted"] | None = Field(None, description="use only rows of this layout")
+    preserved_share: float | None = Field(
+        None, ge=0, le=1, description="share of layout-preserved rows; none: as they come"
+    )
     cache: Path = Field(description="folder of encoded pictures and prompts")
     transformer: Path | None = Field(None, description="FLUX file to start from; none: from nothing")
     projector: Path | None = Field(None, description="projector to start from; none: from nothing")
@@ -75,7 +78,12 @@ def train(
         ValueError: a network is needed that neither a file nor a builder gives.
     """
     torch.manual_seed(config.loop.seed)  # initial weights of what starts from nothing
-    transformer = _start(config.transformer, lambda path: load_transformer(path, torch.float32), fresh_transformer, "transformer")
+    transformer = _start(
+        config.transformer,
+        lambda path: load_transformer(path, torch.float32),
+        fresh_transformer,
+        "transformer",
+    )
     if config.lora is not None:
         merge_lora(transformer, read_lora(config.lora))
     projector = None
@@ -94,6 +102,7 @@ def train(
         Cache(config.cache),
         style=config.stage != "base",
         content=config.stage == "triplet",
+        preserved_share=config.preserved_share,
     )
     objective = FlowObjective(
         transformer.train(),
@@ -107,7 +116,12 @@ def train(
     def save(step: int) -> None:
         export(config.stage, transformer, projector, config.out, config.model_dump_json(), step)
 
-    run(config.loop, objective, lambda generator, count: dataset.draw(generator, count, config.text_dropout), save)
+    run(
+        config.loop,
+        objective,
+        lambda generator, count: dataset.draw(generator, count, config.text_dropout),
+        save,
+    )
 
 
 def _rows(config: TrainConfig, path: Path):

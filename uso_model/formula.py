@@ -31,9 +31,7 @@ def parse_formula(text: str) -> Callable[[Mapping[str, Any]], Any]:
     try:
         tree = ast.parse(text, mode="eval").body
     except SyntaxError as error:
-        raise ValueError(
-            f"{text!r} is no formula ({error.msg}); write arithmetic with sin and cos."
-        ) from error
+        raise ValueError(f"{text!r} is no formula ({error.msg}); write arithmetic with sin and cos.") from error
 
     def value(node: ast.AST, names: Mapping[str, Any]) -> Any:
         if isinstance(node, ast.Constant) and isinstance(node.value, int | float):
@@ -46,8 +44,6 @@ def parse_formula(text: str) -> Callable[[Mapping[str, Any]], Any]:
             return _OPERATORS[type(node.op)](value(node.operand, names))
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in _FUNCTIONS:
             return _FUNCTIONS[node.func.id](*(value(argument, names) for argument in node.args))
-        raise ValueError(
-            f"{text!r} holds more than arithmetic with sin and cos of {sorted(names)}; write it anew."
-        )
+        raise ValueError(f"{text!r} holds more than arithmetic with sin and cos of {sorted(names)}; write it anew.")
 
     return lambda names: value(tree, names)

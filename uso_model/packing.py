@@ -22,7 +22,9 @@ def token_grid(latent: Tensor) -> tuple[int, int]:
     """
     height, width = latent.shape[-2:]
     if height % PATCH or width % PATCH:
-        raise ValueError(f"a latent of {height}x{width} can't be cut into {PATCH}x{PATCH} tokens; make the picture a multiple of 16")
+        raise ValueError(
+            f"a latent of {height}x{width} can't be cut into {PATCH}x{PATCH} tokens; make the picture a multiple of 16"
+        )
     return height // PATCH, width // PATCH
 
 

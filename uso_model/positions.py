@@ -30,7 +30,9 @@ def text_ids(length: int) -> Tensor:
     return torch.zeros(length, 3)
 
 
-def reference_ids(target: tuple[int, int], references: Sequence[tuple[int, int]], placement: Placement = "d") -> list[Tensor]:
+def reference_ids(
+    target: tuple[int, int], references: Sequence[tuple[int, int]], placement: Placement = "d"
+) -> list[Tensor]:
     """Return the ids of content references behind a target grid, each `L 3`.
 
     Every reference starts where the target or the previous reference ends, so that no two pictures share a

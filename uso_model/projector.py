@@ -65,8 +65,8 @@ class HierarchicalProjector(nn.Module):
         got = tuple(features.high.shape[1:])
         if got != (self.tokens_in, self.dim_in):
             raise ValueError(
-                f"the projector expects {self.tokens_in} SigLIP tokens of width {self.dim_in}, got {got[0]} of width {got[1]}; "
-                "use the vision model that the projector was trained with"
+                f"the projector expects {self.tokens_in} SigLIP tokens of width {self.dim_in}, got {got[0]} of width "
+                f"{got[1]}; use the vision model that the projector was trained with"
             )
         return torch.cat([self._branch(level, x) for level, x in zip(LEVELS, features, strict=True)], dim=1)
 

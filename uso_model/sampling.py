@@ -37,7 +37,9 @@ def reference_tokens(
 ) -> tuple[list[Tensor], list[Tensor]]:
     """Return packed tokens and ids of content latents behind a target grid of rows and columns."""
     ids = reference_ids(target, [token_grid(latent) for latent in latents], placement)
-    return [pack(latent) for latent in latents], [part.to(latent.device) for part, latent in zip(ids, latents, strict=True)]
+    return [pack(latent) for latent in latents], [
+        part.to(latent.device) for part, latent in zip(ids, latents, strict=True)
+    ]
 
 
 def velocity(model: UsoTransformer, conditioning: Conditioning) -> Callable[[Tensor, Tensor], Tensor]:

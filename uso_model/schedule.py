@@ -1,6 +1,6 @@
 """Sampling times from 1 (noise) to 0 (picture) and the time shift of rectified-flow transformers.
 
-Source: black-forest-labs/flux and bytedance/USO, src/flux/sampling.py (time_shift, get_schedule) and uso/flux/pipeline.py.
+Source: black-forest-labs/flux, src/flux/sampling.py (time_shift, get_schedule); bytedance/USO, uso/flux/pipeline.py.
 """
 
 from __future__ import annotations
@@ -12,7 +12,15 @@ from torch import Tensor
 
 from .packing import PIXELS_PER_TOKEN
 
-__all__ = ["flux_schedule", "mu_for_tokens", "official_mu", "official_schedule", "shift_time", "shifted_schedule", "token_count"]
+__all__ = [
+    "flux_schedule",
+    "mu_for_tokens",
+    "official_mu",
+    "official_schedule",
+    "shift_time",
+    "shifted_schedule",
+    "token_count",
+]
 
 
 def token_count(width: int, height: int) -> int:

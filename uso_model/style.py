@@ -57,7 +57,9 @@ def style_layers(num_layers: int) -> StyleLayers:
     high = num_layers - 1
     mid, low = (round(num_layers * layer / _OFFICIAL_DEPTH) for layer in _OFFICIAL_LAYERS[1:])
     if not 0 < low < mid < high:
-        raise ValueError(f"a vision model with {num_layers} layers has no three style levels; use one with at least 5 layers")
+        raise ValueError(
+            f"a vision model with {num_layers} layers has no three style levels; use one with at least 5 layers"
+        )
     return StyleLayers(high, mid, low)
 
 
@@ -68,7 +70,9 @@ def select_style_features(hidden_states: Sequence[Tensor], num_layers: int) -> S
         ValueError: not `num_layers` + 1 entries.
     """
     if len(hidden_states) != num_layers + 1:
-        raise ValueError(f"expected {num_layers + 1} hidden states (embeddings and {num_layers} layers), got {len(hidden_states)}")
+        raise ValueError(
+            f"expected {num_layers + 1} hidden states (embeddings and {num_layers} layers), got {len(hidden_states)}"
+        )
     return StyleFeatures(*(hidden_states[layer] for layer in style_layers(num_layers)))
 
 

@@ -79,7 +79,9 @@ class UsoTransformer(nn.Module):
         vec = self.time_in(timestep_embedding(timesteps, TIME_FEATURES).to(img.dtype))
         if self.config.guidance_embed:
             if guidance is None:
-                raise ValueError("this FLUX has a guidance embedding, but no guidance was given; pass guidance, e.g. 4.0 per item")
+                raise ValueError(
+                    "this FLUX has a guidance embedding, but no guidance was given; pass guidance, e.g. 4.0 per item"
+                )
             vec = vec + self.guidance_in(timestep_embedding(guidance, TIME_FEATURES).to(img.dtype))
         vec = vec + self.vector_in(y)
 
@@ -103,5 +105,7 @@ class UsoTransformer(nn.Module):
     def _positions(self, ids: Sequence[Tensor], batch: int, expected: int) -> Tensor:
         joint = torch.cat([part if part.ndim == 3 else part.expand(batch, -1, -1) for part in ids], dim=1)
         if joint.shape[1] != expected:
-            raise ValueError(f"got {joint.shape[1]} positions for {expected} tokens; every token needs one (index, row, column)")
+            raise ValueError(
+                f"got {joint.shape[1]} positions for {expected} tokens; every token needs one (index, row, column)"
+            )
         return rotary_table(joint, self.config.axes_dim, self.config.theta)

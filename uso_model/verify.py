@@ -126,9 +126,7 @@ class _Tensors(dict[str, Tensor]):
     """The tensors of a file in float32, which names itself when one is absent."""
 
     def __init__(self, path: Path):
-        super().__init__(
-            {k: t.float() if t.is_floating_point() else t for k, t in read_safetensors(path).items()}
-        )
+        super().__init__({k: t.float() if t.is_floating_point() else t for k, t in read_safetensors(path).items()})
         self.source = path.name
 
     def __missing__(self, key: str) -> Tensor:
@@ -149,9 +147,7 @@ def _config(kind: type, path: Path) -> Any:
     """Build a config dataclass from a JSON object; entries that are no fields are remarks."""
     entries = _Entries(_json(path), path.name)
     values = {field.name: entries[field.name] for field in fields(kind)}
-    return kind(
-        **{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
-    )
+    return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
 
 
 def _difference(got: Tensor, expected: Tensor) -> float:
@@ -212,9 +208,7 @@ def _each(cases: _Entries) -> dict[str, _Entries]:
     return {name: _Entries(case, f"case {name} of cases.json") for name, case in cases["cases"].items()}
 
 
-def _velocities(
-    model: UsoTransformer, cases: _Entries, given: _Tensors, styles: list[Tensor]
-) -> dict[str, float]:
+def _velocities(model: UsoTransformer, cases: _Entries, given: _Tensors, styles: list[Tensor]) -> dict[str, float]:
     errors = {}
     for name, case in _each(cases).items():
         v = velocity(model, _conditioning(case, cases, given, styles))
@@ -235,9 +229,7 @@ def _ids(cases: _Entries, given: _Tensors) -> float:
     return error
 
 
-def _denoise(
-    model: UsoTransformer, cases: _Entries, given: _Tensors, styles: list[Tensor]
-) -> dict[str, float]:
+def _denoise(model: UsoTransformer, cases: _Entries, given: _Tensors, styles: list[Tensor]) -> dict[str, float]:
     errors = {}
     for name in (name for name in cases if name.startswith("denoise")):
         case = _Entries(cases[name], f"{name} of cases.json")
@@ -276,8 +268,6 @@ def _preprocess(folder: Path) -> float:
     for number in sorted({name.split(".")[0] for name in given}):
         picture = Image.fromarray(given[f"{number}.in"].numpy())
         fitted = fit_content_image(picture, int(given[f"{number}.long_size"]))
-        pixels = torch.frombuffer(bytearray(fitted.tobytes()), dtype=torch.uint8).reshape(
-            *fitted.size[::-1], 3
-        )
+        pixels = torch.frombuffer(bytearray(fitted.tobytes()), dtype=torch.uint8).reshape(*fitted.size[::-1], 3)
         error = max(error, _difference(pixels, given[f"{number}.out"]))
     return error

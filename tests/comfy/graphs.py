@@ -48,21 +48,17 @@ class Tiny(Graph):
 
     def content(self, image: Ref, long_side: int = 64) -> Ref:
         """Return USO_CONTENT of a batch of pictures."""
-        return self.add(
-            "USO_EncodeContent", vae=self.vae(), image=image, long_side=long_side, latent_long_side=PIXELS
-        )[0]
+        return self.add("USO_EncodeContent", vae=self.vae(), image=image, long_side=long_side, latent_long_side=PIXELS)[
+            0
+        ]
 
     def apply(self, model: Ref, positive: Ref, **references: Any) -> Node:
-        return self.add(
-            "USO_Apply", model=model, positive=positive, **{"content_on_negative": False, **references}
-        )
+        return self.add("USO_Apply", model=model, positive=positive, **{"content_on_negative": False, **references})
 
     def core_style(self, model: Ref, image: Ref) -> Ref:
         """Return a MODEL with ComfyUI's own style node."""
         seen = self.add("CLIPVisionEncode", clip_vision=self.vision(), image=image, crop="none")[0]
-        return self.add(
-            "USOStyleReference", model=model, model_patch=self.projector(), clip_vision_output=seen
-        )[0]
+        return self.add("USOStyleReference", model=model, model_patch=self.projector(), clip_vision_output=seen)[0]
 
     def core_content(self, positive: Ref, *images: Ref) -> Ref:
         """Return CONDITIONING with ComfyUI's own reference nodes; pictures must be multiples of 16."""

@@ -245,9 +245,7 @@ def running_server(comfy: Path, base: Path, *flags: str) -> Iterator[ComfyServer
     command = [sys.executable, str(comfy / "main.py"), "--port", str(port), "--base-directory", str(base)]
     env = {**os.environ, **_QUIET, "COMFY_TESTS_PARENT": str(os.getpid())}
     with (base / "server.log").open("wb") as log:
-        process = subprocess.Popen(
-            [*command, *_FLAGS, *flags], cwd=base, env=env, stdout=log, stderr=subprocess.STDOUT
-        )
+        process = subprocess.Popen([*command, *_FLAGS, *flags], cwd=base, env=env, stdout=log, stderr=subprocess.STDOUT)
     server = ComfyServer(f"http://127.0.0.1:{port}", process, base)
     try:
         _wait_until_ready(server)

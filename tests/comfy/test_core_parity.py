@@ -34,16 +34,12 @@ def test_equals_core(comfy: ComfyServer, tiny: Tiny, styles: int, contents: int)
         # ComfyUI puts each further style before the earlier ones, which attention does not notice.
         references["style"] = tiny.style(tiny.picture(20, batch=styles))
         for n in range(styles):
-            picture = tiny.add(
-                "ImageFromBatch", image=tiny.picture(20, batch=styles), batch_index=n, length=1
-            )
+            picture = tiny.add("ImageFromBatch", image=tiny.picture(20, batch=styles), batch_index=n, length=1)
             core_model = tiny.core_style(core_model, picture[0])
     if contents:
         pictures = tiny.picture(30, 64, 64, batch=contents)
         references["content"] = tiny.content(pictures)
-        single = [
-            tiny.add("ImageFromBatch", image=pictures, batch_index=n, length=1)[0] for n in range(contents)
-        ]
+        single = [tiny.add("ImageFromBatch", image=pictures, batch_index=n, length=1)[0] for n in range(contents)]
         core_prompt = tiny.core_content(prompt, *single)
     ours = tiny.apply(model, prompt, **references)
     difference = both(comfy, tiny, tiny.ksampler(ours[0], ours[1]), tiny.ksampler(core_model, core_prompt))
@@ -54,9 +50,7 @@ def test_odd_latent_sizes_equal_core(comfy: ComfyServer, tiny: Tiny) -> None:
     """A target that is no multiple of 16 pixels is padded, and the references stay where ComfyUI has them."""
     model, prompt = tiny.model(), tiny.prompt()
     odd = tiny.empty(pixels=120)
-    ours = tiny.apply(
-        model, prompt, style=tiny.style(tiny.picture(1)), content=tiny.content(tiny.picture(2, 64, 48))
-    )
+    ours = tiny.apply(model, prompt, style=tiny.style(tiny.picture(1)), content=tiny.content(tiny.picture(2, 64, 48)))
     core_model = tiny.core_style(model, tiny.picture(1))
     core_prompt = tiny.core_content(prompt, tiny.picture(2, 64, 48))
     options = {
@@ -98,9 +92,7 @@ def test_full_width_through_stock_loaders(comfy: ComfyServer, wide_files: Path) 
     vision = graph.add("CLIPVisionLoader", clip_name="wide-siglip.safetensors")[0]
     seen = graph.add("CLIPVisionEncode", clip_vision=vision, image=style, crop="none")[0]
     patch = graph.add("ModelPatchLoader", name="wide-projector.safetensors")[0]
-    core_model = graph.add("USOStyleReference", model=core_model, model_patch=patch, clip_vision_output=seen)[
-        0
-    ]
+    core_model = graph.add("USOStyleReference", model=core_model, model_patch=patch, clip_vision_output=seen)[0]
     options = {
         "negative": graph.prompt(9),
         "latent_image": graph.empty(pixels=PIXELS),

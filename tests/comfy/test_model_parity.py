@@ -42,9 +42,7 @@ def text(seed: int, tokens: int) -> tuple[Tensor, Tensor]:
         ("custom", shifted_schedule(4, 0.8)),
     ],
 )
-@pytest.mark.parametrize(
-    ("styles", "contents", "batch"), [(0, 0, 1), (1, 0, 1), (0, 1, 1), (1, 1, 2), (2, 2, 1)]
-)
+@pytest.mark.parametrize(("styles", "contents", "batch"), [(0, 0, 1), (1, 0, 1), (0, 1, 1), (1, 1, 2), (2, 2, 1)])
 def test_latents(
     comfy: ComfyServer,
     tiny: Tiny,
@@ -84,9 +82,7 @@ def test_latents(
         txt=txt.expand(batch, -1, -1),
         vec=vec.expand(batch, -1),
         style=references["style"].expand(batch, -1, -1) if styles else None,
-        content=[
-            ((references[f"content{n}"] - SHIFT) * SCALE).expand(batch, -1, -1, -1) for n in range(contents)
-        ],
+        content=[((references[f"content{n}"] - SHIFT) * SCALE).expand(batch, -1, -1, -1) for n in range(contents)],
         guidance=GUIDANCE,
     )
     noise = torch.randn(batch, 16, PIXELS // 8, PIXELS // 8, generator=torch.manual_seed(SEED))

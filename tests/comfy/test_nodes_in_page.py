@@ -57,9 +57,7 @@ def test_every_node_has_a_help_page(comfy: ComfyServer, nodes: dict[str, Any]) -
     for name, node in nodes.items():
         page = comfy.get(f"/extensions/{PACK}/docs/{name}.md").decode()
         assert len(page) > 200, name
-        unexplained = [
-            key for inputs in node["input"].values() for key in inputs if f"{key}" not in page.lower()
-        ]
+        unexplained = [key for inputs in node["input"].values() for key in inputs if f"{key}" not in page.lower()]
         assert not unexplained, f"{name}.md says nothing about {unexplained}"
 
 

@@ -15,9 +15,7 @@ CLOSE = 1e-4
 KINDS = ("style", "content")
 
 
-def applied(
-    graph: Tiny, kinds: tuple[str, ...] = KINDS, count: int = 1, model: Any = None, **more: Any
-) -> Any:
+def applied(graph: Tiny, kinds: tuple[str, ...] = KINDS, count: int = 1, model: Any = None, **more: Any) -> Any:
     """Return USO Apply with references of the given kinds, `count` pictures each."""
     references = {
         "style": graph.style(graph.picture(1, batch=count)) if "style" in kinds else None,
@@ -33,9 +31,7 @@ def gap(first: torch.Tensor, second: torch.Tensor) -> float:
 
 @pytest.mark.parametrize("cfg", [1.0, 3.0])
 @pytest.mark.parametrize("batch", [2, 4])
-def test_every_latent_of_a_batch_gets_the_references(
-    comfy: ComfyServer, tiny: Tiny, batch: int, cfg: float
-) -> None:
+def test_every_latent_of_a_batch_gets_the_references(comfy: ComfyServer, tiny: Tiny, batch: int, cfg: float) -> None:
     """The first of a batch starts from the noise of a batch of one, and must end where that ends."""
     node = applied(tiny, negative=tiny.prompt(9))
     one = tiny.ksampler(node[0], node[1], node[2], cfg=cfg)
@@ -102,9 +98,7 @@ def test_chained_nodes_append(comfy: ComfyServer, tiny: Tiny, kind: str) -> None
     """Two nodes with a picture each equal one node with both pictures."""
     make = tiny.style if kind == "style" else tiny.content
     pictures = tiny.picture(1, batch=2)
-    first, second = (
-        make(tiny.add("ImageFromBatch", image=pictures, batch_index=n, length=1)[0]) for n in (0, 1)
-    )
+    first, second = (make(tiny.add("ImageFromBatch", image=pictures, batch_index=n, length=1)[0]) for n in (0, 1))
     once = tiny.apply(tiny.model(), tiny.prompt(), **{kind: make(pictures)})
     half = tiny.apply(tiny.model(), tiny.prompt(), **{kind: first})
     twice = tiny.apply(half[0], half[1], **{kind: second})
@@ -123,9 +117,7 @@ def test_nothing_connected_changes_nothing(comfy: ComfyServer, tiny: Tiny) -> No
 
 
 @pytest.mark.parametrize("cfg", [1.0, 3.0])
-def test_removing_the_node_restores_the_model(
-    tiny: Tiny, sample: Callable[..., torch.Tensor], cfg: float
-) -> None:
+def test_removing_the_node_restores_the_model(tiny: Tiny, sample: Callable[..., torch.Tensor], cfg: float) -> None:
     """Without, with, without again, on the one loaded model."""
     before = sample(tiny, tiny.model(), tiny.prompt(nonce=10), cfg=cfg)
     with_it = Tiny()

@@ -49,9 +49,7 @@ class Tool:
     FUNCTION = "make"
 
     def __init_subclass__(cls, **kwargs):
-        cls.INPUT_TYPES = classmethod(
-            lambda c: {"required": c.INPUTS, "optional": getattr(c, "OPTIONAL", {})}
-        )
+        cls.INPUT_TYPES = classmethod(lambda c: {"required": c.INPUTS, "optional": getattr(c, "OPTIONAL", {})})
 
 
 class Prompt(Tool):

@@ -47,9 +47,7 @@ _SIGLIP_LAYERS, _CLIP_L_LAYERS = 27, 24
 
 def write_small_files(models: Path) -> None:
     """Write everything but the files at full width; files that are only recognised take no disk space."""
-    save_transformer(
-        models / "diffusion_models/tiny-flux.safetensors", _filled(UsoTransformer(TINY), 1), "fp32"
-    )
+    save_transformer(models / "diffusion_models/tiny-flux.safetensors", _filled(UsoTransformer(TINY), 1), "fp32")
     write_diffusion_model_lora(models / "loras/tiny-style-lora.safetensors", _lora(TINY, 2))
     write_diffusion_model_lora(models / "loras/tiny-stock-lora.safetensors", _lora(TINY, 3))
     # ComfyUI's own loaders recognise these names only beside all of FLUX.1's blocks; ours must not need them.
@@ -132,9 +130,7 @@ def _lora(config: FluxConfig, seed: int, rank: int = 4) -> Lora:
     }
     adapters = {name: LowRank(noise(rank, width), noise(size, rank)) for name, size in outputs.items()}
     for n in range(config.depth_single_blocks):
-        adapters[f"single_blocks.{n}.linear2"] = LowRank(
-            noise(rank, width + config.mlp_size), noise(width, rank)
-        )
+        adapters[f"single_blocks.{n}.linear2"] = LowRank(noise(rank, width + config.mlp_size), noise(width, rank))
     return Lora(adapters)
 
 

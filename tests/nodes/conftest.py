@@ -157,9 +157,7 @@ def prompt() -> Any:
 def sample() -> Any:
     """Return a function that samples two steps of an empty latent through ComfyUI."""
 
-    def run(
-        model: Any, positive: Any, negative: Any, batch: int = 1, cfg: float = 1.0, size: int = 8
-    ) -> torch.Tensor:
+    def run(model: Any, positive: Any, negative: Any, batch: int = 1, cfg: float = 1.0, size: int = 8) -> torch.Tensor:
         import comfy.sample
 
         empty = torch.zeros(batch, 16, size, size)

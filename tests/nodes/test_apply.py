@@ -25,9 +25,7 @@ def style(features: Any, core_projector: Any) -> Style:
     return ProjectStyle.execute(features(2), core_projector).result[0]
 
 
-def test_tokens_are_the_projectors(
-    features: Any, core_projector: Any, make_projector: Any, vision_output: Any
-) -> None:
+def test_tokens_are_the_projectors(features: Any, core_projector: Any, make_projector: Any, vision_output: Any) -> None:
     states = vision_output(2)
     stack = torch.stack(
         [states.all_hidden_states[:, -20], states.all_hidden_states[:, -11], states.penultimate_hidden_states]
@@ -37,9 +35,7 @@ def test_tokens_are_the_projectors(
     ours = ProjectStyle.execute(features(2), make_projector(ours=True)).result[0]
     assert torch.equal(core.tokens, expected) and core.counts == (192,)
     assert torch.equal(ours.tokens, expected)
-    assert torch.equal(make_projector(ours=True).model(stack), expected), (
-        "ComfyUI's style node calls ours this way"
-    )
+    assert torch.equal(make_projector(ours=True).model(stack), expected), "ComfyUI's style node calls ours this way"
 
 
 def test_several_pictures_are_joined(features: Any, core_projector: Any) -> None:
@@ -106,9 +102,7 @@ def test_equal_to_the_core_nodes(
             core_positive, {"reference_latents": [latent]}, append=True
         )
     if sizes:
-        core_positive = node_helpers.conditioning_set_values(
-            core_positive, {"reference_latents_method": "uxo"}
-        )
+        core_positive = node_helpers.conditioning_set_values(core_positive, {"reference_latents_method": "uxo"})
     expected = sample(core_model, core_positive, negative)
 
     style = ProjectStyle.execute(features(*seeds), core_projector).result[0] if seeds else None
@@ -176,9 +170,7 @@ def test_style_on_both_conditionings_runs_in_one_batch(
     assert batches == [4, 4]
 
 
-def test_chained_nodes_append(
-    base_model: Any, prompt: Any, sample: Any, features: Any, core_projector: Any
-) -> None:
+def test_chained_nodes_append(base_model: Any, prompt: Any, sample: Any, features: Any, core_projector: Any) -> None:
     styles = [ProjectStyle.execute(features(seed), core_projector).result[0] for seed in (2, 9)]
     joined = ProjectStyle.execute(features(2, 9), core_projector).result[0]
     both = content((4, 6), (6, 4))
@@ -211,9 +203,7 @@ def test_core_style_before_and_after(
     before = sample(*Apply.execute(core, prompt(), prompt(4), style).result)
     assert "ComfyUI's own USO style node" in caplog.text
     model, positive, negative = Apply.execute(base_model, prompt(), prompt(4), style).result
-    after = sample(
-        USOStyleReference().apply_patch(model, core_projector, vision_output(9))[0], positive, negative
-    )
+    after = sample(USOStyleReference().apply_patch(model, core_projector, vision_output(9))[0], positive, negative)
     assert torch.allclose(before, after, atol=1e-5), "the order of style tokens does not matter"
 
 
@@ -267,9 +257,7 @@ def test_easycache(base_model: Any, prompt: Any, sample: Any, style: Style) -> N
     assert sample(cached, positive, negative).isfinite().all()
 
 
-def test_removing_the_node_restores_the_model(
-    base_model: Any, prompt: Any, sample: Any, style: Style
-) -> None:
+def test_removing_the_node_restores_the_model(base_model: Any, prompt: Any, sample: Any, style: Style) -> None:
     before = sample(base_model, prompt(), prompt(4))
     model, positive, negative = Apply.execute(base_model, prompt(), prompt(4), style, content((4, 4))).result
     styled = sample(model, positive, negative)

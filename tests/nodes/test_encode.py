@@ -96,10 +96,7 @@ def test_batch_is_its_pictures(vision: Any, fit: str) -> None:
 
 
 def test_fits_differ(vision: Any) -> None:
-    fits = [
-        EncodeStyle.execute(vision, picture(40, 70), fit).result[0].high
-        for fit in ("squash", "center", "pad")
-    ]
+    fits = [EncodeStyle.execute(vision, picture(40, 70), fit).result[0].high for fit in ("squash", "center", "pad")]
     assert len({float(level.sum()) for level in fits}) == 3
 
 
@@ -114,16 +111,10 @@ def test_mask_hides_the_rest(vision: Any) -> None:
     mask[:20] = 1
     other = image.clone()
     other[:, 20:] = 0.9
-    one, two = (
-        EncodeStyle.execute(vision, pixels, "squash", mask).result[0].high for pixels in (image, other)
-    )
-    assert torch.equal(one, two) and not torch.equal(
-        one, EncodeStyle.execute(vision, image, "squash").result[0].high
-    )
+    one, two = (EncodeStyle.execute(vision, pixels, "squash", mask).result[0].high for pixels in (image, other))
+    assert torch.equal(one, two) and not torch.equal(one, EncodeStyle.execute(vision, image, "squash").result[0].high)
     grey = EncodeStyle.execute(vision, torch.full((1, 40, 40, 3), 0.5), "squash").result[0].high
-    assert torch.equal(
-        EncodeStyle.execute(vision, image, "squash", torch.zeros(1, 8, 8)).result[0].high, grey
-    )
+    assert torch.equal(EncodeStyle.execute(vision, image, "squash", torch.zeros(1, 8, 8)).result[0].high, grey)
 
 
 def test_encoder_runs_once_per_picture(vision: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,9 +125,7 @@ def test_encoder_runs_once_per_picture(vision: Any, monkeypatch: pytest.MonkeyPa
     assert len(calls) == 3
 
 
-def test_projector_runs_once_per_picture(
-    features: Any, core_projector: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_projector_runs_once_per_picture(features: Any, core_projector: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
     forward = core_projector.model.forward
     monkeypatch.setattr(core_projector.model, "forward", lambda *a, **k: calls.append(1) or forward(*a, **k))
@@ -150,9 +139,7 @@ def test_pil_round_trip_is_exact() -> None:
 
 
 @pytest.mark.parametrize("size", [(100, 60), (60, 100), (64, 64)])
-def test_content_is_the_reference_pipelines(
-    vae: Any, autoencoder: Autoencoder, size: tuple[int, int]
-) -> None:
+def test_content_is_the_reference_pipelines(vae: Any, autoencoder: Autoencoder, size: tuple[int, int]) -> None:
     image = picture(*size)
     content, _ = EncodeContent.execute(vae, image, 96, 1024).result
     pixels = image_from_pil(fit_content_image(pil_from_image(image[0]), 96)).movedim(-1, 1) * 2 - 1
@@ -175,9 +162,7 @@ def test_one_latent_per_subject(vae: Any) -> None:
     ("size", "latent"),
     [((64, 48), (128, 96)), ((48, 64), (96, 128)), ((64, 64), (128, 128)), ((500, 333), (128, 86))],
 )
-def test_empty_latent_has_the_references_shape(
-    vae: Any, size: tuple[int, int], latent: tuple[int, int]
-) -> None:
+def test_empty_latent_has_the_references_shape(vae: Any, size: tuple[int, int], latent: tuple[int, int]) -> None:
     empty = EncodeContent.execute(vae, picture(*size), 48, 1024).result[1]
     assert tuple(empty["samples"].shape) == (1, 16, *latent) and not empty["samples"].any()
     assert all(side % 2 == 0 for side in empty["samples"].shape[2:])

@@ -47,9 +47,7 @@ def fake(kind: Any, **params: Any) -> Any:
     """Return a MODEL of another family without building its network."""
     base = kind.__new__(kind)
     torch.nn.Module.__init__(base)
-    object.__setattr__(
-        base, "diffusion_model", SimpleNamespace(params=SimpleNamespace(hidden_size=64, **params))
-    )
+    object.__setattr__(base, "diffusion_model", SimpleNamespace(params=SimpleNamespace(hidden_size=64, **params)))
     return SimpleNamespace(model=base)
 
 
@@ -73,9 +71,7 @@ def test_siglip_of_another_size(tokens: int, width: int, core_projector: Any) ->
 
 @pytest.mark.parametrize("patch", [SimpleNamespace(model=torch.nn.Linear(2, 2)), SimpleNamespace()])
 def test_patch_without_a_projector(patch: Any, features: Any) -> None:
-    with refused(
-        "Linear|NoneType", "style projector", "uso-flux1-projector-v1.safetensors", "models/model_patches"
-    ):
+    with refused("Linear|NoneType", "style projector", "uso-flux1-projector-v1.safetensors", "models/model_patches"):
         ProjectStyle.execute(features(2), patch)
 
 
@@ -147,9 +143,7 @@ def test_latents_of_another_model(base_model: Any, prompt: Any) -> None:
         (torch.ones(0, 16, 8, 8), ("empty LATENT",)),
     ):
         with refused(*parts):
-            Sampler.execute(
-                base_model, prompt(), {"samples": samples}, 0, 1, 4.0, 1.0, "euler", "flux", 1.0, 1.0
-            )
+            Sampler.execute(base_model, prompt(), {"samples": samples}, 0, 1, 4.0, 1.0, "euler", "flux", 1.0, 1.0)
 
 
 def test_counts_cover_the_tokens() -> None:

@@ -83,9 +83,7 @@ def test_the_whole_way(lora_strength: float, host: Any, image: torch.Tensor) -> 
     style = ProjectStyle.execute(EncodeStyle.execute(host[3], image, "squash").result[0], host[4]).result[0]
     content, latent = EncodeContent.execute(host[2], image.flip(2), SIZE, SIZE).result
     patched, conditioned, _ = Apply.execute(model, positive, None, style, content).result
-    ours = Sampler.execute(
-        patched, conditioned, latent, 5, 4, 4.0, 1.0, "euler", "official", 1.15, 1.0
-    ).result[0]
+    ours = Sampler.execute(patched, conditioned, latent, 5, 4, 4.0, 1.0, "euler", "official", 1.15, 1.0).result[0]
 
     latent_format = model.get_model_object("latent_format")
     inputs = Conditioning(

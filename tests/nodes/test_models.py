@@ -27,9 +27,7 @@ def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Give ComfyUI empty model folders, and an encoder loader that builds nothing."""
     for folder in FOLDERS:
         (tmp_path / folder).mkdir()
-        monkeypatch.setitem(
-            folder_paths.folder_names_and_paths, folder, ([str(tmp_path / folder)], {".safetensors"})
-        )
+        monkeypatch.setitem(folder_paths.folder_names_and_paths, folder, ([str(tmp_path / folder)], {".safetensors"}))
     monkeypatch.setattr(folder_paths, "filename_list_cache", {})
     monkeypatch.setattr("comfy.clip_vision.load_clipvision_from_sd", lambda weights: dict(weights))
     return tmp_path
@@ -52,9 +50,7 @@ def lora(hidden: int = HIDDEN, native: bool = True) -> dict[str, torch.Tensor]:
             for i in range(2)
             for part in ("qkv_lora1", "qkv_lora2", "proj_lora1", "proj_lora2")
         ]
-        names += [
-            f"single_blocks.{i}.processor.{part}" for i in range(2) for part in ("qkv_lora", "proj_lora")
-        ]
+        names += [f"single_blocks.{i}.processor.{part}" for i in range(2) for part in ("qkv_lora", "proj_lora")]
         sides = ("down.weight", "up.weight")
     else:
         names = ["diffusion_model.double_blocks.0.img_attn.proj"]
@@ -88,9 +84,7 @@ def siglip(tokens: int = 16, width: int = 32) -> dict[str, torch.Tensor]:
     }
 
 
-def load(
-    model: Any, lora: str = "auto", strength: float = 1.0, projector: str = "auto", vision: str = "auto"
-) -> Any:
+def load(model: Any, lora: str = "auto", strength: float = 1.0, projector: str = "auto", vision: str = "auto") -> Any:
     return LoadModels.execute(model, lora, strength, projector, vision).result
 
 
@@ -123,9 +117,7 @@ def test_partial_lora_with_released_names_is_applied_like_its_plain_twin(put: An
     )
     for key, patches in twin.patches.items():
         weight = comfy.utils.get_attr(base_model.model, key)
-        ours, theirs = (
-            comfy.lora.calculate_weight(p, weight.clone(), key) for p in (model.patches[key], patches)
-        )
+        ours, theirs = (comfy.lora.calculate_weight(p, weight.clone(), key) for p in (model.patches[key], patches))
         assert torch.equal(ours, theirs) and not torch.equal(ours, weight)
 
 
@@ -145,9 +137,7 @@ def test_name_decides_between_equals(put: Any, base_model: Any) -> None:
     auto, named = (load(base_model, lora=name)[0] for name in ("auto", "my_USO.safetensors"))
     for key, patches in named.patches.items():
         weight = comfy.utils.get_attr(base_model.model, key)
-        assert torch.equal(
-            *(comfy.lora.calculate_weight(p, weight.clone(), key) for p in (auto.patches[key], patches))
-        )
+        assert torch.equal(*(comfy.lora.calculate_weight(p, weight.clone(), key) for p in (auto.patches[key], patches)))
 
 
 def test_nothing_found(models: Path, base_model: Any) -> None:
@@ -190,9 +180,7 @@ def test_nothing_found(models: Path, base_model: Any) -> None:
         ),
     ],
 )
-def test_wrong_file(
-    folder: str, tensors: dict[str, torch.Tensor], pattern: str, put: Any, base_model: Any
-) -> None:
+def test_wrong_file(folder: str, tensors: dict[str, torch.Tensor], pattern: str, put: Any, base_model: Any) -> None:
     put("loras/good.safetensors", lora())
     put("model_patches/good.safetensors", projector())
     put("clip_vision/good.safetensors", siglip())

@@ -31,9 +31,7 @@ def sigmas(
     return Scheduler.execute(model, steps, schedule, width, height, mu, denoise, latent).result[0]
 
 
-def latent(
-    batch: int = 1, channels: int = 16, size: tuple[int, int] = (8, 8), fill: float = 0.0
-) -> dict[str, Any]:
+def latent(batch: int = 1, channels: int = 16, size: tuple[int, int] = (8, 8), fill: float = 0.0) -> dict[str, Any]:
     return {"samples": torch.full((batch, channels, *size), fill)}
 
 
@@ -47,9 +45,7 @@ def test_schedules(base_model: Any) -> None:
 def test_less_denoise_is_the_end_of_a_longer_schedule(base_model: Any) -> None:
     assert torch.equal(sigmas(base_model, denoise=0.5), official_schedule(8, 1024, 1024)[-5:])
     assert sigmas(base_model, denoise=0.0).numel() == 0
-    lengths = [
-        len(BasicScheduler.execute(base_model, "simple", 4, d).result[0]) for d in (1.0, 0.7, 0.5, 0.3)
-    ]
+    lengths = [len(BasicScheduler.execute(base_model, "simple", 4, d).result[0]) for d in (1.0, 0.7, 0.5, 0.3)]
     assert [len(sigmas(base_model, denoise=d)) for d in (1.0, 0.7, 0.5, 0.3)] == lengths
 
 
@@ -69,15 +65,11 @@ def test_equal_to_the_stock_sampler(cfg: float, denoise: float, base_model: Any,
         levels,
         start,
     ).result[0]["samples"]
-    ours = Sampler.execute(
-        base_model, prompt(), start, 11, 3, 4.0, cfg, "euler", "official", 1.15, denoise, prompt(4)
-    )
+    ours = Sampler.execute(base_model, prompt(), start, 11, 3, 4.0, cfg, "euler", "official", 1.15, denoise, prompt(4))
     assert torch.equal(ours.result[0]["samples"], expected)
 
 
-def test_references_reach_the_sampler(
-    base_model: Any, prompt: Any, features: Any, core_projector: Any
-) -> None:
+def test_references_reach_the_sampler(base_model: Any, prompt: Any, features: Any, core_projector: Any) -> None:
     style = ProjectStyle.execute(features(2), core_projector).result[0]
     content = Content(latents=(torch.randn(1, 16, 4, 4, generator=torch.Generator().manual_seed(0)),))
     model, positive, _ = Apply.execute(base_model, prompt(), None, style, content).result
@@ -89,9 +81,7 @@ def test_references_reach_the_sampler(
 
 
 def test_settings_matter_and_zero_denoise_does_nothing(base_model: Any, prompt: Any) -> None:
-    def run(
-        seed: int = 1, guidance: float = 4.0, schedule: str = "official", denoise: float = 1.0
-    ) -> torch.Tensor:
+    def run(seed: int = 1, guidance: float = 4.0, schedule: str = "official", denoise: float = 1.0) -> torch.Tensor:
         return Sampler.execute(
             base_model, prompt(), latent(fill=0.2), seed, 2, guidance, 1.0, "euler", schedule, 1.15, denoise
         ).result[0]["samples"]
@@ -106,9 +96,7 @@ def test_mask_protects_the_latent(base_model: Any, prompt: Any) -> None:
     mask = torch.zeros(1, 64, 64)
     mask[..., :32] = 1
     start = {**latent(fill=0.2), "noise_mask": mask, "batch_index": [0]}
-    out = Sampler.execute(base_model, prompt(), start, 1, 2, 4.0, 1.0, "euler", "official", 1.15, 0.5).result[
-        0
-    ]
+    out = Sampler.execute(base_model, prompt(), start, 1, 2, 4.0, 1.0, "euler", "official", 1.15, 0.5).result[0]
     assert torch.allclose(out["samples"][..., 4:], start["samples"][..., 4:], atol=1e-5)
     assert not torch.allclose(out["samples"][..., :4], start["samples"][..., :4], atol=1e-3)
     assert out["noise_mask"] is mask
@@ -116,9 +104,7 @@ def test_mask_protects_the_latent(base_model: Any, prompt: Any) -> None:
 
 def test_empty_latent_of_another_model_is_repaired(base_model: Any, prompt: Any) -> None:
     start = {**latent(channels=4), "downscale_ratio_spacial": 8}
-    out = Sampler.execute(base_model, prompt(), start, 1, 1, 4.0, 1.0, "euler", "official", 1.15, 1.0).result[
-        0
-    ]
+    out = Sampler.execute(base_model, prompt(), start, 1, 1, 4.0, 1.0, "euler", "official", 1.15, 1.0).result[0]
     assert out["samples"].shape == (1, 16, 8, 8) and "downscale_ratio_spacial" not in out
 
 

@@ -13,9 +13,7 @@ small = st.integers(1, 5)
 
 @given(st.integers(1, 2), small, small, small)
 def test_unpack_inverts_pack(b: int, c: int, rows: int, columns: int) -> None:
-    latent = torch.arange(b * c * rows * columns * 4, dtype=torch.float32).reshape(
-        b, c, 2 * rows, 2 * columns
-    )
+    latent = torch.arange(b * c * rows * columns * 4, dtype=torch.float32).reshape(b, c, 2 * rows, 2 * columns)
     tokens = pack(latent)
     assert tokens.shape == (b, rows * columns, 4 * c)
     assert torch.equal(unpack(tokens, rows, columns), latent)

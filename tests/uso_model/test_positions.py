@@ -37,9 +37,7 @@ def test_references_start_where_the_last_picture_ends(
 
 
 @given(grid, st.lists(grid, min_size=1, max_size=4))
-def test_diagonal_pictures_share_no_row_and_no_column(
-    target: tuple[int, int], grids: list[tuple[int, int]]
-) -> None:
+def test_diagonal_pictures_share_no_row_and_no_column(target: tuple[int, int], grids: list[tuple[int, int]]) -> None:
     pictures = [image_ids(*target), *reference_ids(target, grids)]
     for axis in (1, 2):
         used = [set(ids[:, axis].tolist()) for ids in pictures]

@@ -27,12 +27,8 @@ def test_equals_the_formula_written_as_loops(tiny_projector: dict[str, Tensor]) 
                 mixed = sum(weight[s, n] * levels[place, b, n] for n in range(9)) + bias[s]
                 mixed = mixed / (1 + torch.exp(-mixed))
                 normed = (mixed - mixed.mean()) / torch.sqrt(((mixed - mixed.mean()) ** 2).mean() + 1e-5)
-                normed = (
-                    normed * tiny_projector[f"{at}layer_norm.weight"] + tiny_projector[f"{at}layer_norm.bias"]
-                )
-                token = (
-                    tiny_projector[f"{at}projection.weight"] @ normed + tiny_projector[f"{at}projection.bias"]
-                )
+                normed = normed * tiny_projector[f"{at}layer_norm.weight"] + tiny_projector[f"{at}layer_norm.bias"]
+                token = tiny_projector[f"{at}projection.weight"] @ normed + tiny_projector[f"{at}projection.bias"]
                 assert torch.allclose(got[b, 4 * place + s], token, atol=1e-5)
 
 

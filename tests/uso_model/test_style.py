@@ -40,9 +40,7 @@ def test_squash_equals_transformers_to_the_pixel(width: int, height: int) -> Non
         do_rescale=False,
         do_normalize=False,
     )(picture, return_tensors="np")["pixel_values"][0]
-    assert np.array_equal(
-        siglip_pixels(picture).astype(np.float32), resized.transpose(1, 2, 0).astype(np.float32)
-    )
+    assert np.array_equal(siglip_pixels(picture).astype(np.float32), resized.transpose(1, 2, 0).astype(np.float32))
     expected = _processor()(picture, return_tensors="pt")["pixel_values"]
     assert (siglip_preprocess(picture) - expected).abs().max() <= 1e-6
 
@@ -82,9 +80,7 @@ def test_levels_are_outputs_of_their_layers_in_transformers() -> None:
     outputs: list[torch.Tensor] = []
     layers = next(m for name, m in tower.named_modules() if name.endswith("encoder.layers"))
     for layer in layers:
-        layer.register_forward_hook(
-            lambda _m, _i, out: outputs.append(out[0] if isinstance(out, tuple) else out)
-        )
+        layer.register_forward_hook(lambda _m, _i, out: outputs.append(out[0] if isinstance(out, tuple) else out))
     states = tower(torch.rand(1, 3, 32, 32), output_hidden_states=True).hidden_states
     features = select_style_features(states, 6)
     for got, layer in zip(features, style_layers(6), strict=True):

@@ -43,7 +43,12 @@ class AutoencoderObjective(nn.Module):
         pixel = F.l1_loss(y, x)
         edge = F.l1_loss(y.diff(dim=-1), x.diff(dim=-1)) + F.l1_loss(y.diff(dim=-2), x.diff(dim=-2))
         kl = 0.5 * (mean.square() + logvar.exp() - 1 - logvar).mean()
-        return {"loss": pixel + self.edge_weight * edge + self.kl_weight * kl, "pixel": pixel, "edge": edge, "kl": kl}
+        return {
+            "loss": pixel + self.edge_weight * edge + self.kl_weight * kl,
+            "pixel": pixel,
+            "edge": edge,
+            "kl": kl,
+        }
 
 
 @torch.no_grad()

@@ -35,11 +35,14 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     train.set_defaults(handler=_train)
 
     install = commands.add_parser("install", help="copy the trained stages to the bundled weights")
-    install.add_argument("--runs", type=Path, default=Path("mini/out"), help="folder of the stages' outputs (%(default)s)")
+    install.add_argument(
+        "--runs", type=Path, default=Path("mini/out"), help="folder of the stages' outputs (%(default)s)"
+    )
     install.set_defaults(handler=_install)
 
     score = commands.add_parser(
-        "score", help="ask an independent judge for subject and style on held-out pairs; trains the judge first"
+        "score",
+        help="ask an independent judge for subject and style on held-out pairs; trains the judge first",
     )
     score.add_argument("--count", type=int, default=144, help="pictures per mode (%(default)s)")
     score.add_argument("--steps", type=int, default=25, help="sampling steps (%(default)s)")
@@ -70,7 +73,12 @@ def _train(args: argparse.Namespace) -> None:
         from ..train import TrainConfig, train
         from .networks import fresh_projector, fresh_transformer
 
-        train(load_config(TrainConfig, recipe, args.settings), mini_encoders(), fresh_transformer, fresh_projector)
+        train(
+            load_config(TrainConfig, recipe, args.settings),
+            mini_encoders(),
+            fresh_transformer,
+            fresh_projector,
+        )
 
 
 def _install(args: argparse.Namespace) -> None:

@@ -1,7 +1,7 @@
 """The miniature's training data on disk: ordinary PNG files and triplet manifests.
 
-`triplets.jsonl` is what the style and the triplet stage read. `captions.jsonl` lists the same pictures with a caption each
-and without references; it is what the autoencoder, the encoders and the text-to-image base are trained on.
+`manifest.jsonl` is what the style and the triplet stage read. `captions.jsonl` lists the same pictures with a caption
+each and without references; it is what the autoencoder, the encoders and the text-to-image base are trained on.
 """
 
 from __future__ import annotations
@@ -33,7 +33,13 @@ def write_data(folder: str | Path, count: int, seed: int) -> None:
     rows = []
     for _ in range(count):
         triplet = sample_triplet(rng)
-        rows.append(_row(f"{triplet.id}-t", f"targets/{triplet.id}.png", style_caption(triplet.target, triplet.style.name)))
+        rows.append(
+            _row(
+                f"{triplet.id}-t",
+                f"targets/{triplet.id}.png",
+                style_caption(triplet.target, triplet.style.name),
+            )
+        )
         rows.append(_row(f"{triplet.id}-c", f"contents/{triplet.id}.png", photo_caption(triplet.content)))
     lines = "".join(json.dumps(row) + "\n" for row in rows)
     (Path(folder) / CAPTIONS).write_text(lines, encoding="utf-8")

@@ -28,6 +28,7 @@ def make_vision() -> MiniVision:
             num_hidden_layers=6,
             num_attention_heads=3,
             vision_use_head=False,
+            layer_norm_eps=1e-5,  # the only value that ComfyUI knows
         )
     )
 

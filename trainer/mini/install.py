@@ -27,5 +27,7 @@ def install(runs: str | Path) -> None:
         "projector": Path(runs) / "triplet" / PROJECTOR,
     }.items():
         if not source.is_file():
-            raise FileNotFoundError(f"{source} is not there; train its stage first with `uso mini train {source.parent.name}`")
+            raise FileNotFoundError(
+                f"{source} is not there; train its stage first with `uso mini train {source.parent.name}`"
+            )
         shutil.copyfile(source, files[part])

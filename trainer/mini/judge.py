@@ -38,7 +38,9 @@ class Judge(nn.Module):
         return self.subject(h.flatten(1)), self.style(h.mean(dim=(2, 3)))
 
 
-def train_judge(seed: int = 12345, pictures: int = 6000, steps: int = 700, batch_size: int = 64) -> tuple[Judge, dict[str, float]]:
+def train_judge(
+    seed: int = 12345, pictures: int = 6000, steps: int = 700, batch_size: int = 64
+) -> tuple[Judge, dict[str, float]]:
     """Train a judge on its own renders, all pairs included, and measure it on renders it has not seen.
 
     Returns:

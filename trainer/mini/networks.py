@@ -29,7 +29,7 @@ FLUX_MINI = FluxConfig(
 def fresh_transformer() -> UsoTransformer:
     """Return an untrained miniature FLUX: modulation and output start at zero, so every block starts as the identity.
 
-    Source of the initialisation: Peebles and Xie, "Scalable Diffusion Models with Transformers", section 3.2 (adaLN-Zero).
+    Source: adaLN-Zero (Peebles and Xie, "Scalable Diffusion Models with Transformers", section 3.2).
     """
     transformer = UsoTransformer(FLUX_MINI)
     for name, module in transformer.named_modules():

@@ -33,7 +33,11 @@ class Pictures:
         """Return `count` random square crops in -1..1, `count 3 side side`."""
         height, width = self.pixels.shape[-2:]
         draw = torch.stack(
-            [torch.randint(n, (count,), generator=generator) for n in (len(self.captions), height - side + 1, width - side + 1)], 1
+            [
+                torch.randint(n, (count,), generator=generator)
+                for n in (len(self.captions), height - side + 1, width - side + 1)
+            ],
+            1,
         )
         crops = [self.pixels[i, :, y : y + side, x : x + side] for i, y, x in draw.tolist()]
         return torch.stack(crops).float() / 127.5 - 1

@@ -18,11 +18,13 @@ __all__ = ["score"]
 _BATCH = 24
 
 
-def score(models: MiniModels, judge: Judge, count: int = 144, seed: int = 999, steps: int = 25) -> dict[str, dict[str, float]]:
+def score(
+    models: MiniModels, judge: Judge, count: int = 144, seed: int = 999, steps: int = 25
+) -> dict[str, dict[str, float]]:
     """Measure how often the judge names the style and the subject of the references in the output.
 
-    Targets are held-out pairs that no training picture shows. The prompt is empty in every mode, so that the references are
-    the only source of subject and style.
+    Targets are held-out pairs that no training picture shows. The prompt is empty in every mode, so that the references
+    are the only source of subject and style.
 
     Args:
         models: the miniature.
@@ -62,6 +64,10 @@ def score(models: MiniModels, judge: Judge, count: int = 144, seed: int = 999, s
 @torch.no_grad()
 def _named(judge: Judge, outputs: Sequence[Image.Image], triplets: Sequence[Triplet]) -> dict[str, float]:
     subject, style = judge(torch.cat([to_tensor(picture) for picture in outputs]))
-    right_subject = [SUBJECTS[i] == t.target.individual.subject for i, t in zip(subject.argmax(1).tolist(), triplets, strict=True)]
-    right_style = [i < len(STYLES) and STYLES[i] == t.style.name for i, t in zip(style.argmax(1).tolist(), triplets, strict=True)]
+    right_subject = [
+        SUBJECTS[i] == t.target.individual.subject for i, t in zip(subject.argmax(1).tolist(), triplets, strict=True)
+    ]
+    right_style = [
+        i < len(STYLES) and STYLES[i] == t.style.name for i, t in zip(style.argmax(1).tolist(), triplets, strict=True)
+    ]
     return {"style": float(np.mean(right_style)), "subject": float(np.mean(right_subject))}

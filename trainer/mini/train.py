@@ -25,7 +25,9 @@ class AutoencoderRun(Settings):
 
     data: list[Path] = Field(min_length=1, description="folders written by `uso mini world`")
     crop: int = Field(64, gt=0, description="side of the training crops in pixels")
-    whole_share: float = Field(0.2, ge=0, le=1, description="share of steps on whole pictures, as many as cost the same")
+    whole_share: float = Field(
+        0.2, ge=0, le=1, description="share of steps on whole pictures, as many as cost the same"
+    )
     loop: LoopConfig
 
 

@@ -48,16 +48,12 @@ def autoencoder_config_from(
             in_channels=state_dict["encoder.conv_in.weight"].shape[1],
             ch=ch,
             out_ch=state_dict["decoder.conv_out.weight"].shape[0],
-            ch_mult=tuple(
-                state_dict[f"encoder.down.{i}.block.0.conv1.weight"].shape[0] // ch for i in range(levels)
-            ),
+            ch_mult=tuple(state_dict[f"encoder.down.{i}.block.0.conv1.weight"].shape[0] // ch for i in range(levels)),
             num_res_blocks=_count(state_dict, "encoder.down.0.block."),
             z_channels=state_dict["encoder.conv_out.weight"].shape[0] // 2,
         )
     except (KeyError, IndexError) as error:
-        raise CheckpointError(
-            f"{source} is not a complete FLUX autoencoder ({error}); download it again."
-        ) from error
+        raise CheckpointError(f"{source} is not a complete FLUX autoencoder ({error}); download it again.") from error
     return replace(config, **_told(metadata or {}, source))
 
 
@@ -71,11 +67,7 @@ def _told(metadata: Mapping[str, str], source: str) -> dict[str, Any]:
             f"{source} has a config in its metadata that is not a JSON object; write it again."
         ) from error
     known = {field.name for field in fields(AutoencoderConfig)}
-    return {
-        name: tuple(value) if isinstance(value, list) else value
-        for name, value in told.items()
-        if name in known
-    }
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in told.items() if name in known}
 
 
 def _count(state_dict: Mapping[str, Tensor], prefix: str) -> int:
@@ -109,9 +101,7 @@ def load_autoencoder(
     name = Path(path).name
     state_dict = read_safetensors(path)
     prefix = next((p for p in _PREFIXES if f"{p}encoder.conv_in.weight" in state_dict), "")
-    tensors = {
-        key.removeprefix(prefix): t.to(dtype) for key, t in state_dict.items() if key.startswith(prefix)
-    }
+    tensors = {key.removeprefix(prefix): t.to(dtype) for key, t in state_dict.items() if key.startswith(prefix)}
     config = autoencoder_config_from(tensors, read_metadata(path), name)
     with torch.device("meta"):
         model = Autoencoder(config)

@@ -57,21 +57,16 @@ def read_header(path: str | os.PathLike[str]) -> dict[str, Any]:
             raise CheckpointError(f"{path.name} is truncated: {size} bytes cannot hold a header; {_AGAIN}.")
         (length,) = struct.unpack("<Q", head[:8])
         if length > _MAX_HEADER or head[8:9] not in (b"{", b" ", b""):
-            raise CheckpointError(
-                f"{path.name} is not a safetensors file; use a .safetensors version of the model."
-            )
+            raise CheckpointError(f"{path.name} is not a safetensors file; use a .safetensors version of the model.")
         if 8 + length > size:
             raise CheckpointError(
-                f"{path.name} is truncated: its header needs {8 + length} bytes and the file has {size}; "
-                f"{_AGAIN}."
+                f"{path.name} is truncated: its header needs {8 + length} bytes and the file has {size}; {_AGAIN}."
             )
         file.seek(8)
         raw = file.read(length)
     try:
         header = json.loads(raw)
-        needed = max(
-            (spec["data_offsets"][1] for name, spec in header.items() if name != "__metadata__"), default=0
-        )
+        needed = max((spec["data_offsets"][1] for name, spec in header.items() if name != "__metadata__"), default=0)
     except (ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
         raise CheckpointError(f"{path.name} has a damaged safetensors header; {_AGAIN}.") from error
     if 8 + length + needed > size:
@@ -93,15 +88,11 @@ def _refuse_other_formats(path: Path, head: bytes) -> None:
             f"{name} is a pickle file, which can run any code when it is opened; use a .safetensors version."
         )
     if head[:4] == b"PK\x03\x04":
-        raise CheckpointError(
-            f"{name} is a zip archive or a zipped pickle; use a .safetensors version of the model."
-        )
+        raise CheckpointError(f"{name} is a zip archive or a zipped pickle; use a .safetensors version of the model.")
     if head[:4] == b"GGUF":
         raise CheckpointError(f"{name} is a GGUF file; use a .safetensors version of the model.")
     if head.startswith(b"version https://git-lfs"):
-        raise CheckpointError(
-            f"{name} is a Git LFS pointer and not the file itself; run git lfs pull or download it."
-        )
+        raise CheckpointError(f"{name} is a Git LFS pointer and not the file itself; run git lfs pull or download it.")
     if head.lstrip()[:1] == b"<":
         raise CheckpointError(f"{name} is a web page saved under a model's name; download the file itself.")
 
@@ -128,9 +119,7 @@ def read_safetensors(path: str | os.PathLike[str], device: str | torch.device = 
         return safetensors.torch.load_file(path, device=str(device))
     except (SafetensorError, KeyError) as error:
         reason = " ".join(str(error).split())
-        raise CheckpointError(
-            f"{Path(path).name} cannot be read as safetensors ({reason}); {_AGAIN}."
-        ) from error
+        raise CheckpointError(f"{Path(path).name} cannot be read as safetensors ({reason}); {_AGAIN}.") from error
 
 
 def write_safetensors(
@@ -147,13 +136,9 @@ def write_safetensors(
         raise ValueError(f"got no tensors to write to {Path(path).name}, expected at least one.")
     for key, value in (metadata or {}).items():
         if not isinstance(key, str) or not isinstance(value, str):
-            raise ValueError(
-                f"safetensors metadata holds strings only, got {key!r}: {value!r}; encode it as JSON."
-            )
+            raise ValueError(f"safetensors metadata holds strings only, got {key!r}: {value!r}; encode it as JSON.")
     ready = _separate({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
-    atomic_write(
-        path, lambda temporary: safetensors.torch.save_file(ready, temporary, dict(metadata or {}) or None)
-    )
+    atomic_write(path, lambda temporary: safetensors.torch.save_file(ready, temporary, dict(metadata or {}) or None))
 
 
 def _separate(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

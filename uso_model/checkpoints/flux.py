@@ -81,9 +81,7 @@ def from_bfl(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
         block, leaf = match.groups()
         weight = state_dict.get(f"{block}.linear1.weight")
         if weight is None or weight.ndim != 2:
-            raise CheckpointError(
-                f"{block}.linear1 has no weight matrix to split {name} by; use a complete FLUX file."
-            )
+            raise CheckpointError(f"{block}.linear1 has no weight matrix to split {name} by; use a complete FLUX file.")
         rows = 3 * weight.shape[1]
         result[f"{block}.linear1_qkv.{leaf}"] = tensor[:rows]
         result[f"{block}.linear1_mlp.{leaf}"] = tensor[rows:]

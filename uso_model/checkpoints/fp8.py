@@ -27,9 +27,7 @@ _WEIGHT_SCALES = (".scale_weight", ".weight_scale")
 _ACTIVATION_SCALES = (".scale_input", ".input_scale")
 
 
-def dequantize(
-    state_dict: Mapping[str, Tensor], source: str, dtype: torch.dtype | None = None
-) -> dict[str, Tensor]:
+def dequantize(state_dict: Mapping[str, Tensor], source: str, dtype: torch.dtype | None = None) -> dict[str, Tensor]:
     """Bring every tensor to `dtype`, multiplying scaled 8-bit weights out in float32.
 
     Args:
@@ -94,9 +92,7 @@ def _quant_format(tensor: Tensor, name: str, source: str) -> str:
     try:
         return str(json.loads(bytes(tensor.to(torch.uint8).tolist()))["format"])
     except (ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(
-            f"{source} has an unreadable quantisation note in {name}; download it again."
-        ) from error
+        raise CheckpointError(f"{source} has an unreadable quantisation note in {name}; download it again.") from error
 
 
 def _scaled(weight: Tensor, scale: Tensor, name: str, source: str) -> Tensor:
@@ -132,9 +128,7 @@ def quantize_plain(state_dict: Mapping[str, Tensor], rest: torch.dtype = torch.b
     }
 
 
-def quantize_scaled(
-    state_dict: Mapping[str, Tensor], rest: torch.dtype = torch.bfloat16
-) -> dict[str, Tensor]:
+def quantize_scaled(state_dict: Mapping[str, Tensor], rest: torch.dtype = torch.bfloat16) -> dict[str, Tensor]:
     """Scale each matrix of the blocks to the full float8_e4m3fn range, in ComfyUI's newer layout.
 
     The scale is max|W| / 448, one per matrix.

@@ -96,9 +96,7 @@ def flux_prefix(names: Collection[str]) -> str | None:
 
 def _is_flux_cousin(names: set[str]) -> bool:
     return any(
-        "double_stream_modulation" in name
-        or "distilled_guidance_layer" in name
-        or "individual_token_refiner" in name
+        "double_stream_modulation" in name or "distilled_guidance_layer" in name or "individual_token_refiner" in name
         for name in names
     )
 

@@ -42,9 +42,7 @@ def projector_from_state_dict(
         CheckpointError: when this is no projector, or keys are missing, unknown or misshapen.
     """
     tensors = {
-        name.removeprefix(PROJECTOR_PREFIX): t
-        for name, t in state_dict.items()
-        if name.startswith(PROJECTOR_PREFIX)
+        name.removeprefix(PROJECTOR_PREFIX): t for name, t in state_dict.items() if name.startswith(PROJECTOR_PREFIX)
     }
     strangers = {name: t for name, t in state_dict.items() if not name.startswith(PROJECTOR_PREFIX)}
     if not tensors or (strangers and kind_of(strangers) != "uso_lora"):

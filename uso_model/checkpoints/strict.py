@@ -59,9 +59,7 @@ def compare_shapes(
         raise CheckpointError(f"{source} does not fit {target}, choose a file made for it: {told}.")
 
 
-def load_strict(
-    module: nn.Module, state_dict: Mapping[str, Tensor], source: str, *, assign: bool = False
-) -> None:
+def load_strict(module: nn.Module, state_dict: Mapping[str, Tensor], source: str, *, assign: bool = False) -> None:
     """Load `state_dict` into `module`, refusing missing, unknown and misshapen keys.
 
     Nothing is loaded when the check fails.

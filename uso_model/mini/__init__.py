@@ -6,7 +6,15 @@ Its files have the same formats as the real ones, so the same readers load them.
 from __future__ import annotations
 
 from .files import NAMES, PICTURE_SIZE, WEIGHTS, missing, paths
-from .models import MiniEncoders, MiniModels, load, load_encoders, load_vision, save_autoencoder, save_encoders
+from .models import (
+    MiniEncoders,
+    MiniModels,
+    load,
+    load_encoders,
+    load_vision,
+    save_autoencoder,
+    save_encoders,
+)
 from .text import MAX_TOKENS, MiniTextEncoder, MiniTokenizer, load_text
 
 __all__ = [

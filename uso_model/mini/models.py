@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from transformers import SiglipVisionConfig, SiglipVisionModel
 
 from ..autoencoder import Autoencoder
-from ..checkpoints.autoencoder import load_autoencoder, save_autoencoder as write_autoencoder
+from ..checkpoints.autoencoder import load_autoencoder
+from ..checkpoints.autoencoder import save_autoencoder as write_autoencoder
 from ..checkpoints.files import read_safetensors, write_safetensors
 from ..checkpoints.flux import load_transformer
 from ..checkpoints.lora import merge_lora, read_lora
@@ -141,7 +142,12 @@ def save_encoders(vision: MiniVision, tokenizer: MiniTokenizer, text: MiniTextEn
     t5 = text.config
     _write_json(
         files["text_config"],
-        {"vocabulary": tokenizer.vocabulary, "width": t5.d_model, "layers": t5.num_layers, "heads": t5.num_heads},
+        {
+            "vocabulary": tokenizer.vocabulary,
+            "width": t5.d_model,
+            "layers": t5.num_layers,
+            "heads": t5.num_heads,
+        },
     )
     write_safetensors(files["text"], _half(text))
 

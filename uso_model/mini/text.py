@@ -68,7 +68,7 @@ class MiniTextEncoder(nn.Module):
         self.t5 = T5EncoderModel(self.config)
 
     def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        """Return text tokens `B L D` and the pooled text `B D` of token numbers `B L`. Padding is attended, as in FLUX."""
+        """Return text tokens `B L D` and pooled text `B D` of token numbers `B L`; padding is attended, as in FLUX."""
         states = self.t5(input_ids=tokens).last_hidden_state
         kept = (tokens != PAD).unsqueeze(-1).to(states.dtype)
         return states, (states * kept).sum(dim=1) / kept.sum(dim=1)

@@ -7,10 +7,9 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from PIL import Image
-
 from comfyui_uso.trainer.mini import world
 from comfyui_uso.trainer.mini.world.drawing import draw
+from PIL import Image
 
 
 def rng(seed: int = 0) -> np.random.Generator:
@@ -36,9 +35,7 @@ def test_style_is_a_picture_and_depends_on_the_seed_only(name: str) -> None:
     picture = world.render_style(scene, style)
     assert is_picture(picture)
     assert picture.std() > 8
-    assert np.array_equal(
-        picture, world.render_style(world.sample_scene(rng(1)), world.sample_style(rng(2), name))
-    )
+    assert np.array_equal(picture, world.render_style(world.sample_scene(rng(1)), world.sample_style(rng(2), name)))
 
 
 def test_every_variant_of_every_style_renders() -> None:
@@ -104,7 +101,7 @@ def test_every_caption_word_is_in_the_vocabulary() -> None:
             assert len(text.split()) <= 15
             seen.update(text.split())
     assert seen == set(world.VOCABULARY)
-    assert world.VOCABULARY == tuple(sorted(set(world.VOCABULARY)))
+    assert tuple(sorted(set(world.VOCABULARY))) == world.VOCABULARY
 
 
 def test_caption_reads_as_english() -> None:
@@ -166,9 +163,7 @@ def test_manifest_round_trip(tmp_path) -> None:
         assert set(row) == {"id", "target", "style", "content", "prompt", "layout", "scores", "split"}
         assert (row["id"], row["layout"], row["prompt"]) == (triplet.id, triplet.layout, triplet.prompt)
         assert row["split"] == "test" and row["scores"] == {}
-        for path, picture in zip(
-            (row["target"], row["style"][0], row["content"]), triplet.render(), strict=True
-        ):
+        for path, picture in zip((row["target"], row["style"][0], row["content"]), triplet.render(), strict=True):
             with Image.open(manifest.parent / path) as image:
                 assert np.array_equal(np.asarray(image), picture)
     again = world.write_manifest(tmp_path / "b", 6, 14, split="test")

@@ -25,9 +25,7 @@ DTYPES = [torch.float32, torch.float16, torch.bfloat16, torch.float8_e4m3fn, tor
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     path = tmp_path / "model.safetensors"
-    write_safetensors(
-        path, {"a": torch.arange(12.0).reshape(3, 4), "b": torch.ones(2)}, {"made by": "a test"}
-    )
+    write_safetensors(path, {"a": torch.arange(12.0).reshape(3, 4), "b": torch.ones(2)}, {"made by": "a test"})
     return path
 
 

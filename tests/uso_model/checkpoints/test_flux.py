@@ -24,9 +24,7 @@ Weights = dict[str, Tensor]
 
 
 def _equal(a: Weights, b: Weights) -> bool:
-    return a.keys() == b.keys() and all(
-        a[name].dtype == b[name].dtype and torch.equal(a[name], b[name]) for name in a
-    )
+    return a.keys() == b.keys() and all(a[name].dtype == b[name].dtype and torch.equal(a[name], b[name]) for name in a)
 
 
 @pytest.fixture
@@ -73,9 +71,7 @@ def test_load(path: Path, tiny: FluxConfig, tiny_flux: Weights) -> None:
 
 
 @pytest.mark.parametrize("prefix", ["model.diffusion_model.", "diffusion_model."])
-def test_only_the_prefixed_part_of_a_checkpoint_is_taken(
-    tmp_path: Path, tiny_flux: Weights, prefix: str
-) -> None:
+def test_only_the_prefixed_part_of_a_checkpoint_is_taken(tmp_path: Path, tiny_flux: Weights, prefix: str) -> None:
     whole = {f"{prefix}{name}": tensor for name, tensor in tiny_flux.items()}
     whole |= {"vae.encoder.conv_in.weight": torch.zeros(1), "text_encoders.t5xxl.logit_scale": torch.zeros(1)}
     write_safetensors(tmp_path / "all.safetensors", whole)
@@ -89,9 +85,7 @@ def test_norm_names_as_comfyui_saves_them(tmp_path: Path, tiny_flux: Weights) ->
 
 
 def test_dtype_is_the_files_unless_told(tmp_path: Path, tiny_flux: Weights) -> None:
-    write_safetensors(
-        tmp_path / "half.safetensors", {name: tensor.half() for name, tensor in tiny_flux.items()}
-    )
+    write_safetensors(tmp_path / "half.safetensors", {name: tensor.half() for name, tensor in tiny_flux.items()})
     kept = load_transformer(tmp_path / "half.safetensors")
     assert {p.dtype for p in kept.parameters()} == {torch.float16}
     told = load_transformer(tmp_path / "half.safetensors", torch.bfloat16)
@@ -101,9 +95,7 @@ def test_dtype_is_the_files_unless_told(tmp_path: Path, tiny_flux: Weights) -> N
 @pytest.mark.parametrize(
     ("precision", "dtype"), [("fp32", torch.float32), ("bf16", torch.bfloat16), ("fp16", torch.float16)]
 )
-def test_save_and_load(
-    tmp_path: Path, path: Path, tiny_flux: Weights, precision: str, dtype: torch.dtype
-) -> None:
+def test_save_and_load(tmp_path: Path, path: Path, tiny_flux: Weights, precision: str, dtype: torch.dtype) -> None:
     model = load_transformer(path)
     save_transformer(tmp_path / "out.safetensors", model, precision, metadata={"base": "tiny"})  # type: ignore[arg-type]
     expected = {name: tensor.to(dtype) for name, tensor in tiny_flux.items()}
@@ -111,12 +103,8 @@ def test_save_and_load(
 
 
 def test_save_with_a_prefix(tmp_path: Path, path: Path, tiny_flux: Weights) -> None:
-    save_transformer(
-        tmp_path / "out.safetensors", load_transformer(path), "fp32", prefix="model.diffusion_model."
-    )
-    assert all(
-        name.startswith("model.diffusion_model.") for name in read_safetensors(tmp_path / "out.safetensors")
-    )
+    save_transformer(tmp_path / "out.safetensors", load_transformer(path), "fp32", prefix="model.diffusion_model.")
+    assert all(name.startswith("model.diffusion_model.") for name in read_safetensors(tmp_path / "out.safetensors"))
     assert _equal(to_bfl(load_transformer(tmp_path / "out.safetensors").state_dict()), tiny_flux)
 
 
@@ -176,9 +164,7 @@ def test_other_head_widths_are_refused(tiny_flux: Weights) -> None:
 )
 def test_cousins_are_refused(tmp_path: Path, tiny_flux: Weights, key: str, name: str) -> None:
     write_safetensors(tmp_path / "cousin.safetensors", {**tiny_flux, key: torch.zeros(1)})
-    with pytest.raises(
-        CheckpointError, match=rf"cousin\.safetensors is not a FLUX\.1 model but looks like a {name}"
-    ):
+    with pytest.raises(CheckpointError, match=rf"cousin\.safetensors is not a FLUX\.1 model but looks like a {name}"):
         load_transformer(tmp_path / "cousin.safetensors")
 
 

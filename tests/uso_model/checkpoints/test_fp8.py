@@ -31,9 +31,7 @@ def test_files_round_trip_within_8_bits(tmp_path: Path, tiny_flux: Weights, prec
     save_transformer(tmp_path / "out.safetensors", load_transformer(tmp_path / "in.safetensors"), precision)  # type: ignore[arg-type]
     stored = read_safetensors(tmp_path / "out.safetensors")
     assert stored[MATRIX].dtype == torch.float8_e4m3fn
-    assert (
-        stored["img_in.weight"].dtype == stored["double_blocks.0.img_attn.qkv.bias"].dtype == torch.bfloat16
-    )
+    assert stored["img_in.weight"].dtype == stored["double_blocks.0.img_attn.qkv.bias"].dtype == torch.bfloat16
     got = to_bfl(load_transformer(tmp_path / "out.safetensors", torch.float32).state_dict())
     assert got.keys() == tiny_flux.keys()
     # e4m3 keeps 3 bits behind the leading one: at most 1/16 per value, about 2.7% in the mean square.

@@ -30,9 +30,7 @@ def test_all_in_one_checkpoint_is_flux(flux_shapes: Callable) -> None:
     assert kind_of([*parts, *(f"vae.{key}" for key in VAE), "text_encoders.clip_l.logit_scale"]) == "flux"
 
 
-def test_loras_and_projector(
-    lora_shapes: Callable, projector_shapes: Callable, tiny_lora: dict[str, Any]
-) -> None:
+def test_loras_and_projector(lora_shapes: Callable, projector_shapes: Callable, tiny_lora: dict[str, Any]) -> None:
     uso, projector = set(lora_shapes(FLUX_DEV, 128)), set(projector_shapes(729, 64, 1152, 3072))
     assert kind_of(uso) == "uso_lora" and kind_of(tiny_lora) == "uso_lora"
     assert kind_of({"double_blocks.3.processor.proj_lora2.up.weight"}) == "uso_lora"

@@ -144,23 +144,14 @@ def test_whole_linear1_is_split(model: UsoTransformer) -> None:
     key = "diffusion_model.single_blocks.0.linear1"
     weights = {f"{key}.lora_A.weight": torch.randn(2, 128), f"{key}.lora_B.weight": torch.randn(640, 2)}
     before = torch.cat(
-        [
-            getattr(model.single_blocks[0], f"linear1_{part}").weight.detach().clone()
-            for part in ("qkv", "mlp")
-        ]
+        [getattr(model.single_blocks[0], f"linear1_{part}").weight.detach().clone() for part in ("qkv", "mlp")]
     )
     merge_lora(model, lora_from_state_dict(weights, "x"))
-    after = torch.cat(
-        [getattr(model.single_blocks[0], f"linear1_{part}").weight.detach() for part in ("qkv", "mlp")]
-    )
-    assert torch.allclose(
-        after, before + weights[f"{key}.lora_B.weight"] @ weights[f"{key}.lora_A.weight"], atol=1e-5
-    )
+    after = torch.cat([getattr(model.single_blocks[0], f"linear1_{part}").weight.detach() for part in ("qkv", "mlp")])
+    assert torch.allclose(after, before + weights[f"{key}.lora_B.weight"] @ weights[f"{key}.lora_A.weight"], atol=1e-5)
 
 
-def test_a_projector_in_the_same_file_is_left_alone(
-    lora: Lora, tiny_lora: Weights, tiny_projector: Weights
-) -> None:
+def test_a_projector_in_the_same_file_is_left_alone(lora: Lora, tiny_lora: Weights, tiny_projector: Weights) -> None:
     assert _same(lora_from_state_dict({**tiny_lora, **tiny_projector}, "both"), lora)
 
 
@@ -217,9 +208,7 @@ def test_one_tensor_removed_or_added_or_misshapen(tiny_lora: Weights) -> None:
     ):
         lora_from_state_dict(removed, "x")
     with pytest.raises(CheckpointError, match=r"x has 1 unknown key \(double_blocks\.0\.processor\.mlp_lora"):
-        lora_from_state_dict(
-            {**tiny_lora, "double_blocks.0.processor.mlp_lora.up.weight": torch.ones(1, 1)}, "x"
-        )
+        lora_from_state_dict({**tiny_lora, "double_blocks.0.processor.mlp_lora.up.weight": torch.ones(1, 1)}, "x")
     misshapen = {**tiny_lora, "single_blocks.1.processor.proj_lora.down.weight": torch.ones(3, 384)}
     with pytest.raises(CheckpointError, match=r"misshapen adapter \(single_blocks\.1\.linear2\)"):
         lora_from_state_dict(misshapen, "x")
@@ -237,9 +226,7 @@ def test_an_adapter_given_twice_is_refused(tiny_lora: Weights) -> None:
 
 
 def test_another_kind_of_file_is_refused(tiny_projector: Weights, tiny_flux: Weights) -> None:
-    with pytest.raises(
-        CheckpointError, match="x is not a LoRA for FLUX but looks like a USO style projector"
-    ):
+    with pytest.raises(CheckpointError, match="x is not a LoRA for FLUX but looks like a USO style projector"):
         lora_from_state_dict(tiny_projector, "x")
     with pytest.raises(CheckpointError, match=r"looks like a FLUX\.1 model"):
         lora_from_state_dict(tiny_flux, "x")

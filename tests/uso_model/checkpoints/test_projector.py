@@ -44,9 +44,7 @@ def test_it_comes_out_of_a_file_with_the_lora(tiny_projector: Weights, tiny_lora
     assert projector.dim_out == 128
 
 
-@pytest.mark.parametrize(
-    "name", ["mid_layer_norm.bias", "high_projection.weight", "high_embedding_linear.0.weight"]
-)
+@pytest.mark.parametrize("name", ["mid_layer_norm.bias", "high_projection.weight", "high_embedding_linear.0.weight"])
 def test_one_key_removed(tiny_projector: Weights, name: str) -> None:
     del tiny_projector[f"feature_embedder.{name}"]
     with pytest.raises(CheckpointError, match=rf"x .*{name}"):
@@ -62,9 +60,7 @@ def test_one_key_added(tiny_projector: Weights) -> None:
 
 def test_one_key_misshapen(tiny_projector: Weights) -> None:
     tiny_projector["feature_embedder.low_projection.weight"] = torch.zeros(64, 10)
-    with pytest.raises(
-        CheckpointError, match=r"low_projection\.weight: got \(64, 10\), expected \(128, 10\)"
-    ):
+    with pytest.raises(CheckpointError, match=r"low_projection\.weight: got \(64, 10\), expected \(128, 10\)"):
         projector_from_state_dict(tiny_projector, "x")
 
 

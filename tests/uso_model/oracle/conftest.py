@@ -199,8 +199,7 @@ def oracle_projector(weights: dict[str, Tensor], features: list[Tensor]) -> Tens
         normed = (mixed - mean) / (var + 1e-5).sqrt()
         normed = normed * weights[f"{at}_layer_norm.weight"] + weights[f"{at}_layer_norm.bias"]
         out.append(
-            torch.einsum("dc,bsc->bsd", weights[f"{at}_projection.weight"], normed)
-            + weights[f"{at}_projection.bias"]
+            torch.einsum("dc,bsc->bsd", weights[f"{at}_projection.weight"], normed) + weights[f"{at}_projection.bias"]
         )
     return torch.cat(out, dim=1)
 

@@ -64,8 +64,7 @@ def make_folder(
     styles = []
     for i in range(3):
         levels = [
-            (1.5 * torch.sin(0.2 * (level + 1) + 0.03 * (i + 1) * n - 0.07 * d)).float()[None]
-            for level in range(3)
+            (1.5 * torch.sin(0.2 * (level + 1) + 0.03 * (i + 1) * n - 0.07 * d)).float()[None] for level in range(3)
         ]
         styles.append(oracle.projector(projector, levels))
         given[f"style{i}_tokens"] = styles[i]
@@ -96,11 +95,7 @@ def make_folder(
     decoded = their_ae.decode(latent / sizes.scale_factor + sizes.shift_factor).sample
 
     picture = torch.randint(0, 256, (70, 40, 3), generator=generator, dtype=torch.uint8)
-    fitted = (
-        Image.fromarray(picture.numpy())
-        .resize((64 * 40 // 70, 64), Image.Resampling.LANCZOS)
-        .crop((2, 0, 34, 64))
-    )
+    fitted = Image.fromarray(picture.numpy()).resize((64 * 40 // 70, 64), Image.Resampling.LANCZOS).crop((2, 0, 34, 64))
     after = torch.tensor(list(fitted.tobytes()), dtype=torch.uint8).reshape(64, 32, 3)
 
     sigma = torch.exp(torch.tensor((1.15 - 0.5) / (4096 - 256) * (9 - 256) + 0.5, dtype=torch.float64))

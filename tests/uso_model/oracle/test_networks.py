@@ -23,21 +23,15 @@ def autoencoder_shapes(config: AutoencoderConfig) -> dict[str, tuple[int, ...]]:
 
 
 @torch.no_grad()
-def test_flux_equals_diffusers(
-    oracle: SimpleNamespace, flux_shapes: Callable, random_weights: Callable
-) -> None:
+def test_flux_equals_diffusers(oracle: SimpleNamespace, flux_shapes: Callable, random_weights: Callable) -> None:
     bfl = random_weights(flux_shapes(oracle.flux_config))
     ours = UsoTransformer(oracle.flux_config).eval()
     load_strict(ours, from_bfl(bfl), "weights")
     generator = torch.Generator().manual_seed(3)
     tokens, txt = torch.randn(1, 30, 32, generator=generator), torch.randn(1, 7, 40, generator=generator)
     vec = torch.randn(1, 24, generator=generator)
-    got = ours(
-        tokens, image_ids(5, 6), txt, text_ids(7), torch.tensor([0.7]), vec, guidance=torch.tensor([3.5])
-    )
-    expected = oracle.velocity(
-        oracle.flux(bfl, oracle.flux_config), tokens, (5, 6), txt, vec, 0.7, 3.5, [], []
-    )
+    got = ours(tokens, image_ids(5, 6), txt, text_ids(7), torch.tensor([0.7]), vec, guidance=torch.tensor([3.5]))
+    expected = oracle.velocity(oracle.flux(bfl, oracle.flux_config), tokens, (5, 6), txt, vec, 0.7, 3.5, [], [])
     assert (got - expected).abs().max() <= 1e-4
     assert expected.std() > 0.1
 
@@ -46,22 +40,14 @@ def test_flux_equals_diffusers(
 def test_official_weights_equal_diffusers(oracle: SimpleNamespace, golden: Path) -> None:
     entries = json.loads((golden / "config.json").read_text())
     config = FluxConfig(
-        **{
-            k: tuple(v) if isinstance(v, list) else v
-            for k, v in entries.items()
-            if k not in ("lora_rank", "siglip")
-        }
+        **{k: tuple(v) if isinstance(v, list) else v for k, v in entries.items() if k not in ("lora_rank", "siglip")}
     )
-    bfl = {
-        name: tensor.float() for name, tensor in read_safetensors(golden / "flux_tiny.safetensors").items()
-    }
+    bfl = {name: tensor.float() for name, tensor in read_safetensors(golden / "flux_tiny.safetensors").items()}
     ours = UsoTransformer(config).eval()
     load_strict(ours, from_bfl(bfl), "weights")
     cases = read_safetensors(golden / "cases.safetensors")
     tokens, txt, vec = oracle.tokens(cases["noise"]), cases["txt"], cases["vec"]
-    got = ours(
-        tokens, image_ids(8, 12), txt, text_ids(24), torch.tensor([0.4]), vec, guidance=torch.tensor([4.0])
-    )
+    got = ours(tokens, image_ids(8, 12), txt, text_ids(24), torch.tensor([0.4]), vec, guidance=torch.tensor([4.0]))
     expected = oracle.velocity(oracle.flux(bfl, config), tokens, (8, 12), txt, vec, 0.4, 4.0, [], [])
     assert (got - expected).abs().max() <= 1e-4
 

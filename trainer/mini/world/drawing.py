@@ -66,9 +66,7 @@ def palette_of(scene: Scene) -> np.ndarray:
     return base_palette(scene.individual.first, scene.individual.second, scene.background)
 
 
-def draw(
-    scene: Scene, x: np.ndarray | None = None, y: np.ndarray | None = None, pixel: float = 1.0
-) -> Drawing:
+def draw(scene: Scene, x: np.ndarray | None = None, y: np.ndarray | None = None, pixel: float = 1.0) -> Drawing:
     """Evaluate a scene at the points `x`, `y` (h w, in pixels; default: every pixel centre).
 
     Moving the points bends the drawing, which is how hand-made styles get their wobble. `pixel` is the
@@ -77,16 +75,12 @@ def draw(
     if x is None or y is None:
         x, y = pixel_grid()
     pose = scene.pose
-    u, v = turn(
-        (x - pose.x) * np.float32(1 / pose.scale), (y - pose.y) * np.float32(1 / pose.scale), pose.angle
-    )
+    u, v = turn((x - pose.x) * np.float32(1 / pose.scale), (y - pose.y) * np.float32(1 / pose.scale), pose.angle)
     if pose.mirror:
         u = -u
     parts = []
     for role, distance, bevel in DRAW[scene.subject](u, v, scene.individual.shape):
-        parts.append(
-            Part(role, np.asarray(distance, np.float32) * np.float32(pose.scale), bevel * pose.scale)
-        )
+        parts.append(Part(role, np.asarray(distance, np.float32) * np.float32(pose.scale), bevel * pose.scale))
     weights = np.zeros((ROLES, *x.shape), np.float32)
     weights[GROUND] = np.clip((y - scene.horizon) / pixel + 0.5, 0.0, 1.0)
     weights[BACKGROUND] = 1.0 - weights[GROUND]

@@ -49,8 +49,7 @@ class Scene:
     def __post_init__(self) -> None:
         if self.background not in BACKGROUNDS:
             raise ValueError(
-                f"Got background {self.background!r}, expected one of {', '.join(BACKGROUNDS)}; "
-                "use a listed name."
+                f"Got background {self.background!r}, expected one of {', '.join(BACKGROUNDS)}; use a listed name."
             )
 
     @property

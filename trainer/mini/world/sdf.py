@@ -37,9 +37,7 @@ def box(x: Array, y: Array, cx: float, cy: float, hx: float, hy: float, corner: 
     return outside + np.minimum(np.maximum(qx, qy), 0.0) - corner
 
 
-def capsule(
-    x: Array, y: Array, a: tuple[float, float], b: tuple[float, float], ra: float, rb: float
-) -> Array:
+def capsule(x: Array, y: Array, a: tuple[float, float], b: tuple[float, float], ra: float, rb: float) -> Array:
     """Return the distance to a stroke from `a` to `b` whose radius goes linearly from `ra` to `rb`."""
     bx, by = b[0] - a[0], b[1] - a[1]
     px, py = x - a[0], y - a[1]
@@ -62,9 +60,7 @@ def convex(x: Array, y: Array, points: Sequence[tuple[float, float]], corner: fl
         else:
             distance = -smooth_union(-distance, -plane, corner) if corner else np.maximum(distance, plane)
     if distance is None:
-        raise ValueError(
-            f"Got {len(points)} points for a polygon, expected at least 3; pass its corners in order."
-        )
+        raise ValueError(f"Got {len(points)} points for a polygon, expected at least 3; pass its corners in order.")
     return distance
 
 

@@ -25,9 +25,7 @@ class Style:
 
     def __post_init__(self) -> None:
         if self.name not in TABLE:
-            raise ValueError(
-                f"Got style {self.name!r}, expected one of {', '.join(STYLES)}; use a listed name."
-            )
+            raise ValueError(f"Got style {self.name!r}, expected one of {', '.join(STYLES)}; use a listed name.")
         expected = tuple(TABLE[self.name].options)
         if tuple(key for key, _ in self.params) != expected:
             raise ValueError(
@@ -52,9 +50,7 @@ class Entry:
 
 
 TABLE: dict[str, Entry] = {
-    "poster": Entry(
-        styles_cut.poster, {"tint": ("plain", "warm", "faded"), "rays": (10.0, 16.0)}, "flat poster"
-    ),
+    "poster": Entry(styles_cut.poster, {"tint": ("plain", "warm", "faded"), "rays": (10.0, 16.0)}, "flat poster"),
     "watercolour": Entry(
         styles_paint.watercolour,
         {"bleed": (2.0, 3.5), "paper": ("cream", "white"), "texture": (1.0, 2.0)},
@@ -92,12 +88,8 @@ TABLE: dict[str, Entry] = {
         {"tint": ("plain", "faded"), "depth": (3.0, 5.0), "texture": (1.0, 2.0)},
         "papercut collage",
     ),
-    "chalk": Entry(
-        styles_line.chalk, {"board": ("green", "black", "slate"), "texture": (1.0, 2.0)}, "chalk drawing"
-    ),
-    "knit": Entry(
-        styles_print.knit, {"cell": (4.0, 4.8), "tint": ("plain", "warm", "faded")}, "knitted picture"
-    ),
+    "chalk": Entry(styles_line.chalk, {"board": ("green", "black", "slate"), "texture": (1.0, 2.0)}, "chalk drawing"),
+    "knit": Entry(styles_print.knit, {"cell": (4.0, 4.8), "tint": ("plain", "warm", "faded")}, "knitted picture"),
 }
 STYLES: tuple[str, ...] = tuple(TABLE)
 

@@ -48,9 +48,7 @@ def oil(scene: Scene, width: float, texture: float, tint: str) -> np.ndarray:
     hue = np.stack([field(seed + 80 + i, 9.0) for i in range(3)]) * np.float32(0.04)
     coarse, rough = strokes(seed, width * 4.0, width * 1.7)
     fine, smooth = strokes(seed + 5, width * 1.7, width * 0.7)
-    behind = (
-        over(flat(palette[BACKGROUND]), palette[GROUND], np.clip(y - scene.horizon + 0.5, 0.0, 1.0)) + hue
-    )
+    behind = over(flat(palette[BACKGROUND]), palette[GROUND], np.clip(y - scene.horizon + 0.5, 0.0, 1.0)) + hue
     back = behind.reshape(3, -1)[:, coarse] + rough * np.float32(0.075)
     touch = (shaded + hue * 0.8).reshape(3, -1)[:, fine] + smooth * np.float32(0.075)
     subject = drawing.subject()

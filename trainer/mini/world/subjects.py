@@ -50,14 +50,10 @@ class Individual:
 
     def __post_init__(self) -> None:
         if self.subject not in DRAW:
-            raise ValueError(
-                f"Got subject {self.subject!r}, expected one of {', '.join(SUBJECTS)}; use a listed name."
-            )
+            raise ValueError(f"Got subject {self.subject!r}, expected one of {', '.join(SUBJECTS)}; use a listed name.")
         for colour in (self.first, self.second):
             if colour not in COLOURS:
-                raise ValueError(
-                    f"Got colour {colour!r}, expected one of {', '.join(COLOURS)}; use a listed name."
-                )
+                raise ValueError(f"Got colour {colour!r}, expected one of {', '.join(COLOURS)}; use a listed name.")
 
 
 def sample_individual(rng: np.random.Generator, subject: str | None = None) -> Individual:

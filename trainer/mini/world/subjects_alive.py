@@ -15,9 +15,7 @@ def cat(x: Array, y: Array, s: Sequence[float]) -> list[Part]:
     """Return a sitting cat: tail, body with bib, head with ears and face."""
     wide, ear = 0.40 + 0.14 * s[0], 0.28 + 0.16 * s[1]
     tip = (0.92, 0.05 - 0.35 * s[2])
-    tail = union(
-        capsule(x, y, (0.25, 0.82), (0.80, 0.66), 0.13, 0.12), capsule(x, y, (0.80, 0.66), tip, 0.12, 0.10)
-    )
+    tail = union(capsule(x, y, (0.25, 0.82), (0.80, 0.66), 0.13, 0.12), capsule(x, y, (0.80, 0.66), tip, 0.12, 0.10))
     body = union(ellipse(x, y, 0.0, 0.48, wide, 0.52), ellipse(x, y, 0.0, 0.86, wide + 0.08, 0.15))
     head = ellipse(x, y, 0.0, -0.28, 0.52, 0.43)
     side = np.abs(x)
@@ -62,9 +60,7 @@ def fish(x: Array, y: Array, s: Sequence[float]) -> list[Part]:
 
 def tree(x: Array, y: Array, s: Sequence[float]) -> list[Part]:
     """Return a tree, leafy with fruit or a fir with a band on each tier, on a two-coloured trunk."""
-    trunk = convex(
-        x, y, [(-0.13, 0.2), (0.13, 0.2), (0.20 + 0.06 * s[0], 0.98), (-0.20 - 0.06 * s[0], 0.98)], 0.03
-    )
+    trunk = convex(x, y, [(-0.13, 0.2), (0.13, 0.2), (0.20 + 0.06 * s[0], 0.98), (-0.20 - 0.06 * s[0], 0.98)], 0.03)
     if s[3] < 0.5:
         crown = union(
             circle(x, y, 0.0, -0.52, 0.44),
@@ -143,9 +139,7 @@ def butterfly(x: Array, y: Array, s: Sequence[float]) -> list[Part]:
     side = np.abs(x)
     upper = ellipse(side, y, 0.52, -0.34, 0.54, 0.36 + 0.08 * s[0], -0.62)
     lower = ellipse(side, y, 0.42, 0.40, 0.42 + 0.06 * s[1], 0.32 + 0.05 * s[1], 0.62)
-    feelers = union(
-        capsule(side, y, (0.03, -0.5), (0.24, -0.88), 0.035, 0.03), circle(side, y, 0.25, -0.89, 0.07)
-    )
+    feelers = union(capsule(side, y, (0.03, -0.5), (0.24, -0.88), 0.035, 0.03), circle(side, y, 0.25, -0.89, 0.07))
     parts = [Part(DARK, feelers, 0.04), Part(SECOND, lower, 0.2), Part(BODY, upper, 0.25)]
     spot = 0.15 + 0.05 * s[2]
     parts.append(Part(SECOND, ellipse(side, y, 0.60, -0.40, spot * 1.25, spot, -0.62), 0.1))

@@ -63,9 +63,7 @@ def car(x: Array, y: Array, s: Sequence[float]) -> list[Part]:
     roof = -0.46 - 0.16 * s[0]
     back = -0.62 - 0.16 * s[1]
     cabin = convex(x, y, [(back - 0.10, 0.06), (back + 0.18, roof), (0.26, roof), (0.56, 0.06)], 0.10)
-    glass = convex(
-        x, y, [(back + 0.06, 0.0), (back + 0.24, roof + 0.12), (0.20, roof + 0.12), (0.38, 0.0)], 0.05
-    )
+    glass = convex(x, y, [(back + 0.06, 0.0), (back + 0.24, roof + 0.12), (0.20, roof + 0.12), (0.38, 0.0)], 0.05)
     body = union(box(x, y, 0.0, 0.22, 0.98, 0.26, 0.14), box(x, y, -0.2, 0.10, 0.70, 0.16, 0.06))
     wheel = 0.24 + 0.05 * s[2]
     side = np.abs(x)
@@ -108,9 +106,7 @@ def robot(x: Array, y: Array, s: Sequence[float]) -> list[Part]:
     parts = [
         Part(DARK, capsule(x, y, (0.0, -0.66), (0.0, -0.88), 0.045, 0.04), 0.04),
         Part(SECOND, circle(x, y, 0.0, -0.90, 0.11), 0.1),
-        Part(
-            SECOND, capsule(side, y, (trunk - 0.02, 0.12), (trunk + 0.26, 0.22 + 0.3 * s[2]), 0.11, 0.10), 0.1
-        ),
+        Part(SECOND, capsule(side, y, (trunk - 0.02, 0.12), (trunk + 0.26, 0.22 + 0.3 * s[2]), 0.11, 0.10), 0.1),
         Part(DARK, circle(side, y, trunk + 0.28, 0.26 + 0.3 * s[2], 0.14), 0.1),
         Part(DARK, box(side, y, 0.21, 0.82, 0.13, 0.17, 0.04), 0.08),
         Part(BODY, box(x, y, 0.0, 0.34, trunk, 0.36, 0.08), 0.15),
