@@ -8,6 +8,7 @@ from typing import Any
 
 import comfy.clip_vision
 import comfy.model_management
+import comfy.model_patcher
 import comfy.sd
 import comfy.supported_models_base
 import torch
@@ -15,8 +16,7 @@ from comfy_api.latest import io
 from torch import Tensor, nn
 
 from ..uso_model import mini
-from ..uso_model.checkpoints.autoencoder import autoencoder_config_from
-from ..uso_model.checkpoints.files import read_metadata, read_safetensors
+from ..uso_model.checkpoints.files import read_safetensors
 from .models import with_lora
 from .projector_patch import projector_patch
 from .sockets import ModelPatchSocket, schema
@@ -24,6 +24,9 @@ from .sockets import ModelPatchSocket, schema
 __all__ = ["LoadMini", "MiniClipModel", "MiniClipTokenizer"]
 
 TOWER = "vision_model."
+
+BYTES_PER_PIXEL = 4 * 128
+"""Memory of the autoencoder: four maps of 32 float32 channels at full size."""
 
 TEXT = "uso_mini"
 """Name of the only text encoder in the token dictionary."""
@@ -72,7 +75,7 @@ class LoadMini(io.ComfyNode):
         return io.NodeOutput(
             model,
             _clip(),
-            _vae(files["autoencoder"]),
+            _vae(),
             _vision(files["vision"], files["vision_config"]),
             projector_patch(_weights(files["projector"])),
         )
@@ -167,35 +170,34 @@ def _clip() -> Any:
     return comfy.sd.CLIP(target, model_options={"dtype": torch.float32})
 
 
-def _vae(path: Path) -> Any:
-    """Build ComfyUI's VAE from a configuration; by keys it recognises only full-size autoencoders."""
-    weights = _weights(path)
-    sizes = autoencoder_config_from(weights, read_metadata(path), path.name)
-    ddconfig = {
-        "double_z": True,
-        "z_channels": sizes.z_channels,
-        "resolution": 256,
-        "in_channels": sizes.in_channels,
-        "out_ch": sizes.out_ch,
-        "ch": sizes.ch,
-        "ch_mult": list(sizes.ch_mult),
-        "num_res_blocks": sizes.num_res_blocks,
-        "attn_resolutions": [],
-        "dropout": 0.0,
-    }
-    # A configured VAE has two more 1x1 convolutions than FLUX's; they are filled to load and then taken out.
-    for name, width in (("quant_conv", 2 * sizes.z_channels), ("post_quant_conv", sizes.z_channels)):
-        weights[f"{name}.weight"] = torch.eye(width)[:, :, None, None]
-        weights[f"{name}.bias"] = torch.zeros(width)
-    vae = comfy.sd.VAE(
-        sd=weights,
-        config={"params": {"ddconfig": ddconfig, "embed_dim": sizes.z_channels}},
-        dtype=torch.float32,
+class MiniHostAutoencoder(nn.Module):
+    """Wrap the miniature's autoencoder in the interface ComfyUI's VAE expects: latents before FLUX.1's scale."""
+
+    def __init__(self, autoencoder: mini.MiniAutoencoder):
+        super().__init__()
+        self.autoencoder = autoencoder
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Return the latent `b 16 h/8 w/8` of pictures `b 3 h w` in -1..1."""
+        return self.autoencoder.encode_unscaled(x)
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Return the pictures of a latent."""
+        return self.autoencoder.decode_unscaled(z)
+
+
+def _vae() -> Any:
+    """Build ComfyUI's VAE around our autoencoder; ComfyUI itself knows only the architectures of published files."""
+    vae = comfy.sd.VAE(sd={"pixel_space_vae": torch.tensor(1.0)}, dtype=torch.float32)  # the smallest shell there is
+    vae.first_stage_model = MiniHostAutoencoder(mini.load_autoencoder())
+    vae.latent_channels = vae.first_stage_model.autoencoder.channels
+    vae.downscale_ratio = vae.upscale_ratio = mini.BLOCK
+    vae.memory_used_encode = lambda shape, dtype: BYTES_PER_PIXEL * shape[2] * shape[3]
+    vae.memory_used_decode = lambda shape, dtype: BYTES_PER_PIXEL * shape[2] * shape[3] * mini.BLOCK**2
+    vae.patcher = comfy.model_patcher.ModelPatcher(
+        vae.first_stage_model, load_device=vae.device, offload_device=comfy.model_management.vae_offload_device()
     )
-    vae.first_stage_model.quant_conv = nn.Identity()
-    vae.first_stage_model.post_quant_conv = nn.Identity()
-    vae.latent_channels = sizes.z_channels
-    vae.downscale_ratio = vae.upscale_ratio = sizes.downscale
+    vae.size = comfy.model_management.module_size(vae.first_stage_model)
     return vae
 
 

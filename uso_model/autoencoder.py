@@ -90,6 +90,34 @@ class Middle(nn.Module):
         return self.block_2(self.attn_1(self.block_1(x)))
 
 
+class EncoderLevel(nn.Module):
+    """Residual blocks of one resolution, then half of it."""
+
+    def __init__(self, block: nn.ModuleList, downsample: nn.Module):
+        super().__init__()
+        self.block = block
+        self.downsample = downsample
+
+    def forward(self, x: Tensor) -> Tensor:
+        for block in self.block:
+            x = block(x)
+        return self.downsample(x)
+
+
+class DecoderLevel(nn.Module):
+    """Residual blocks of one resolution, then twice of it."""
+
+    def __init__(self, block: nn.ModuleList, upsample: nn.Module):
+        super().__init__()
+        self.block = block
+        self.upsample = upsample
+
+    def forward(self, x: Tensor) -> Tensor:
+        for block in self.block:
+            x = block(x)
+        return self.upsample(x)
+
+
 class Encoder(nn.Module):
     """Picture to the mean and log-variance of the latent."""
 
@@ -99,13 +127,12 @@ class Encoder(nn.Module):
         self.down = nn.ModuleList()
         channels = ch
         for i, multiplier in enumerate(ch_mult):
-            level = nn.Module()
-            level.block = nn.ModuleList()
+            blocks = nn.ModuleList()
             for _ in range(num_res_blocks):
-                level.block.append(ResnetBlock(channels, ch * multiplier))
+                blocks.append(ResnetBlock(channels, ch * multiplier))
                 channels = ch * multiplier
-            level.downsample = Downsample(channels) if i < len(ch_mult) - 1 else nn.Identity()
-            self.down.append(level)
+            last = i == len(ch_mult) - 1
+            self.down.append(EncoderLevel(blocks, nn.Identity() if last else Downsample(channels)))
         self.mid = Middle(channels)
         self.norm_out = _norm(channels)
         self.conv_out = nn.Conv2d(channels, 2 * z_channels, 3, padding=1)
@@ -113,9 +140,7 @@ class Encoder(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         h = self.conv_in(x)
         for level in self.down:
-            for block in level.block:
-                h = block(h)
-            h = level.downsample(h)
+            h = level(h)
         return self.conv_out(F.silu(self.norm_out(self.mid(h))))
 
 
@@ -129,13 +154,11 @@ class Decoder(nn.Module):
         self.mid = Middle(channels)
         levels = []
         for i, multiplier in reversed(list(enumerate(ch_mult))):
-            level = nn.Module()
-            level.block = nn.ModuleList()
+            blocks = nn.ModuleList()
             for _ in range(num_res_blocks + 1):
-                level.block.append(ResnetBlock(channels, ch * multiplier))
+                blocks.append(ResnetBlock(channels, ch * multiplier))
                 channels = ch * multiplier
-            level.upsample = Upsample(channels) if i > 0 else nn.Identity()
-            levels.append(level)
+            levels.append(DecoderLevel(blocks, Upsample(channels) if i > 0 else nn.Identity()))
         self.up = nn.ModuleList(reversed(levels))
         self.norm_out = _norm(channels)
         self.conv_out = nn.Conv2d(channels, out_ch, 3, padding=1)
@@ -143,9 +166,7 @@ class Decoder(nn.Module):
     def forward(self, z: Tensor) -> Tensor:
         h = self.mid(self.conv_in(z))
         for level in reversed(self.up):
-            for block in level.block:
-                h = block(h)
-            h = level.upsample(h)
+            h = level(h)
         return self.conv_out(F.silu(self.norm_out(h)))
 
 

@@ -1,4 +1,4 @@
-"""Pieces of graphs over the tiny models; every piece is a real node of ComfyUI, of the pack or of the tools."""
+"""Pieces of graphs over the tiny models; every piece is a node of ComfyUI, of the pack or of the tools."""
 
 from __future__ import annotations
 

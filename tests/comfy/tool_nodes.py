@@ -49,7 +49,8 @@ class Tool:
     FUNCTION = "make"
 
     def __init_subclass__(cls, **kwargs):
-        cls.INPUT_TYPES = classmethod(lambda c: {"required": c.INPUTS, "optional": getattr(c, "OPTIONAL", {})})
+        inputs = {"required": cls.INPUTS, "optional": getattr(cls, "OPTIONAL", {})}
+        cls.INPUT_TYPES = classmethod(lambda _: inputs)
 
 
 class Prompt(Tool):

@@ -12,6 +12,7 @@ from comfyui_uso.nodes.mini import LoadMini
 from comfyui_uso.nodes.sampler import Sampler
 from comfyui_uso.nodes.style import EncodeStyle, ProjectStyle
 from comfyui_uso.uso_model import mini
+from comfyui_uso.uso_model.config import FLUX_AE
 from comfyui_uso.uso_model.sampling import Conditioning, euler, velocity
 from comfyui_uso.uso_model.schedule import official_schedule
 from comfyui_uso.uso_model.style import prepare_style_image
@@ -53,7 +54,7 @@ def test_text(host: Any, reference: mini.MiniModels) -> None:
 def test_style_tokens(host: Any, reference: mini.MiniModels, image: torch.Tensor) -> None:
     features = EncodeStyle.execute(host[3], image, "squash").result[0]
     style = ProjectStyle.execute(features, host[4]).result[0]
-    expected, _ = reference.vision(prepare_style_image(image.movedim(-1, 1), SIZE) * 2 - 1)
+    expected, _ = reference.encoders.vision(prepare_style_image(image.movedim(-1, 1), SIZE) * 2 - 1)
     for got, wanted in zip(features, expected, strict=True):
         assert torch.allclose(got, wanted, atol=1e-4)
     assert torch.allclose(style.tokens, reference.projector(expected), atol=1e-4)
@@ -62,13 +63,12 @@ def test_style_tokens(host: Any, reference: mini.MiniModels, image: torch.Tensor
 @shipped
 def test_autoencoder(host: Any, reference: mini.MiniModels, image: torch.Tensor) -> None:
     content, latent = EncodeContent.execute(host[2], image, SIZE, SIZE).result
-    config = reference.autoencoder.config
-    encoded = reference.autoencoder.encode(image.movedim(-1, 1) * 2 - 1)
-    assert torch.allclose(content.latents[0], encoded / config.scale_factor + config.shift_factor, atol=1e-4)
+    encoded = reference.encoders.autoencoder.encode(image.movedim(-1, 1) * 2 - 1)
+    assert torch.allclose(content.latents[0], encoded / FLUX_AE.scale_factor + FLUX_AE.shift_factor, atol=1e-4)
     assert latent["samples"].shape == (1, 16, SIZE // 8, SIZE // 8)
     decoded = comfy_nodes.VAEDecode().decode(host[2], {"samples": content.latents[0]})[0]
     assert torch.allclose(
-        decoded, (reference.autoencoder.decode(encoded).movedim(1, -1) / 2 + 0.5).clamp(0, 1), atol=1e-4
+        decoded, (reference.encoders.autoencoder.decode(encoded).movedim(1, -1) / 2 + 0.5).clamp(0, 1), atol=1e-4
     )
 
 
@@ -99,12 +99,9 @@ def test_the_whole_way(lora_strength: float, host: Any, image: torch.Tensor) -> 
 
 
 @shipped
-def test_host_scales_latents_as_the_autoencoder_was_trained(host: Any, reference: mini.MiniModels) -> None:
-    latent_format, config = host[0].get_model_object("latent_format"), reference.autoencoder.config
-    assert (latent_format.scale_factor, latent_format.shift_factor) == (
-        config.scale_factor,
-        config.shift_factor,
-    )
+def test_host_scales_latents_as_the_autoencoder_was_trained(host: Any) -> None:
+    latent_format = host[0].get_model_object("latent_format")
+    assert (latent_format.scale_factor, latent_format.shift_factor) == (FLUX_AE.scale_factor, FLUX_AE.shift_factor)
 
 
 def test_missing_files_are_named(monkeypatch: pytest.MonkeyPatch) -> None:

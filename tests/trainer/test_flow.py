@@ -36,5 +36,5 @@ def test_uniform_shifted_draws_only_entries_of_the_table():
 
 
 def test_an_unknown_law_is_named():
-    with pytest.raises(ValueError, match="'cosine'.*uniform_shifted"):
+    with pytest.raises(ValueError, match=r"'cosine'.*uniform_shifted"):
         sample_times("cosine", 1, 64, torch.Generator())  # type: ignore[arg-type]

@@ -146,5 +146,5 @@ def test_every_recipe_is_valid(name):
 
 
 def test_a_misspelt_setting_is_named(tmp_path):
-    with pytest.raises(ValueError, match="mini_base.yaml.*loop.stepz"):
+    with pytest.raises(ValueError, match=r"mini_base.yaml.*loop.stepz"):
         load_config(TrainConfig, CONFIGS / "mini_base.yaml", ["loop.stepz=7"])

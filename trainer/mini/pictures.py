@@ -16,6 +16,9 @@ from .data import CAPTIONS
 
 __all__ = ["Pictures", "load_pictures"]
 
+GRID = 8
+"""Crops start at multiples of it, as the autoencoder's blocks do."""
+
 
 @dataclass(frozen=True)
 class Pictures:
@@ -30,16 +33,16 @@ class Pictures:
         return self.pixels[index].float() / 127.5 - 1, [self.captions[i] for i in index.tolist()]
 
     def crops(self, generator: torch.Generator, count: int, side: int) -> Tensor:
-        """Return `count` random square crops in -1..1, `count 3 side side`."""
+        """Return `count` random square crops in -1..1, `count 3 side side`, cut on an 8-pixel grid."""
         height, width = self.pixels.shape[-2:]
         draw = torch.stack(
             [
                 torch.randint(n, (count,), generator=generator)
-                for n in (len(self.captions), height - side + 1, width - side + 1)
+                for n in (len(self.captions), (height - side) // GRID + 1, (width - side) // GRID + 1)
             ],
             1,
         )
-        crops = [self.pixels[i, :, y : y + side, x : x + side] for i, y, x in draw.tolist()]
+        crops = [self.pixels[i, :, y * GRID : y * GRID + side, x * GRID : x * GRID + side] for i, y, x in draw.tolist()]
         return torch.stack(crops).float() / 127.5 - 1
 
 

@@ -6,13 +6,11 @@ from pathlib import Path
 
 import torch
 from pydantic import Field
-from torch import Tensor
 
 from ...uso_model import mini
-from ...uso_model.autoencoder import Autoencoder
 from ..config import LoopConfig, Settings
 from ..loop import run
-from . import autoencoder as ae
+from .autoencoder import AutoencoderObjective
 from .encoders import ContrastiveObjective, make_vision
 from .pictures import load_pictures
 from .world import VOCABULARY
@@ -25,24 +23,16 @@ class AutoencoderRun(Settings):
 
     data: list[Path] = Field(min_length=1, description="folders written by `uso mini world`")
     crop: int = Field(64, gt=0, description="side of the training crops in pixels")
-    whole_share: float = Field(
-        0.2, ge=0, le=1, description="share of steps on whole pictures, as many as cost the same"
-    )
     loop: LoopConfig
 
 
 def train_autoencoder(config: AutoencoderRun) -> None:
-    """Train the autoencoder and write it, with its measured latent scale, to the bundled weights."""
+    """Fit the block transform, train the touch-up and write both to the bundled weights."""
     pictures = load_pictures(config.data)
-    network = Autoencoder(ae.SIZES)
-
-    def batch_of(generator: torch.Generator, count: int) -> Tensor:
-        if torch.rand((), generator=generator) < config.whole_share:
-            return pictures.pick(generator, max(1, round(count * (config.crop / mini.PICTURE_SIZE) ** 2)))[0]
-        return pictures.crops(generator, count, config.crop)
-
-    run(config.loop, ae.AutoencoderObjective(network), batch_of)
-    ae.normalise_latents(network.eval(), pictures.pixels[:256].float() / 127.5 - 1)
+    torch.manual_seed(config.loop.seed)
+    network = mini.MiniAutoencoder()
+    network.fit(pictures.pick(torch.Generator().manual_seed(config.loop.seed), 1024)[0])
+    run(config.loop, AutoencoderObjective(network), lambda g, count: pictures.crops(g, count, config.crop))
     mini.save_autoencoder(network)
 
 
@@ -56,6 +46,7 @@ class EncoderRun(Settings):
 def train_encoders(config: EncoderRun) -> None:
     """Train vision tower and text encoder against each other and write them to the bundled weights."""
     pictures = load_pictures(config.data)
+    torch.manual_seed(config.loop.seed)
     tokenizer = mini.MiniTokenizer(VOCABULARY)
     vision, text = make_vision(), mini.MiniTextEncoder(len(tokenizer))
     run(config.loop, ContrastiveObjective(vision, text, tokenizer), pictures.pick)

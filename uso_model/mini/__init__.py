@@ -5,11 +5,13 @@ Its files have the same formats as the real ones, so the same readers load them.
 
 from __future__ import annotations
 
+from .autoencoder import BLOCK, MiniAutoencoder
 from .files import NAMES, PICTURE_SIZE, WEIGHTS, missing, paths
 from .models import (
     MiniEncoders,
     MiniModels,
     load,
+    load_autoencoder,
     load_encoders,
     load_vision,
     save_autoencoder,
@@ -18,15 +20,18 @@ from .models import (
 from .text import MAX_TOKENS, MiniTextEncoder, MiniTokenizer, load_text
 
 __all__ = [
+    "BLOCK",
     "MAX_TOKENS",
     "NAMES",
     "PICTURE_SIZE",
     "WEIGHTS",
+    "MiniAutoencoder",
     "MiniEncoders",
     "MiniModels",
     "MiniTextEncoder",
     "MiniTokenizer",
     "load",
+    "load_autoencoder",
     "load_encoders",
     "load_text",
     "load_vision",

@@ -10,9 +10,6 @@ import torch
 from torch import Tensor, nn
 from transformers import SiglipVisionConfig, SiglipVisionModel
 
-from ..autoencoder import Autoencoder
-from ..checkpoints.autoencoder import load_autoencoder
-from ..checkpoints.autoencoder import save_autoencoder as write_autoencoder
 from ..checkpoints.files import read_safetensors, write_safetensors
 from ..checkpoints.flux import load_transformer
 from ..checkpoints.lora import merge_lora, read_lora
@@ -21,6 +18,7 @@ from ..checkpoints.strict import load_strict
 from ..projector import HierarchicalProjector
 from ..style import StyleFeatures, select_style_features
 from ..transformer import UsoTransformer
+from .autoencoder import MiniAutoencoder
 from .files import NAMES, WEIGHTS, missing, paths
 from .text import MiniTextEncoder, MiniTokenizer, load_text
 
@@ -29,6 +27,7 @@ __all__ = [
     "MiniModels",
     "MiniVision",
     "load",
+    "load_autoencoder",
     "load_encoders",
     "load_vision",
     "save_autoencoder",
@@ -49,7 +48,7 @@ class MiniVision(nn.Module):
     @property
     def picture_size(self) -> int:
         """Side of the pictures it reads, in pixels."""
-        return self.config.image_size
+        return int(self.config.image_size)  # type: ignore[arg-type]
 
     def forward(self, pixels: Tensor) -> tuple[StyleFeatures, Tensor]:
         """Return style features and the last state `B N C` of pictures `b 3 size size` in -1..1."""
@@ -60,7 +59,7 @@ class MiniVision(nn.Module):
 class MiniEncoders(NamedTuple):
     """The frozen encoders that training and sampling share."""
 
-    autoencoder: Autoencoder
+    autoencoder: MiniAutoencoder
     vision: MiniVision
     tokenizer: MiniTokenizer
     text: MiniTextEncoder
@@ -99,8 +98,15 @@ def load_encoders(folder: Path = WEIGHTS) -> MiniEncoders:
         FileNotFoundError: files are missing, named.
     """
     _require(folder, "autoencoder", "vision", "vision_config", "text", "text_config")
-    files = paths(folder)
-    return MiniEncoders(load_autoencoder(files["autoencoder"]), load_vision(folder), *load_text(folder))
+    return MiniEncoders(load_autoencoder(folder), load_vision(folder), *load_text(folder))
+
+
+def load_autoencoder(folder: Path = WEIGHTS) -> MiniAutoencoder:
+    """Read the autoencoder."""
+    path = paths(folder)["autoencoder"]
+    autoencoder = MiniAutoencoder()
+    load_strict(autoencoder, {name: tensor.float() for name, tensor in read_safetensors(path).items()}, path.name)
+    return autoencoder.eval()
 
 
 def load_vision(folder: Path = WEIGHTS) -> MiniVision:
@@ -113,10 +119,9 @@ def load_vision(folder: Path = WEIGHTS) -> MiniVision:
     return vision.eval()
 
 
-def save_autoencoder(autoencoder: Autoencoder, folder: Path = WEIGHTS) -> None:
-    """Write the autoencoder in float16."""
-    files = paths(folder)
-    write_autoencoder(files["autoencoder"], autoencoder, torch.float16)
+def save_autoencoder(autoencoder: MiniAutoencoder, folder: Path = WEIGHTS) -> None:
+    """Write the autoencoder in float32, it is small."""
+    write_safetensors(paths(folder)["autoencoder"], autoencoder.state_dict())
 
 
 def save_encoders(vision: MiniVision, tokenizer: MiniTokenizer, text: MiniTextEncoder, folder: Path = WEIGHTS) -> None:

@@ -12,6 +12,7 @@ from ..images import fit_content_image
 from ..sampling import Conditioning, euler, velocity
 from ..schedule import official_schedule
 from ..style import StyleFeatures, siglip_preprocess
+from .autoencoder import BLOCK
 from .files import PICTURE_SIZE
 from .models import MiniModels
 
@@ -53,9 +54,9 @@ def generate(
         ],
         guidance=guidance,
     )
-    side = PICTURE_SIZE // encoders.autoencoder.config.downscale
+    side = PICTURE_SIZE // BLOCK
     generator = torch.Generator().manual_seed(seed)
-    noise = torch.randn(len(prompts), encoders.autoencoder.config.z_channels, side, side, generator=generator)
+    noise = torch.randn(len(prompts), encoders.autoencoder.channels, side, side, generator=generator)
     times = official_schedule(steps, PICTURE_SIZE, PICTURE_SIZE)
     return to_pictures(encoders.autoencoder.decode(euler(velocity(models.transformer, conditioning), noise, times)))
 
