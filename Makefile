@@ -1,6 +1,6 @@
 # The four verbs. Everything lands in .venv (environment) and out/ (what you make); delete them to start over.
 #   make PYTHON=python3.12 setup          another interpreter
-#   make INSTALL_FLAGS="--extra-index-url https://download.pytorch.org/whl/cpu" setup      torch without CUDA libraries
+#   make INSTALL_FLAGS="..." setup        options for pip, such as an index of torch builds for the CPU
 #   make test ARGS="-k schedule -x"       arguments for pytest
 #   make test COMFYUI_PATH=/path          another ComfyUI; the default is ~/comfy/ComfyUI
 

@@ -1,0 +1,1 @@
+"""Triplets to LoRA: data, stages, loop and export; knows neither nodes nor ComfyUI."""

@@ -24,7 +24,7 @@ from torch import Tensor
 __all__ = ["ComfyError", "ComfyServer", "Graph", "Node", "PromptRefused", "Run", "running_server"]
 
 READY_SECONDS = 300
-RUN_SECONDS = 300
+RUN_SECONDS = 600
 LOG_LINES = 60
 _FLAGS = (
     "--cpu",
@@ -42,8 +42,6 @@ _QUIET = {
     "DO_NOT_TRACK": "1",
     "PYTHONDONTWRITEBYTECODE": "1",  # the checkout stays as it was found
     "PYTHONUNBUFFERED": "1",
-    "TQDM_DISABLE": "1",
-    "NO_COLOR": "1",
 }
 
 
@@ -188,7 +186,7 @@ class ComfyServer:
         """Wait for a queued graph and return its history.
 
         Raises:
-            TimeoutError: after five minutes; the graph is interrupted.
+            TimeoutError: after ten minutes; the graph is interrupted.
             RuntimeError: when the server has ended.
         """
         deadline = time.monotonic() + RUN_SECONDS
