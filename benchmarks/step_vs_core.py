@@ -20,6 +20,7 @@ import statistics
 import sys
 import time
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -123,12 +124,13 @@ def arguments() -> argparse.Namespace:
 
 
 def start_comfy() -> None:
-    """Import ComfyUI into this process; it reads the command line when imported."""
+    """Import ComfyUI into this process, which is started anew with ComfyUI's folder among the import paths."""
     folder = Path(os.environ.get("COMFYUI_PATH") or "~/comfy/ComfyUI").expanduser()
     if not (folder / "main.py").is_file():
         sys.exit(f"no ComfyUI in {folder}: set COMFYUI_PATH to a checkout")
-    sys.path.insert(0, str(folder))  # ComfyUI is no installed package
-    sys.argv = ["comfyui", "--cpu"]
+    if find_spec("comfy") is None:  # ComfyUI is no installed package
+        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, "PYTHONPATH": str(folder)})
+    sys.argv = ["comfyui", "--cpu"]  # ComfyUI reads the command line when imported
     import comfy.options
 
     comfy.options.enable_args_parsing()

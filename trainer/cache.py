@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
 from ..uso_model.checkpoints import write_safetensors
 
 __all__ = ["Cache"]
+
+logger = logging.getLogger(__name__)
 
 
 class Cache:
@@ -28,7 +32,11 @@ class Cache:
         """Return the encoding of `data` by `recipe` (transform and encoder), made with `encode` on the first time."""
         name = hashlib.sha256(recipe.encode() + b"\0" + data).hexdigest()
         path = self.folder / name[:2] / f"{name}.safetensors"
-        if not path.is_file():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_safetensors(path, encode(), {"recipe": recipe})
+        if path.is_file():
+            try:
+                return load_file(path)
+            except SafetensorError:
+                logger.warning("%s is damaged and made again", path.name)
+        # Thousands of small files: an fsync each would cost more than the encoding, and a lost entry is made again.
+        write_safetensors(path, encode(), {"recipe": recipe}, durable=False)
         return load_file(path)

@@ -69,3 +69,11 @@ def test_the_share_of_preserved_rows_is_kept(share, manifest, tmp_path, tiny_enc
     dataset = TripletDataset(read_manifest(manifest), tiny_encoders, Cache(tmp_path / "cache"), preserved_share=share)
     empty = dataset.draw(torch.Generator().manual_seed(0), 400).txt[:, 0, 0] == 0  # preserved rows have no prompt
     assert abs(empty.float().mean().item() - share) < 0.08
+
+
+def test_a_damaged_entry_is_made_again(tmp_path):
+    cache = Cache(tmp_path)
+    cache.get(b"a", "r", lambda: {"x": torch.ones(2)})
+    (entry,) = tmp_path.rglob("*.safetensors")
+    entry.write_bytes(entry.read_bytes()[:20])
+    assert torch.equal(cache.get(b"a", "r", lambda: {"x": torch.ones(2)})["x"], torch.ones(2))

@@ -123,11 +123,16 @@ def read_safetensors(path: str | os.PathLike[str], device: str | torch.device = 
 
 
 def write_safetensors(
-    path: str | os.PathLike[str], tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None
+    path: str | os.PathLike[str],
+    tensors: Mapping[str, Tensor],
+    metadata: Mapping[str, str] | None = None,
+    *,
+    durable: bool = True,
 ) -> None:
     """Write tensors and string metadata so that a crash leaves the old file or the new one, never a half.
 
-    Tensors that share memory are written as separate copies.
+    Tensors that share memory are written as separate copies. `durable` False skips the fsync: the promise then
+    holds for a crash of the program but not of the machine.
 
     Raises:
         ValueError: when there is nothing to write or the metadata is not all strings.
@@ -138,7 +143,8 @@ def write_safetensors(
         if not isinstance(key, str) or not isinstance(value, str):
             raise ValueError(f"safetensors metadata holds strings only, got {key!r}: {value!r}; encode it as JSON.")
     ready = _separate({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
-    atomic_write(path, lambda temporary: safetensors.torch.save_file(ready, temporary, dict(metadata or {}) or None))
+    info = dict(metadata or {}) or None
+    atomic_write(path, lambda temporary: safetensors.torch.save_file(ready, temporary, info), durable=durable)
 
 
 def _separate(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -152,8 +158,8 @@ def _separate(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return separate
 
 
-def atomic_write(path: str | os.PathLike[str], write: Any) -> None:
-    """Let `write(temporary_path)` make the file, then fsync it and rename it over `path`.
+def atomic_write(path: str | os.PathLike[str], write: Any, *, durable: bool = True) -> None:
+    """Let `write(temporary_path)` make the file, fsync it if `durable`, and rename it over `path`.
 
     The temporary file lies in the same folder, because a rename is atomic only within one file system, and is
     removed when `write` fails.
@@ -164,7 +170,8 @@ def atomic_write(path: str | os.PathLike[str], write: Any) -> None:
     os.close(handle)
     try:
         write(temporary)
-        _fsync(temporary)
+        if durable:
+            _fsync(temporary)
         # mkstemp makes files private; a model file should be as readable as any other new file.
         umask = os.umask(0)
         os.umask(umask)
@@ -172,7 +179,7 @@ def atomic_write(path: str | os.PathLike[str], write: Any) -> None:
         os.replace(temporary, path)
     finally:
         Path(temporary).unlink(missing_ok=True)
-    if os.name == "posix":
+    if durable and os.name == "posix":
         _fsync(path.parent)
 
 

@@ -1,0 +1,269 @@
+"""The workflows and help pages as files: complete, consistent, and true to the nodes' schemas. Needs no ComfyUI."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+ROOT = Path(__file__).parent.parent
+WORKFLOWS = sorted((ROOT / "workflows").glob("*.json"))
+PAGES = sorted((ROOT / "web/docs").glob("*.md"))
+SCHEMAS: dict[str, dict[str, Any]] = json.loads((ROOT / "tests/data/node_schemas.json").read_text(encoding="utf-8"))
+EXAMPLES = ROOT / "trainer/mini/examples"
+
+NAMES = {
+    *(f"mini_{name}" for name in ("style_and_subject", "style", "subject", "two_styles")),
+    *("style", "subject", "style_and_subject", "two_styles"),
+    "official_1_identity",
+    "official_2_identity_and_style",
+    "official_3_identity_stylised",
+    "official_4_one_style",
+    "official_5_two_styles",
+    "official_6_one_style",
+}
+OFFICIAL = {
+    1: (1061776533054168, {"input.png"}),
+    2: (311404125744479, {"input.png", "1746100678361067_style0.webp.webp"}),
+    3: (180477256854341, {"input.png"}),
+    4: (277357199108482, {"style5_0.webp.webp"}),
+    5: (665095485314866, {"style5_0.webp.webp", "17-17-29.webp.webp"}),
+    6: (76591154377355, {"17-17-29.webp.webp"}),
+}
+"""Seed and pictures of bytedance/USO, workflow/example1.json to example6.json."""
+
+WIDGETS = {"INT": int, "FLOAT": (int, float), "STRING": str, "BOOLEAN": bool, "COMBO": str}
+TITLE_HEIGHT = 30
+LARGEST_PICTURE = 150_000
+
+every_workflow = pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+every_page = pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Read a workflow."""
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def real_nodes(graph: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the nodes that run, without the notes."""
+    return [node for node in graph["nodes"] if node["type"] != "MarkdownNote"]
+
+
+def widget_values(node: dict[str, Any]) -> dict[str, Any]:
+    """Give the saved list of values back to the inputs with a widget, as the page does.
+
+    The page adds a widget of its own after a seed and after a picture.
+    """
+    left, found = list(node.get("widgets_values", [])), {}
+    for name, spec in SCHEMAS[node["type"]]["inputs"].items():
+        if spec["type"] in WIDGETS:
+            found[name] = left.pop(0)
+            if "then" in spec:
+                found[f"{name} then"] = left.pop(0)
+    assert not left, f"{node['type']} has {len(left)} values too many"
+    return found
+
+
+def values_of(graph: dict[str, Any], kind: str) -> list[dict[str, Any]]:
+    """Return the widget values of every node of a kind."""
+    return [widget_values(node) for node in graph["nodes"] if node["type"] == kind]
+
+
+def notes(graph: dict[str, Any]) -> str:
+    """Return the text of the notes."""
+    return "\n".join(node["widgets_values"][0] for node in graph["nodes"] if node["type"] == "MarkdownNote")
+
+
+def test_all_workflows_are_there() -> None:
+    assert {path.stem for path in WORKFLOWS} == NAMES
+
+
+@every_workflow
+def test_file_is_what_the_page_saves(path: Path) -> None:
+    graph = read(path)
+    assert graph["version"] == 0.4 and "definitions" not in graph
+    ids = [node["id"] for node in graph["nodes"]]
+    assert len(set(ids)) == len(ids) and max(ids) <= graph["last_node_id"]
+    assert all(node["mode"] == 0 for node in graph["nodes"]), "a node is muted or bypassed"
+    assert sorted(node["order"] for node in graph["nodes"]) == list(range(len(ids)))
+    assert len({read(other)["id"] for other in WORKFLOWS}) == len(WORKFLOWS)
+
+
+@every_workflow
+def test_links_fit_the_nodes(path: Path) -> None:
+    graph = read(path)
+    nodes = {node["id"]: node for node in graph["nodes"]}
+    for number, source, output, target, place, kind in graph["links"]:
+        assert number <= graph["last_link_id"]
+        assert number in nodes[source]["outputs"][output]["links"]
+        assert nodes[target]["inputs"][place]["link"] == number
+        assert nodes[source]["outputs"][output]["type"] == nodes[target]["inputs"][place]["type"] == kind
+        assert nodes[source]["order"] < nodes[target]["order"]
+    numbers = sorted(link[0] for link in graph["links"])
+    assert sorted(entry["link"] for node in nodes.values() for entry in node["inputs"] if entry["link"]) == numbers
+    assert sorted(n for node in nodes.values() for out in node["outputs"] for n in out["links"] or ()) == numbers
+
+
+@every_workflow
+def test_nodes_have_the_inputs_of_their_schemas(path: Path) -> None:
+    for node in real_nodes(read(path)):
+        schema = SCHEMAS[node["type"]]
+        # `upload` is the page's own button under a picture.
+        found = {entry["name"]: entry["type"] for entry in node["inputs"] if entry["name"] != "upload"}
+        assert found == {name: spec["type"] for name, spec in schema["inputs"].items()}
+        assert [output["type"] for output in node["outputs"]] == schema["outputs"]
+        linked = {entry["name"] for entry in node["inputs"] if entry["link"] is not None}
+        needed = {
+            name for name, spec in schema["inputs"].items() if spec["type"] not in WIDGETS and not spec.get("optional")
+        }
+        assert needed <= linked, f"{node['type']} lacks {needed - linked}"
+
+
+@every_workflow
+def test_values_fit_the_schemas(path: Path) -> None:
+    for node in real_nodes(read(path)):
+        inputs = SCHEMAS[node["type"]]["inputs"]
+        for name, value in widget_values(node).items():
+            if name.endswith(" then"):
+                expected = {"seed then": ("fixed", "randomize"), "image then": ("image",)}[name]
+                assert value in expected, f"{node['type']}.{name} = {value!r}"
+                continue
+            spec, where = inputs[name], f"{node['type']}.{name} = {value!r}"
+            assert isinstance(value, WIDGETS[spec["type"]]), where
+            if "options" in spec:
+                assert value in spec["options"], where
+            if "min" in spec:
+                assert spec["min"] <= value <= spec["max"], where
+    # The page's other way of saving the same values must not disagree.
+    for node in real_nodes(read(path)):
+        named = node.get("widgets_values_named", {})
+        assert {name: value for name, value in widget_values(node).items() if name in named}.items() <= named.items()
+
+
+@every_workflow
+def test_nothing_overlaps(path: Path) -> None:
+    boxes = []
+    for node in read(path)["nodes"]:
+        (x, y), (width, height) = node["pos"], node["size"]
+        boxes.append((x, y - TITLE_HEIGHT, x + width, y + height, f"{node['type']} {node['id']}"))
+    for i, (left, top, right, bottom, name) in enumerate(boxes):
+        for other in boxes[i + 1 :]:
+            apart = left >= other[2] or other[0] >= right or top >= other[3] or other[1] >= bottom
+            assert apart, f"{name} lies over {other[4]}"
+
+
+@every_workflow
+def test_pictures_lie_beside(path: Path) -> None:
+    """The PNG is for readers; ComfyUI's template list asks for a JPG and for nothing else."""
+    for suffix, kind in ((".png", "PNG"), (".jpg", "JPEG")):
+        picture = path.with_suffix(suffix)
+        assert picture.stat().st_size <= LARGEST_PICTURE
+        with Image.open(picture) as image:
+            assert image.format == kind and image.width >= 600
+            image.verify()
+
+
+@pytest.mark.parametrize("path", [p for p in WORKFLOWS if p.stem.startswith("mini_")], ids=lambda path: path.stem)
+def test_mini_workflow_needs_nothing_but_the_pack(path: Path) -> None:
+    graph = read(path)
+    kinds = {node["type"] for node in graph["nodes"]}
+    assert "USO_LoadMini" in kinds and not {kind for kind in kinds if "Loader" in kind or kind == "USO_LoadModels"}
+    for picture in values_of(graph, "LoadImage"):
+        with Image.open(EXAMPLES / picture["image"]) as image:
+            assert image.size == (128, 128)
+        assert f"`{picture['image']}`" in notes(graph) and "`trainer/mini/examples`" in notes(graph)
+    sizes = values_of(graph, "EmptySD3LatentImage") or values_of(graph, "USO_EncodeContent")
+    assert {size.get("width", size.get("latent_long_side")) for size in sizes} == {128}
+
+
+@pytest.mark.parametrize("path", [p for p in WORKFLOWS if not p.stem.startswith("mini_")], ids=lambda path: path.stem)
+def test_workflow_says_where_its_files_go(path: Path) -> None:
+    graph = read(path)
+    for file, folder in (
+        *((value, "text_encoders") for key, value in values_of(graph, "DualCLIPLoader")[0].items() if "clip" in key),
+        (values_of(graph, "UNETLoader")[0]["unet_name"], "diffusion_models"),
+        (values_of(graph, "VAELoader")[0]["vae_name"], "vae"),
+        ("uso-flux1-dit-lora-v1.safetensors", "loras"),
+        ("uso-flux1-projector-v1.safetensors", "model_patches"),
+        ("sigclip_vision_patch14_384.safetensors", "clip_vision"),
+    ):
+        assert re.search(rf"\[{re.escape(file)}\].*\| `{folder}` \|", notes(graph)), file
+
+
+@every_workflow
+def test_settings_are_the_official_ones(path: Path) -> None:
+    graph = read(path)
+    (sampler,) = values_of(graph, "USO_Sampler")
+    assert (sampler["steps"], sampler["guidance"], sampler["cfg"]) == (25, 4, 1)
+    assert (sampler["sampler_name"], sampler["schedule"], sampler["denoise"]) == ("euler", "official", 1)
+    assert {style["fit"] for style in values_of(graph, "USO_EncodeStyle")} <= {"squash"}
+    mini = path.stem.startswith("mini_")
+    assert {content["long_side"] for content in values_of(graph, "USO_EncodeContent")} <= {128 if mini else 512}
+    assert values_of(graph, "T5TokenizerOptions") == ([] if mini else [{"min_padding": 0, "min_length": 512}])
+
+
+@pytest.mark.parametrize("number", OFFICIAL)
+def test_official_example_is_the_published_one(number: int) -> None:
+    (path,) = [path for path in WORKFLOWS if path.stem.startswith(f"official_{number}_")]
+    graph = read(path)
+    seed, pictures = OFFICIAL[number]
+    (sampler,) = values_of(graph, "USO_Sampler")
+    assert sampler["seed"] == seed and sampler["seed then"] == "fixed"
+    loaded = {value["image"] for value in values_of(graph, "LoadImage")}
+    assert loaded == pictures and all(f"`{name}`" in notes(graph) for name in loaded)
+    assert {(v["width"], v["height"]) for v in values_of(graph, "EmptySD3LatentImage")} == {(1024, 1024)}
+    # The published files name a reference method `uso` that ComfyUI does not offer any more.
+    values = [value for node in real_nodes(graph) for value in node.get("widgets_values", [])]
+    assert "uso" not in values
+    assert f"`example{number}.json`" in notes(graph)
+
+
+def test_every_node_appears_in_the_snapshot() -> None:
+    declared = {
+        ast.literal_eval(keyword.value)
+        for path in (ROOT / "nodes").glob("*.py")
+        for keyword in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(keyword, ast.keyword) and keyword.arg == "node_id"
+    }
+    assert declared == {name for name in SCHEMAS if name.startswith("USO_")} == {path.stem for path in PAGES}
+
+
+@every_page
+def test_help_page_has_every_input_and_output(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    sections = {part.partition("\n")[0]: part for part in re.split(r"^## ", text, flags=re.MULTILINE)}
+    for heading in ("Inputs", "Outputs", "When to use it", "Common problems", "Parity with the official code"):
+        assert heading in sections, heading
+    rows = dict(re.findall(r"^- `(\w+)` \((\w+)", sections["Inputs"], re.MULTILINE))
+    words = {"INT": "integer", "FLOAT": "number", "BOOLEAN": "switch", "COMBO": "list"}
+    schema = SCHEMAS[path.stem]
+    assert rows == {name: words.get(spec["type"], spec["type"]) for name, spec in schema["inputs"].items()}
+    assert re.findall(r"^- `\w+` \((\w+)", sections["Outputs"], re.MULTILINE) == schema["outputs"]
+
+
+def messages() -> Iterator[re.Pattern[str]]:
+    """Yield a pattern for every text with a filled-in part, and every long plain one, in the code."""
+    for path in [*(ROOT / "nodes").glob("*.py"), *(ROOT / "uso_model").rglob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.JoinedStr):
+                parts = (re.escape(part.value) if isinstance(part, ast.Constant) else ".*" for part in node.values)
+                pattern = "".join(parts)
+                if len(pattern.replace(".*", "")) > 30:
+                    yield re.compile(pattern)
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str) and len(node.value) > 30:
+                yield re.compile(re.escape(node.value))
+
+
+@every_page
+def test_quoted_messages_are_the_real_ones(path: Path) -> None:
+    known = list(messages())
+    quoted = re.findall(r"^- (?:In the log: )?`([^`]* [^`]{25,})`", path.read_text(encoding="utf-8"), re.MULTILINE)
+    assert quoted
+    assert [message for message in quoted if not any(pattern.fullmatch(message) for pattern in known)] == []
