@@ -24,8 +24,8 @@ def fitted_size(width: int, height: int, long_side: int = CONTENT_LONG_SIDE) -> 
         size = int((long_side / height) * width), long_side
     if min(size) < PIXELS_PER_TOKEN:
         raise ValueError(
-            f"a content image of {width}x{height} at long side {long_side} becomes {size[0]}x{size[1]}, less than "
-            f"one token of {PIXELS_PER_TOKEN} pixels; use a larger long side or crop the image"
+            f"Got a content image of {width}x{height} that becomes {size[0]}x{size[1]} at long side {long_side}, less "
+            f"than one token of {PIXELS_PER_TOKEN} pixels: use a larger long side or crop the image."
         )
     return size
 
