@@ -2,21 +2,25 @@
 
 `manifest.jsonl` is what the style and the triplet stage read. `captions.jsonl` lists the same pictures with a caption
 each and without references; it is what the autoencoder, the encoders and the text-to-image base are trained on.
+`identity.jsonl` has rows whose content is the target itself, which the triplet stage reads besides.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from .world import photo_caption, sample_triplet, style_caption, write_manifest
 
-__all__ = ["CAPTIONS", "TRIPLETS", "write_data"]
+__all__ = ["CAPTIONS", "IDENTITY", "TRIPLETS", "write_data", "write_identity"]
 
 TRIPLETS = "manifest.jsonl"
 CAPTIONS = "captions.jsonl"
+IDENTITY = "identity.jsonl"
 
 
 def write_data(folder: str | Path, count: int, seed: int) -> None:
@@ -41,11 +45,45 @@ def write_data(folder: str | Path, count: int, seed: int) -> None:
             )
         )
         rows.append(_row(f"{triplet.id}-c", f"contents/{triplet.id}.png", photo_caption(triplet.content)))
-    lines = "".join(json.dumps(row) + "\n" for row in rows)
-    (Path(folder) / CAPTIONS).write_text(lines, encoding="utf-8")
+    _write(Path(folder) / CAPTIONS, rows)
+    write_identity(folder)
 
 
-def _row(name: str, target: str, prompt: str) -> dict[str, object]:
+def write_identity(folder: str | Path) -> None:
+    """Write the manifest of rows whose target is the content picture itself.
+
+    Photos and styled pictures alternate; the style reference of a photo is another photo. To copy is the plainest use
+    of a content reference, and the one that teaches attention where to look.
+    """
+    triplets = _lines(Path(folder) / TRIPLETS)
+    rows = []
+    for number, (triplet, other) in enumerate(zip(triplets, triplets[1:] + triplets[:1], strict=True)):
+        photo = number % 2 == 0
+        target = triplet["content"] if photo else triplet["target"]
+        rows.append(
+            {
+                **triplet,
+                "id": f"{triplet['id']}-i",
+                "target": target,
+                "content": target,
+                "style": [other["content"]] if photo else triplet["style"],
+                "prompt": "",
+                "layout": "preserved",
+            }
+        )
+    _write(Path(folder) / IDENTITY, rows)
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    """Return the rows of a manifest as they are written, paths relative."""
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def _write(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+
+def _row(name: str, target: str, prompt: str) -> dict[str, Any]:
     return {
         "id": name,
         "target": target,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 from comfyui_uso.trainer.manifest import read_manifest
-from comfyui_uso.trainer.mini.data import CAPTIONS, TRIPLETS, write_data
+from comfyui_uso.trainer.mini.data import CAPTIONS, IDENTITY, TRIPLETS, write_data
 from comfyui_uso.trainer.mini.pictures import GRID, load_pictures
 from comfyui_uso.trainer.mini.world import held_out
 
@@ -36,3 +36,11 @@ def test_pictures_and_crops(tmp_path):
     whole = pictures.pixels.float() / 127.5 - 1
     places = [(n, y, x) for n in range(4) for y in range(0, 65, GRID) for x in range(0, 65, GRID)]
     assert any(torch.equal(crops[0], whole[n, :, y : y + 64, x : x + 64]) for n, y, x in places)
+
+
+def test_identity_rows_copy_photos_and_styled_pictures(tmp_path):
+    write_data(tmp_path, 4, seed=7)
+    rows = read_manifest(tmp_path / IDENTITY)
+    assert len(rows) == 4 and all(row.target == row.content and row.layout == "preserved" for row in rows)
+    assert [row.target.parent.name for row in rows] == ["contents", "targets"] * 2
+    assert all(row.style[0] != row.target and row.style[0].is_file() for row in rows)
