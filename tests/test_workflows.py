@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from comfyui_uso.uso_model.mini.pipeline import CFG
 from PIL import Image
 
 ROOT = Path(__file__).parent.parent
@@ -201,10 +202,10 @@ def test_workflow_says_where_its_files_go(path: Path) -> None:
 def test_settings_are_the_official_ones(path: Path) -> None:
     graph = read(path)
     (sampler,) = values_of(graph, "USO_Sampler")
-    assert (sampler["steps"], sampler["guidance"], sampler["cfg"]) == (25, 4, 1)
+    mini = path.stem.startswith("mini_")
+    assert (sampler["steps"], sampler["guidance"], sampler["cfg"]) == (25, 4, CFG if mini else 1)
     assert (sampler["sampler_name"], sampler["schedule"], sampler["denoise"]) == ("euler", "official", 1)
     assert {style["fit"] for style in values_of(graph, "USO_EncodeStyle")} <= {"squash"}
-    mini = path.stem.startswith("mini_")
     assert {content["long_side"] for content in values_of(graph, "USO_EncodeContent")} <= {128 if mini else 512}
     assert values_of(graph, "T5TokenizerOptions") == ([] if mini else [{"min_padding": 0, "min_length": 512}])
 

@@ -12,7 +12,7 @@ from .packing import pack, token_grid, unpack
 from .positions import Placement, image_ids, reference_ids, text_ids
 from .transformer import UsoTransformer
 
-__all__ = ["Conditioning", "euler", "reference_tokens", "velocity"]
+__all__ = ["Conditioning", "euler", "guided", "reference_tokens", "velocity"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +61,21 @@ def velocity(model: UsoTransformer, conditioning: Conditioning) -> Callable[[Ten
             ref_ids=ref_ids,
         )
         return unpack(tokens, *grid)
+
+    return of
+
+
+def guided(
+    positive: Callable[[Tensor, Tensor], Tensor], negative: Callable[[Tensor, Tensor], Tensor], cfg: float
+) -> Callable[[Tensor, Tensor], Tensor]:
+    """Return the velocity under classifier-free guidance: `negative + cfg * (positive - negative)`.
+
+    Source: Ho and Salimans, "Classifier-Free Diffusion Guidance", eq. 6, with cfg = w + 1.
+    """
+
+    def of(x: Tensor, t: Tensor) -> Tensor:
+        away = negative(x, t)
+        return away + cfg * (positive(x, t) - away)
 
     return of
 

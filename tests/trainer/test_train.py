@@ -10,7 +10,7 @@ from comfyui_uso.trainer.adapters import add_lora, lora_of
 from comfyui_uso.trainer.config import LoopConfig, load_config
 from comfyui_uso.trainer.export import LORA, PROJECTOR, TRANSFORMER
 from comfyui_uso.trainer.loop import learning_rate, run
-from comfyui_uso.trainer.mini.cli import CONFIGS
+from comfyui_uso.trainer.mini.cli import CONFIGS, STAGES
 from comfyui_uso.trainer.mini.train import AutoencoderRun, EncoderRun
 from comfyui_uso.trainer.train import TrainConfig, train
 from comfyui_uso.uso_model.checkpoints import load_projector, load_transformer, merge_lora, read_lora, save_transformer
@@ -139,7 +139,7 @@ def test_the_learning_rate_warms_up_and_decays(tmp_path):
     assert rates[0] == pytest.approx(0.1) and rates[10] == pytest.approx(1.0) and rates[99] < 0.001
 
 
-@pytest.mark.parametrize("name", ["base", "style", "triplet", "autoencoder", "encoders"])
+@pytest.mark.parametrize("name", STAGES)
 def test_every_recipe_is_valid(name):
     kind = {"autoencoder": AutoencoderRun, "encoders": EncoderRun}.get(name, TrainConfig)
     assert load_config(kind, CONFIGS / f"mini_{name}.yaml", ["loop.steps=7"]).loop.steps == 7

@@ -10,7 +10,7 @@ from comfyui_uso.uso_model.checkpoints.strict import load_strict
 from comfyui_uso.uso_model.config import FluxConfig
 from comfyui_uso.uso_model.packing import pack, unpack
 from comfyui_uso.uso_model.positions import image_ids, reference_ids, text_ids
-from comfyui_uso.uso_model.sampling import Conditioning, euler, velocity
+from comfyui_uso.uso_model.sampling import Conditioning, euler, guided, velocity
 from comfyui_uso.uso_model.schedule import shifted_schedule
 from comfyui_uso.uso_model.transformer import UsoTransformer
 from hypothesis import given
@@ -71,3 +71,10 @@ def test_velocity_assembles_the_joint_sequence(tiny: FluxConfig, tiny_flux: dict
         ref_ids=reference_ids((2, 3), [(1, 2)]),
     )
     assert torch.equal(got, unpack(direct, 2, 3))
+
+
+def test_guidance_goes_from_the_negative_past_the_positive() -> None:
+    x, t = torch.zeros(1, 2), torch.zeros(1)
+    for cfg, expected in ((0.0, 1.0), (1.0, 3.0), (2.0, 5.0)):
+        v = guided(lambda x, t: torch.full_like(x, 3.0), lambda x, t: torch.full_like(x, 1.0), cfg)
+        assert torch.equal(v(x, t), torch.full_like(x, expected))

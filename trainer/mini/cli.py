@@ -12,7 +12,7 @@ __all__ = ["CONFIGS", "STAGES", "add_commands"]
 CONFIGS = Path(__file__).parents[1] / "configs"
 """Folder of the recipes."""
 
-STAGES = ("autoencoder", "encoders", "base", "style", "triplet")
+STAGES = ("autoencoder", "encoders", "base", "style", "copy", "triplet")
 """Stages in the order in which each needs the one before."""
 
 
@@ -44,8 +44,8 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
         "score",
         help="ask an independent judge for subject and style on held-out pairs; trains the judge first",
     )
-    score.add_argument("--count", type=int, default=144, help="pictures per mode (%(default)s)")
-    score.add_argument("--steps", type=int, default=25, help="sampling steps (%(default)s)")
+    score.add_argument("--count", type=int, default=96, help="pictures per mode (%(default)s)")
+    score.add_argument("--steps", type=int, default=12, help="sampling steps (%(default)s)")
     score.set_defaults(handler=_score)
 
 

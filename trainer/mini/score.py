@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from ...uso_model.mini import MiniModels
-from ...uso_model.mini.pipeline import generate, to_tensor
+from ...uso_model.mini.pipeline import CFG, generate, to_tensor
 from .judge import Judge
 from .world import STYLES, SUBJECTS, Triplet, sample_triplet
 
@@ -19,12 +19,18 @@ _BATCH = 24
 
 
 def score(
-    models: MiniModels, judge: Judge, count: int = 144, seed: int = 999, steps: int = 25
+    models: MiniModels,
+    judge: Judge,
+    count: int = 96,
+    seed: int = 999,
+    steps: int = 12,
+    cfg: float = CFG,
+    held_out: bool = True,
 ) -> dict[str, dict[str, float]]:
     """Measure how often the judge names the style and the subject of the references in the output.
 
-    Targets are held-out pairs that no training picture shows. The prompt is empty in every mode, so that the references
-    are the only source of subject and style.
+    Targets are pairs of subject and style that no training picture shows. The prompt is empty in every mode, so that
+    the references are the only source of subject and style.
 
     Args:
         models: the miniature.
@@ -32,14 +38,16 @@ def score(
         count: outputs per mode.
         seed: of the triplets and the noise.
         steps: Euler steps.
+        cfg: classifier-free guidance, see `generate`.
+        held_out: False takes pairs that training shows, which is where settings may be chosen.
 
     Returns:
         Mode (`none`, `style`, `content`, `both`) to the shares `{"style", "subject"}`; key `chance` holds theirs.
     """
     rng = np.random.default_rng(seed)
-    triplets = [sample_triplet(rng, layout="preserved", held_out=True) for _ in range(count)]
+    triplets = [sample_triplet(rng, layout="preserved", held_out=held_out) for _ in range(count)]
     pictures = [tuple(Image.fromarray(part) for part in triplet.render()) for triplet in triplets]
-    found: dict[str, dict[str, float]] = {"chance": {"style": 1 / (len(STYLES) + 1), "subject": 1 / len(SUBJECTS)}}
+    found: dict[str, dict[str, float]] = {"chance": {"style": 1 / len(STYLES), "subject": 1 / len(SUBJECTS)}}
     for mode, (with_style, with_content) in {
         "none": (False, False),
         "style": (True, False),
@@ -56,6 +64,7 @@ def score(
                 [[content for _, _, content in part]] if with_content else [],
                 seed=seed + start,
                 steps=steps,
+                cfg=cfg,
             )
         found[mode] = _named(judge, outputs, triplets)
     return found
