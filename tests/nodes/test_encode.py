@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import comfy.clip_vision
+import comfy.sd
 import pytest
 import torch
 from comfyui_uso.nodes.content import EncodeContent
 from comfyui_uso.nodes.convert import image_from_pil, pil_from_image
-from comfyui_uso.nodes.mini import _vae
 from comfyui_uso.nodes.style import EncodeStyle, ProjectStyle
 from comfyui_uso.uso_model.autoencoder import Autoencoder
-from comfyui_uso.uso_model.checkpoints.autoencoder import save_autoencoder
 from comfyui_uso.uso_model.config import AutoencoderConfig
 from comfyui_uso.uso_model.images import fit_content_image
 from comfyui_uso.uso_model.style import style_layers
@@ -62,10 +60,28 @@ def autoencoder() -> Autoencoder:
 
 
 @pytest.fixture(scope="module")
-def vae(autoencoder: Autoencoder, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    path: Path = tmp_path_factory.mktemp("ae") / "ae.safetensors"
-    save_autoencoder(path, autoencoder)
-    return _vae(path)
+def vae(autoencoder: Autoencoder) -> Any:
+    sizes = autoencoder.config
+    ddconfig = {
+        "double_z": True,
+        "z_channels": sizes.z_channels,
+        "resolution": 256,
+        "in_channels": sizes.in_channels,
+        "out_ch": sizes.out_ch,
+        "ch": sizes.ch,
+        "ch_mult": list(sizes.ch_mult),
+        "num_res_blocks": sizes.num_res_blocks,
+        "attn_resolutions": [],
+        "dropout": 0.0,
+    }
+    weights = autoencoder.state_dict()
+    # A configured VAE has two more 1x1 convolutions than FLUX's; as the identity they change nothing.
+    for name, width in (("quant_conv", 2 * sizes.z_channels), ("post_quant_conv", sizes.z_channels)):
+        weights |= {f"{name}.weight": torch.eye(width)[:, :, None, None], f"{name}.bias": torch.zeros(width)}
+    config = {"params": {"ddconfig": ddconfig, "embed_dim": sizes.z_channels}}
+    vae = comfy.sd.VAE(sd=weights, config=config, dtype=torch.float32)
+    vae.latent_channels = sizes.z_channels
+    return vae
 
 
 def picture(height: int, width: int, count: int = 1, seed: int = 0) -> torch.Tensor:

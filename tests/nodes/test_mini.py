@@ -44,7 +44,7 @@ def image() -> torch.Tensor:
 def test_text(host: Any, reference: mini.MiniModels) -> None:
     prompt = "a red fox in ink"
     cond = comfy_nodes.CLIPTextEncode().encode(host[1], prompt)[0]
-    txt, vec = reference.text(reference.tokenizer.batch([prompt]))
+    txt, vec = reference.encoders.text(reference.encoders.tokenizer.batch([prompt]))
     assert len(cond) == 1 and set(cond[0][1]) == {"pooled_output"}
     assert torch.equal(cond[0][0], txt) and torch.equal(cond[0][1]["pooled_output"], vec)
     assert host[1].clone().tokenize(prompt)
