@@ -23,8 +23,6 @@ from .sockets import ModelPatchSocket, schema
 
 __all__ = ["LoadMini", "MiniClipModel", "MiniClipTokenizer"]
 
-TOWER = "vision_model."
-
 BYTES_PER_PIXEL = 4 * 128
 """Memory of the autoencoder: four maps of 32 float32 channels at full size."""
 
@@ -204,11 +202,7 @@ def _vae() -> Any:
 def _vision(path: Path, config: Path) -> Any:
     vision = comfy.clip_vision.ClipVisionModel(str(config))
     vision.model.to(torch.float32)
-    weights = _weights(path)
-    # transformers 5 writes the tower without the prefix it had before.
-    if not any(name.startswith(TOWER) for name in weights):
-        weights = {TOWER + name: tensor for name, tensor in weights.items()}
-    missing, unknown = vision.load_sd(weights)
+    missing, unknown = vision.load_sd(_weights(path))
     if missing or unknown:
         raise ValueError(
             f"{path.name} does not fit {config.name} ({len(missing)} weights missing, {len(unknown)} "

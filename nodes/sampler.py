@@ -13,7 +13,7 @@ from comfy_api.latest import io
 from .checks import check_flux, check_latent
 from .conditioning import Conditioning, emptied, with_guidance
 from .convert import latent_pixels
-from .schedule import schedule_inputs, schedule_sigmas
+from .schedule import schedule_inputs, schedule_sigmas, steps_input
 from .sockets import schema
 
 __all__ = ["Sampler"]
@@ -46,13 +46,7 @@ class Sampler(io.ComfyNode):
                     control_after_generate=True,
                     tooltip="Number that fixes the noise; the same seed gives the same picture.",
                 ),
-                io.Int.Input(
-                    "steps",
-                    default=25,
-                    min=1,
-                    max=10000,
-                    tooltip="Number of steps; USO's samples were made with 25.",
-                ),
+                steps_input(),
                 io.Float.Input(
                     "guidance",
                     default=4.0,

@@ -13,7 +13,7 @@ from .checks import check_flux, check_latent
 from .convert import latent_pixels
 from .sockets import advanced, schema
 
-__all__ = ["SCHEDULES", "Scheduler", "schedule_inputs", "schedule_sigmas"]
+__all__ = ["SCHEDULES", "Scheduler", "schedule_inputs", "schedule_sigmas", "steps_input"]
 
 SCHEDULES = ("official", "flux", "custom")
 
@@ -32,7 +32,7 @@ class Scheduler(io.ComfyNode):
             search_aliases=["uso sigmas", "flux scheduler", "time shift", "model sampling flux", "sigmas"],
             inputs=[
                 io.Model.Input("model", tooltip="The FLUX.1 model the levels are for."),
-                _steps_input(),
+                steps_input(),
                 schedule_inputs()[0],
                 io.Int.Input(
                     "width",
@@ -129,7 +129,8 @@ def schedule_sigmas(schedule: str, steps: int, width: int, height: int, mu: floa
     return sigmas[-(steps + 1) :]
 
 
-def _steps_input() -> io.WidgetInput:
+def steps_input() -> io.WidgetInput:
+    """Return the input for the number of steps."""
     return io.Int.Input(
         "steps", default=25, min=1, max=10000, tooltip="Number of steps; USO's samples were made with 25."
     )

@@ -3,55 +3,104 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import torch
 from peft import LoraConfig, inject_adapter_in_model
 from peft.tuners.lora import LoraLayer
-from torch import nn
+from torch import Tensor, nn
 
-from ..uso_model.checkpoints import Lora, LowRank
+from ..uso_model.checkpoints import CheckpointError, Lora, LowRank
+from ..uso_model.checkpoints.lora import uso_modules
 from ..uso_model.transformer import UsoTransformer
 
-__all__ = ["USO_TARGETS", "add_lora", "lora_of"]
+__all__ = ["adapters_off", "add_lora", "load_into", "lora_from_parameters", "lora_of"]
 
-USO_TARGETS = r"(double_blocks\.\d+\.(img|txt)_attn\.(qkv|proj))|(single_blocks\.\d+\.(linear1_qkv|linear2))"
-"""Layers that USO's published LoRA adapts: attention projections, and the output of the single blocks."""
+_ADAPTER = "default"
+_PARAMETER = re.compile(rf"(.+)\.lora_([AB])\.{_ADAPTER}\.weight")
 
 
-def add_lora(transformer: UsoTransformer, rank: int, targets: str = USO_TARGETS, seed: int = 0) -> None:
-    """Freeze a transformer and add trainable low-rank branches to the layers matched by `targets`.
+def add_lora(transformer: UsoTransformer, rank: int, seed: int = 0) -> None:
+    """Freeze a transformer and add trainable low-rank branches, in float32, to the layers that USO adapts.
 
-    The branches start as USO's do: down ~ Normal(0, 1/rank), up = 0, scale 1
-    (bytedance/USO, uso/flux/modules/layers.py).
+    Those are the attention projections, and the output of the single blocks. The branches start as USO's do:
+    down ~ Normal(0, 1/rank), up = 0, scale 1 (bytedance/USO, uso/flux/modules/layers.py).
+    """
+    _inject(transformer, rank)
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for layer in _layers(transformer).values():
+            down = layer.lora_A[_ADAPTER].weight
+            down.copy_(torch.randn(down.shape, generator=generator) / rank)
+            layer.lora_B[_ADAPTER].weight.zero_()
+
+
+def load_into(transformer: UsoTransformer, lora: Lora) -> None:
+    """Freeze a transformer and make a LoRA's factors its trainable branches, scales multiplied into `up`.
 
     Raises:
-        ValueError: no layer matches.
+        CheckpointError: the LoRA adapts other layers than USO, has several ranks, or does not fit.
     """
-    if not any(re.fullmatch(targets, name) for name, _ in transformer.named_modules()):
-        raise ValueError(
-            f"no layer of the transformer matches {targets!r}; use names such as double_blocks.0.img_attn.qkv"
+    sizes = transformer.config
+    expected = uso_modules(sizes.depth, sizes.depth_single_blocks).keys()
+    ranks = {part.rank for part in lora.modules.values()}
+    if lora.modules.keys() != expected or len(ranks) != 1:
+        missing, extra = expected - lora.modules.keys(), lora.modules.keys() - expected
+        raise CheckpointError(
+            f"got a LoRA with {len(lora.modules)} layers of the ranks {sorted(ranks)}, expected one rank on the "
+            f"{len(expected)} layers that USO adapts ({len(missing)} are missing, {len(extra)} are others); set "
+            "lora.start to add, which takes any LoRA."
         )
-    transformer.requires_grad_(False)
-    inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=rank, target_modules=targets), transformer)
-    generator = torch.Generator().manual_seed(seed)
-    for layer in _layers(transformer).values():
-        down = layer.lora_A["default"].weight
-        with torch.no_grad():
-            down.copy_(torch.randn(down.shape, generator=generator) / rank)
+    _inject(transformer, ranks.pop())
+    with torch.no_grad():
+        for name, layer in _layers(transformer).items():
+            part = lora.modules[name]
+            for module, factor in ((layer.lora_A, part.down), (layer.lora_B, part.up.float() * part.scale)):
+                weight = module[_ADAPTER].weight
+                if weight.shape != factor.shape:
+                    raise CheckpointError(
+                        f"the LoRA's factor of {name} has shape {tuple(factor.shape)}, expected {tuple(weight.shape)}; "
+                        "use one made for this FLUX."
+                    )
+                weight.copy_(factor)
 
 
 def lora_of(transformer: UsoTransformer) -> Lora:
-    """Return the branches that `add_lora` added, by the name of their layer."""
-    return Lora(
-        {
-            name: LowRank(
-                layer.lora_A["default"].weight.detach(),
-                layer.lora_B["default"].weight.detach(),
-                layer.scaling["default"],
-            )
-            for name, layer in _layers(transformer).items()
-        }
-    )
+    """Return the branches of a transformer, by the name of their layer."""
+    return lora_from_parameters(dict(transformer.named_parameters()))
+
+
+def lora_from_parameters(parameters: Mapping[str, Tensor]) -> Lora:
+    """Return the branches among the parameters of a transformer, as a checkpoint holds them; their scale is 1."""
+    factors: dict[str, dict[str, Tensor]] = {}
+    for name, parameter in parameters.items():
+        if match := _PARAMETER.fullmatch(name):
+            factors.setdefault(match[1], {})[match[2]] = parameter.detach()
+    return Lora({name: LowRank(pair["A"], pair["B"]) for name, pair in factors.items()})
+
+
+@contextmanager
+def adapters_off(transformer: UsoTransformer) -> Iterator[None]:
+    """Let a transformer compute without its branches for a while."""
+    layers = _layers(transformer).values()
+    for layer in layers:
+        layer.enable_adapters(False)
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.enable_adapters(True)
+
+
+def _inject(transformer: UsoTransformer, rank: int) -> None:
+    transformer.requires_grad_(False)
+    names = uso_modules(transformer.config.depth, transformer.config.depth_single_blocks)
+    inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=rank, target_modules=list(names)), transformer)
+    for layer in _layers(transformer).values():
+        # peft gives the branches the dtype of the layer; they are trained in float32 whatever holds the layer.
+        for side in (layer.lora_A, layer.lora_B):
+            side[_ADAPTER].float()
 
 
 def _layers(transformer: nn.Module) -> dict[str, LoraLayer]:

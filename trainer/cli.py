@@ -1,8 +1,8 @@
 """The `uso` command: one sub-command per task, each a few lines that call the module doing the work.
 
 A handler imports what it needs when it runs, so `uso --help` does not wait for torch. What a user can cause
-(ValueError, OSError) becomes one line on stderr and exit code 2; anything else is a bug
-and keeps its traceback.
+(ValueError, OSError) becomes one line on stderr and exit code 2, a training run that stopped itself
+(FloatingPointError) exit code 1; anything else is a bug and keeps its traceback.
 """
 
 from __future__ import annotations
@@ -12,8 +12,13 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from .mini.cli import CONFIGS
 from .mini.cli import add_commands as add_mini_commands
+
+if TYPE_CHECKING:
+    from .recipe import TrainConfig
 
 TRAIN_PACKAGES = frozenset({"accelerate", "open_clip", "peft", "pydantic", "yaml"})
 
@@ -29,10 +34,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.debug or error.name not in TRAIN_PACKAGES:
             raise
         return _complain(f"{error.name} is not installed: get the training packages, pip install -e '.[train]'")
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, FloatingPointError) as error:
         if args.debug:
             raise
-        return _complain(str(error))
+        return _complain(str(error), 1 if isinstance(error, FloatingPointError) else 2)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -45,6 +50,9 @@ def build_parser() -> argparse.ArgumentParser:
     demo.add_argument("--out", type=Path, default=Path("out/demo.png"), help="picture to write (%(default)s)")
     demo.set_defaults(handler=_demo)
 
+    _add_data_commands(commands)
+    _add_training_commands(commands)
+
     verify = commands.add_parser(
         "verify",
         help="recompute a folder of golden cases",
@@ -56,6 +64,71 @@ def build_parser() -> argparse.ArgumentParser:
     mini = commands.add_parser("mini", help="make, train and measure USO-mini")
     add_mini_commands(mini.add_subparsers(title="commands", metavar="COMMAND", required=True))
     return parser
+
+
+def _add_data_commands(commands: argparse._SubParsersAction) -> None:
+    check = commands.add_parser(
+        "check",
+        help="open every picture of triplet manifests",
+        description="Open every picture of triplet manifests and print what was found; exit 1 if anything is wrong.",
+    )
+    check.add_argument("manifests", type=Path, nargs="+", metavar="MANIFEST")
+    check.add_argument("--size", type=int, default=1024, help="size the buckets are counted for (%(default)s)")
+    check.set_defaults(handler=_check)
+
+    importer = commands.add_parser("import", help="make a triplet manifest of another trainer's data set")
+    importer.add_argument("kind", choices=("uno", "ai-toolkit", "musubi", "pictures"), help="what the source is")
+    importer.add_argument("source", type=Path, help="UNO's JSON, musubi's JSON Lines, or the folder of targets")
+    importer.add_argument("--out", type=Path, help="manifest to write (manifest.jsonl beside the pictures)")
+    importer.add_argument("--control", type=Path, help="ai-toolkit: folder of same-named reference pictures")
+    importer.add_argument(
+        "--reference",
+        choices=("content", "style"),
+        default="content",
+        help="what the references are; kind `pictures`: the other pictures of the folder become them (%(default)s)",
+    )
+    importer.set_defaults(handler=_import)
+
+    csd = commands.add_parser(
+        "csd",
+        help="convert the published CSD-ViT-L checkpoint for the style reward",
+        description="Convert pytorch_model.bin of tomg-group-umd/CSD-ViT-L to safetensors, once.",
+    )
+    csd.add_argument("checkpoint", type=Path)
+    csd.add_argument("out", type=Path, help="file to write, for example models/csd-vit-l.safetensors")
+    csd.add_argument("--sha256", help="accept a checkpoint with this hash instead of the published one")
+    csd.set_defaults(handler=_csd)
+
+
+def _add_training_commands(commands: argparse._SubParsersAction) -> None:
+    doctor = commands.add_parser("doctor", help="say what this machine can train, and what is missing")
+    doctor.add_argument("recipe", nargs="?", help="recipe to plan for; without it every shipped one")
+    doctor.add_argument("settings", nargs="*", metavar="NAME=VALUE")
+    doctor.set_defaults(handler=_doctor)
+
+    cache = commands.add_parser("cache", help="encode the pictures and prompts of a recipe, so that training can begin")
+    train = commands.add_parser(
+        "train",
+        help="train a stage, or go on with a run",
+        description="Train a stage by a recipe, or go on with the run in a folder. Ctrl-C or a file named STOP in the "
+        "run's folder ends it after a checkpoint; a file named SAVE makes a checkpoint.",
+    )
+    for command in (cache, train):
+        command.add_argument("recipe", help="YAML file, or the name of a shipped recipe such as my_style")
+        command.add_argument("settings", nargs="*", metavar="NAME=VALUE", help="settings that differ: loop.steps=200")
+    train.add_argument("--allow-change", action="store_true", help="go on with other settings than the run began with")
+    cache.set_defaults(handler=_cache)
+    train.set_defaults(handler=_train)
+
+    export = commands.add_parser("export", help="write a checkpoint of a run as files that ComfyUI loads")
+    export.add_argument("run", type=Path, help="folder of the run")
+    export.add_argument("--step", type=int, help="checkpoint of this step (the newest)")
+    export.add_argument("--out", type=Path, help="folder to write (the run's own `out`)")
+    export.add_argument("--dtype", choices=("bf16", "fp16", "fp32"), help="(bf16; fp16 for USO-mini)")
+    export.add_argument(
+        "--weights", choices=("ema", "live"), default="ema", help="averaged or last weights (%(default)s)"
+    )
+    export.set_defaults(handler=_export)
 
 
 def _demo(args: argparse.Namespace) -> int:
@@ -77,6 +150,97 @@ def _verify(args: argparse.Namespace) -> int:
         return _complain(text)
     print(text)
     return code
+
+
+def _check(args: argparse.Namespace) -> int:
+    from .data.check import check
+
+    report = check(args.manifests, args.size)
+    print(report.text())
+    return 1 if report.problems else 0
+
+
+def _import(args: argparse.Namespace) -> None:
+    from .data.importers import import_rows
+    from .data.manifest import write_manifest
+
+    rows = import_rows(args.kind, args.source, args.reference, args.control)
+    folder = args.source if args.source.is_dir() else args.source.parent
+    out = args.out or folder / "manifest.jsonl"
+    write_manifest(rows, out)
+    print(f"{out}: {len(rows)} rows; look at them with `uso check {out}`")
+
+
+def _csd(args: argparse.Namespace) -> None:
+    from .objective.csd import PUBLISHED_SHA256, convert_csd
+
+    convert_csd(args.checkpoint, args.out, args.sha256 or PUBLISHED_SHA256)
+    print(f"{args.out}: name it as models.csd in a recipe")
+
+
+def _doctor(args: argparse.Namespace) -> None:
+    from .doctor import diagnose
+
+    print(diagnose(_recipe(args.recipe, args.settings) if args.recipe else None))
+
+
+def _cache(args: argparse.Namespace) -> None:
+    from .encoders.open import open_encoders
+    from .train import encode, held_out_data, training_data
+
+    _log_to_terminal()
+    config = _recipe(args.recipe, args.settings)
+    encoders = open_encoders(config.models, _device())
+    for data in (training_data(config, encoders), held_out_data(config, encoders)):
+        if data is not None:
+            encode(data)
+            print(f"{config.data.cache}: {len(data)} rows are encoded")
+
+
+def _train(args: argparse.Namespace) -> int:
+    from .train import train
+
+    _log_to_terminal()
+    config = _recipe(args.recipe, args.settings)
+    done = train(config, allow_change=args.allow_change)
+    if done < config.loop.steps:
+        print(f"stopped after step {done} of {config.loop.steps}; go on with `uso train {config.loop.run_dir}`")
+    else:
+        print(f"{config.out}: trained {done} steps")
+    return 0
+
+
+def _export(args: argparse.Namespace) -> None:
+    from .export import export_run
+
+    print(export_run(args.run, args.step, args.out, args.dtype, args.weights))
+
+
+def _recipe(name: str, settings: Sequence[str]) -> TrainConfig:
+    """Return the settings of a run's folder, a file, or a shipped recipe."""
+    from .config import load_config
+    from .recipe import TrainConfig
+    from .run_folder import CONFIG, read_run
+
+    if (Path(name) / CONFIG).is_file():
+        return read_run(name, settings)
+    path = Path(name) if Path(name).is_file() else CONFIGS / f"{name}.yaml"
+    if not path.is_file():
+        names = ", ".join(sorted(p.stem for p in CONFIGS.glob("*.yaml") if not p.stem.startswith("mini_")))
+        raise ValueError(f"got the recipe {name!r}, expected a YAML file, the folder of a run, or one of {names}")
+    return load_config(TrainConfig, path, settings)
+
+
+def _device() -> str:
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _log_to_terminal() -> None:
+    import logging
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
 
 
 def _complain(message: str, code: int = 2) -> int:

@@ -1,4 +1,4 @@
-"""The stages of USO's training as settings: text-to-image base, style alignment, triplets.
+"""The stages of USO's training: text-to-image base, style alignment, triplets, each with or without the style reward.
 
 | stage     | sequence               | trained                                                     |
 |-----------|------------------------|-------------------------------------------------------------|
@@ -9,129 +9,130 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
-from typing import Literal
+import logging
 
-import torch
-from pydantic import Field
-
-from ..uso_model.checkpoints import load_projector, load_transformer, merge_lora, read_lora
-from ..uso_model.projector import HierarchicalProjector
-from ..uso_model.transformer import UsoTransformer
-from .adapters import add_lora
-from .cache import Cache
-from .config import LoopConfig, Settings
-from .dataset import DropMode, TripletDataset
+from .data.cache import Cache
+from .data.dataset import TripletDataset
+from .data.manifest import Row, read_manifest
 from .encoders import Encoders
-from .export import export
-from .flow import TimeLaw
-from .loop import run
-from .manifest import read_manifest
-from .objective import FlowObjective
+from .encoders.open import open_encoders
+from .engine.launch import launch
+from .engine.loop import run
+from .engine.shard import shard
+from .engine.term import Term
+from .export import export_run
+from .monitor import monitors
+from .networks import build_networks
+from .objective.reward import RewardObjective, reward_weight
+from .objective.velocity import VelocityObjective
+from .recipe import ConditionsConfig, DataConfig, TrainConfig
+from .run_folder import open_run, write_data
 
-__all__ = ["TrainConfig", "train"]
+__all__ = ["encode", "held_out_data", "train", "training_data"]
 
-Stage = Literal["base", "style", "triplet"]
+logger = logging.getLogger(__name__)
 
-
-class TrainConfig(Settings):
-    """Settings of one stage."""
-
-    stage: Stage
-    manifests: list[Path] = Field(min_length=1, description="triplet manifests (JSON Lines)")
-    rows: int | None = Field(None, gt=0, description="use only so many rows of each manifest")
-    layout: Literal["preserved", "shifted"] | None = Field(None, description="use only rows of this layout")
-    preserved_share: float | None = Field(
-        None, ge=0, le=1, description="share of layout-preserved rows; none: as they come"
-    )
-    cache: Path = Field(description="folder of encoded pictures and prompts")
-    transformer: Path | None = Field(None, description="FLUX file to start from; none: from nothing")
-    projector: Path | None = Field(None, description="projector to start from; none: from nothing")
-    lora: Path | None = Field(None, description="LoRA that is merged into the frozen transformer first")
-    lora_rank: int = Field(128, gt=0)
-    train_projector: bool = Field(False, description="stage triplet: train the projector with the LoRA")
-    condition_dropout: float = Field(0.25, ge=0, le=1)
-    drop_mode: DropMode = "one_of"
-    text_dropout: float = Field(0.0, ge=0, le=1)
-    time_law: TimeLaw = "uniform_shifted"
-    guidance: tuple[float, float] = Field((1.0, 1.0), description="range of the distilled guidance in training")
-    out: Path = Field(description="folder the trained files are written to")
-    loop: LoopConfig
+VALIDATION = "validation"
+"""Split of the rows that no step sees."""
 
 
-def train(
-    config: TrainConfig,
-    encoders: Encoders,
-    fresh_transformer: Callable[[], UsoTransformer] | None = None,
-    fresh_projector: Callable[[], HierarchicalProjector] | None = None,
-) -> None:
-    """Run one stage and write what it trained to `config.out`.
+def train(config: TrainConfig, encoders: Encoders | None = None, allow_change: bool = False) -> int:
+    """Run one stage, or go on with it, and write what it trained to `config.out` at every checkpoint.
 
     Args:
         config: the stage.
-        encoders: frozen encoders.
-        fresh_transformer: builds the untrained transformer where the config names no file.
-        fresh_projector: builds the untrained projector where the config names no file.
+        encoders: frozen encoders; None opens those that the settings name.
+        allow_change: go on with other settings than the run began with.
+
+    Returns:
+        Finished optimiser steps: fewer than asked for when the run was stopped.
 
     Raises:
-        ValueError: a network is needed that neither a file nor a builder gives.
+        ValueError: settings, rows or files that do not fit, with what to do.
+        FloatingPointError: a loss or gradient was not finite; see `loop.run`.
     """
-    torch.manual_seed(config.loop.seed)  # initial weights of what starts from nothing
-    transformer = _start(
-        config.transformer,
-        lambda path: load_transformer(path, torch.float32),
-        fresh_transformer,
-        "transformer",
-    )
-    if config.lora is not None:
-        merge_lora(transformer, read_lora(config.lora))
-    projector = None
-    if config.stage != "base":
-        projector = _start(config.projector, load_projector, fresh_projector, "projector").float()
+    accelerator = launch(config.loop)
+    if accelerator.is_main_process:
+        open_run(config, allow_change)
+    encoders = encoders or open_encoders(config.models, accelerator.device)
+    data, held_out = training_data(config, encoders), held_out_data(config, encoders)
+    with accelerator.main_process_first():
+        for rows in (data, held_out):
+            if rows is not None:
+                encode(rows)
+    if accelerator.is_main_process:
+        write_data(config.loop.run_dir, len(data), data.fingerprint())
+    encoders.release()
 
-    transformer.requires_grad_(config.stage == "base")
-    if config.stage == "triplet":
-        add_lora(transformer, config.lora_rank, seed=config.loop.seed)
-    if projector is not None:
-        projector.requires_grad_(config.stage == "style" or config.train_projector)
-
-    dataset = TripletDataset(
-        [row for path in config.manifests for row in _rows(config, path)],
-        encoders,
-        Cache(config.cache),
-        style=config.stage != "base",
-        content=config.stage == "triplet",
-        preserved_share=config.preserved_share,
-    )
-    objective = FlowObjective(
-        transformer.train(),
-        projector,
-        config.time_law,
-        condition_dropout=config.condition_dropout if config.stage == "triplet" else 0.0,
-        drop_mode=config.drop_mode,
-        guidance=config.guidance,
-    )
+    networks = build_networks(config, accelerator.device)
+    shard(accelerator, networks.transformer, config.loop)
+    conditions = config.conditions if config.stage == "triplet" else ConditionsConfig(dropout=0.0)
+    velocity = VelocityObjective(networks.transformer, networks.projector, config.flow, conditions)
+    terms = [Term("flow", velocity.losses)]
+    if config.reward is not None:
+        assert encoders.look is not None  # `training_data` has asked for it
+        reward = RewardObjective(
+            networks.transformer, networks.projector, encoders.decode, encoders.look, config.reward, conditions
+        )
+        terms.append(Term("reward", reward.losses, reward_weight(config.reward)))
 
     def save(step: int) -> None:
-        export(config.stage, transformer, projector, config.out, config.model_dump_json(), step)
+        logger.info("%s", export_run(config.loop.run_dir, step))
 
-    run(
+    return run(
         config.loop,
-        objective,
-        lambda generator, count: dataset.draw(generator, count, config.text_dropout),
-        save,
+        networks.together,
+        terms,
+        data.batch,
+        accelerator=accelerator,
+        monitors=monitors(config, networks, velocity, encoders, data, held_out, accelerator.is_main_process),
+        on_save=save,
+        names_of=data.names,
     )
 
 
-def _rows(config: TrainConfig, path: Path):
-    rows = [row for row in read_manifest(path) if config.layout is None or row.layout == config.layout]
-    return rows[: config.rows]
+def training_data(config: TrainConfig, encoders: Encoders) -> TripletDataset:
+    """Return the rows that a stage trains on.
+
+    Raises:
+        ValueError: a manifest cannot be read, no row fits the stage, or a reward is asked for without a descriptor.
+    """
+    if config.reward is not None and encoders.look is None:
+        raise ValueError("the style reward needs a descriptor: name CSD's file as models.csd, made by `uso csd`")
+    rows = [row for path in config.data.manifests for row in read_manifest(path)[: config.data.rows]]
+    return _dataset(config, encoders, rows, config.data)
 
 
-def _start(path, load, fresh, name: str):
-    if path is not None:
-        return load(path)
-    if fresh is None:
-        raise ValueError(f"this stage needs a {name}: name its file as `{name}` in the settings")
-    return fresh()
+def held_out_data(config: TrainConfig, encoders: Encoders) -> TripletDataset | None:
+    """Return the rows of split `validation`, None where no manifest has any."""
+    rows = [row for path in config.data.manifests for row in read_manifest(path, split=None)]
+    rows = [row for row in rows if row.split == VALIDATION]
+    if not rows or not (config.monitor.samples_every or config.monitor.validation_every):
+        return None
+    plain = config.data.model_copy(update={"text_dropout": 0.0, "preserved_share": None})
+    return _dataset(config, encoders, rows, plain)
+
+
+def _dataset(config: TrainConfig, encoders: Encoders, rows: list[Row], settings: DataConfig) -> TripletDataset:
+    return TripletDataset(
+        rows,
+        encoders,
+        Cache(config.data.cache),
+        settings,
+        config.loop.batch_size,
+        config.loop.micro_batch or config.loop.batch_size,
+        config.loop.seed,
+        style=config.stage != "base",
+        content=config.stage == "triplet",
+        look=config.reward is not None,
+    )
+
+
+def encode(data: TripletDataset) -> None:
+    """Encode what the cache lacks, saying how far it is now and then."""
+
+    def tell(done: int, total: int) -> None:
+        if done == total or done % 100 == 0:
+            logger.info("encoded %d of %d", done, total)
+
+    data.prepare(tell)

@@ -1,12 +1,14 @@
-"""Fitting a content picture to the size at which USO reads it."""
+"""Pictures: to tensors and back, and fitting a content picture to the size at which USO reads it."""
 
 from __future__ import annotations
 
+import torch
 from PIL import Image
+from torch import Tensor
 
 from .packing import PIXELS_PER_TOKEN
 
-__all__ = ["CONTENT_LONG_SIDE", "fit_content_image", "fitted_size"]
+__all__ = ["CONTENT_LONG_SIDE", "fit_content_image", "fitted_size", "picture_tensor", "tensor_pictures"]
 
 CONTENT_LONG_SIDE = 512
 """Long side of a content reference in pixels, the official default."""
@@ -49,3 +51,15 @@ def fit_content_image(picture: Image.Image, long_side: int = CONTENT_LONG_SIDE) 
     crop_width, crop_height = (side // PIXELS_PER_TOKEN * PIXELS_PER_TOKEN for side in (width, height))
     left, top = (width - crop_width) // 2, (height - crop_height) // 2
     return resized.crop((left, top, left + crop_width, top + crop_height)).convert("RGB")
+
+
+def picture_tensor(picture: Image.Image) -> Tensor:
+    """Return an RGB picture as `1 3 h w` in -1..1."""
+    pixels = torch.frombuffer(bytearray(picture.convert("RGB").tobytes()), dtype=torch.uint8)
+    return pixels.view(1, picture.height, picture.width, 3).movedim(-1, 1).float() / 127.5 - 1
+
+
+def tensor_pictures(x: Tensor) -> list[Image.Image]:
+    """Return pictures of `b 3 h w` in -1..1; bytes are truncated, not rounded, as in the official pipeline."""
+    pixels = (127.5 * (x.float().clamp(-1, 1) + 1)).byte().movedim(1, -1).cpu().numpy()
+    return [Image.fromarray(picture) for picture in pixels]

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from comfyui_uso.trainer.encoders import Encoders
+import torch.nn.functional as F
+from comfyui_uso.trainer.encoders import Encoders, Gaussian
+from comfyui_uso.trainer.recipe import TrainConfig
+from comfyui_uso.uso_model.checkpoints import save_projector, save_transformer
 from comfyui_uso.uso_model.config import FluxConfig
 from comfyui_uso.uso_model.projector import HierarchicalProjector
 from comfyui_uso.uso_model.style import StyleFeatures
@@ -58,11 +63,26 @@ def tiny_encoders() -> Encoders:
     def text(prompt: str) -> tuple[torch.Tensor, torch.Tensor]:
         return torch.full((3, 8), len(prompt) / 10), torch.full((8,), len(prompt) / 10)
 
+    def latent(picture: Image.Image) -> Gaussian:
+        small = picture.resize((picture.width // 8, picture.height // 8), Image.Resampling.BOX)
+        pixels = torch.from_numpy(np.asarray(small).copy()).movedim(-1, 0).float() / 127.5 - 1
+        return Gaussian(pixels.repeat(6, 1, 1)[:16], logvar=None)
+
+    def decode(latents: torch.Tensor) -> torch.Tensor:
+        return F.interpolate(latents[:, :3], scale_factor=8.0)
+
+    def look(pixels: torch.Tensor) -> torch.Tensor:
+        mean, spread = pixels.mean(dim=(2, 3)), pixels.std(dim=(2, 3))
+        return F.normalize(torch.cat([mean, spread, torch.ones_like(mean[:, :1])], dim=1), dim=1)
+
     return Encoders(
-        latent=lambda picture: torch.full((16, 4, 4), colour(picture)),
+        latent=latent,
         style=style,
         text=text,
-        names={"latent": "mean colour", "style": "colour features", "text": "length"},
+        decode=decode,
+        look=look,
+        names={"latent": "small", "style": "colour features", "text": "length", "look": "mean and spread"},
+        release=lambda: None,
     )
 
 
@@ -88,3 +108,44 @@ def manifest(tmp_path: Path) -> Path:
     path = tmp_path / "manifest.jsonl"
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
+
+
+@pytest.fixture
+def tiny_files(
+    tmp_path: Path, tiny_transformer: UsoTransformer, tiny_projector: HierarchicalProjector
+) -> dict[str, Path]:
+    """Write the tiny networks and return their files by the names of `models` in a recipe."""
+    files = {"transformer": tmp_path / "base.safetensors", "projector": tmp_path / "projector.safetensors"}
+    save_transformer(files["transformer"], tiny_transformer, "fp32")
+    save_projector(files["projector"], tiny_projector)
+    return files
+
+
+@pytest.fixture
+def recipe(tmp_path: Path, manifest: Path, tiny_files: dict[str, Path]) -> Callable[..., TrainConfig]:
+    """Return a function that makes a recipe of four quick steps; sections given by name replace single settings."""
+
+    def make(stage: str = "triplet", name: str = "run", **changes: Any) -> TrainConfig:
+        values: dict[str, Any] = {
+            "stage": stage,
+            "data": {"manifests": [manifest], "cache": tmp_path / "cache", "size": 32, "content_size": 32},
+            "models": {"mini": True, **tiny_files},
+            "lora": {"rank": 4},
+            "memory": {"base": "fp32", "checkpointing": False},
+            "out": tmp_path / f"out-{name}",
+            "loop": {
+                "run_dir": tmp_path / name,
+                "steps": 4,
+                "batch_size": 2,
+                "learning_rate": 1e-2,
+                "log_every": 1,
+                "loggers": [],
+            },
+        }
+        for section, change in changes.items():
+            values[section] = (
+                {**values[section], **change} if isinstance(change, dict) and section in values else change
+            )
+        return TrainConfig.model_validate(values)
+
+    return make

@@ -69,16 +69,10 @@ def _train(args: argparse.Namespace) -> None:
 
         train_encoders(load_config(EncoderRun, recipe, args.settings))
     else:
-        from ..encoders import mini_encoders
-        from ..train import TrainConfig, train
-        from .networks import fresh_projector, fresh_transformer
+        from ..recipe import TrainConfig
+        from ..train import train
 
-        train(
-            load_config(TrainConfig, recipe, args.settings),
-            mini_encoders(),
-            fresh_transformer,
-            fresh_projector,
-        )
+        train(load_config(TrainConfig, recipe, args.settings))
 
 
 def _install(args: argparse.Namespace) -> None:

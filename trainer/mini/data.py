@@ -24,14 +24,16 @@ IDENTITY = "identity.jsonl"
 
 
 def write_data(folder: str | Path, count: int, seed: int) -> None:
-    """Write `count` training triplets (held-out pairs left out) and the caption manifest of their pictures.
+    """Write `count` triplets (held-out pairs left out) and the caption manifest of their pictures.
+
+    The last sixteenth of the triplets is marked for validation.
 
     Args:
         folder: created if needed; holds both manifests and the PNG files.
         count: number of triplets; three pictures each.
         seed: the same seed gives the same files.
     """
-    write_manifest(folder, count, seed)
+    _write(Path(folder) / TRIPLETS, _with_validation(_lines(write_manifest(folder, count, seed))))
     # The world draws nothing but the triplets from its generator, so the same seed replays them.
     rng = np.random.default_rng(seed)
     rows = []
@@ -72,6 +74,11 @@ def write_identity(folder: str | Path) -> None:
             }
         )
     _write(Path(folder) / IDENTITY, rows)
+
+
+def _with_validation(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    first = len(rows) - len(rows) // 16
+    return [{**row, "split": "validation" if i >= first else row["split"]} for i, row in enumerate(rows)]
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:

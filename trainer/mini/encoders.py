@@ -44,7 +44,7 @@ class ContrastiveObjective(nn.Module):
         self.log_scale = nn.Parameter(torch.tensor(10.0).log())
         self.bias = nn.Parameter(torch.tensor(-10.0))
 
-    def forward(self, batch: tuple[Tensor, list[str]], generator: torch.Generator) -> dict[str, Tensor]:
+    def forward(self, batch: tuple[Tensor, list[str]]) -> dict[str, Tensor]:
         """Return the loss and how often a picture finds its caption in the batch."""
         pixels, captions = batch
         _, states = self.vision(pixels)

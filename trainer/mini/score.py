@@ -8,8 +8,9 @@ import numpy as np
 import torch
 from PIL import Image
 
+from ...uso_model.images import picture_tensor
 from ...uso_model.mini import MiniModels
-from ...uso_model.mini.pipeline import CFG, generate, to_tensor
+from ...uso_model.mini.pipeline import CFG, generate
 from .judge import Judge
 from .world import STYLES, SUBJECTS, Triplet, sample_triplet
 
@@ -72,7 +73,7 @@ def score(
 
 @torch.no_grad()
 def _named(judge: Judge, outputs: Sequence[Image.Image], triplets: Sequence[Triplet]) -> dict[str, float]:
-    subject, style = judge(torch.cat([to_tensor(picture) for picture in outputs]))
+    subject, style = judge(torch.cat([picture_tensor(picture) for picture in outputs]))
     right_subject = [
         SUBJECTS[i] == t.target.individual.subject for i, t in zip(subject.argmax(1).tolist(), triplets, strict=True)
     ]

@@ -9,7 +9,8 @@ from pydantic import Field
 
 from ...uso_model import mini
 from ..config import LoopConfig, Settings
-from ..loop import run
+from ..engine.loop import run
+from ..engine.term import Term
 from .autoencoder import AutoencoderObjective
 from .encoders import ContrastiveObjective, make_vision
 from .pictures import load_pictures
@@ -32,7 +33,9 @@ def train_autoencoder(config: AutoencoderRun) -> None:
     torch.manual_seed(config.loop.seed)
     network = mini.MiniAutoencoder()
     network.fit(pictures.pick(torch.Generator().manual_seed(config.loop.seed), 1024)[0])
-    run(config.loop, AutoencoderObjective(network), lambda g, count: pictures.crops(g, count, config.crop))
+    objective = AutoencoderObjective(network)
+    term = Term("autoencoder", lambda batch, random: objective(batch, random.shared("noise")))
+    run(config.loop, objective, [term], lambda random: pictures.crops(random.shared("batch"), random.rows, config.crop))
     mini.save_autoencoder(network)
 
 
@@ -49,5 +52,7 @@ def train_encoders(config: EncoderRun) -> None:
     torch.manual_seed(config.loop.seed)
     tokenizer = mini.MiniTokenizer(VOCABULARY)
     vision, text = make_vision(), mini.MiniTextEncoder(len(tokenizer))
-    run(config.loop, ContrastiveObjective(vision, text, tokenizer), pictures.pick)
+    objective = ContrastiveObjective(vision, text, tokenizer)
+    term = Term("contrastive", lambda batch, random: objective(batch))
+    run(config.loop, objective, [term], lambda random: pictures.pick(random.shared("batch"), random.rows))
     mini.save_encoders(vision, tokenizer, text)

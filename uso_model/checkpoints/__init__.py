@@ -6,6 +6,7 @@
 | `strict`      | loading that accounts for every key                                       |
 | `kinds`       | what a file is, told from its keys                                        |
 | `flux`        | FLUX.1 transformers, BFL names, 8 to 32 bits; `fp8` is its 8-bit part      |
+| `diffusers`   | the FLUX.1 networks of Hugging Face folders                                |
 | `lora`        | LoRAs with USO's names and with `diffusion_model.*` names                 |
 | `projector`   | the hierarchical style projector                                          |
 | `autoencoder` | the FLUX.1 autoencoder                                                    |

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ..autoencoder import Autoencoder
 from ..config import FLUX_AE, AutoencoderConfig
+from .diffusers import autoencoder_from_folder
 from .files import read_metadata, read_safetensors, write_safetensors
 from .kinds import kind_of, looks_like
 from .strict import CheckpointError, load_strict
@@ -89,8 +90,8 @@ def load_autoencoder(
     """Build the autoencoder that a file holds, in evaluation mode.
 
     Args:
-        path: an autoencoder file, or an all-in-one checkpoint whose `vae.` or `first_stage_model.` part is
-            taken.
+        path: an autoencoder file, an all-in-one checkpoint whose `vae.` or `first_stage_model.` part is
+            taken, or a diffusers folder.
         dtype: dtype of the parameters; the official code runs it in float32.
         device: where the parameters live.
 
@@ -99,10 +100,14 @@ def load_autoencoder(
             misshapen keys.
     """
     name = Path(path).name
-    state_dict = read_safetensors(path)
+    if Path(path).is_dir():
+        state_dict, told = autoencoder_from_folder(path)
+        metadata = {"config": json.dumps(told)}
+    else:
+        state_dict, metadata = read_safetensors(path), read_metadata(path)
     prefix = next((p for p in _PREFIXES if f"{p}encoder.conv_in.weight" in state_dict), "")
     tensors = {key.removeprefix(prefix): t.to(dtype) for key, t in state_dict.items() if key.startswith(prefix)}
-    config = autoencoder_config_from(tensors, read_metadata(path), name)
+    config = autoencoder_config_from(tensors, metadata, name)
     with torch.device("meta"):
         model = Autoencoder(config)
     load_strict(model, tensors, name, assign=True)

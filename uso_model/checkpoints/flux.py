@@ -19,6 +19,7 @@ from torch import Tensor
 
 from ..config import FLUX_DEV, FluxConfig
 from ..transformer import UsoTransformer
+from .diffusers import transformer_from_folder
 from .files import read_safetensors, write_safetensors
 from .fp8 import dequantize, quantize_plain, quantize_scaled
 from .kinds import flux_prefix, kind_of, looks_like
@@ -29,6 +30,7 @@ __all__ = [
     "flux_config_from",
     "from_bfl",
     "load_transformer",
+    "open_flux",
     "read_flux",
     "save_transformer",
     "strip_prefix",
@@ -165,24 +167,34 @@ def _count(state_dict: Mapping[str, Tensor], blocks: str) -> int:
     return len({match[1] for match in numbers if match})
 
 
+def open_flux(path: str | os.PathLike[str]) -> dict[str, Tensor]:
+    """Return what a FLUX.1 file or Hugging Face folder stores, memory-mapped and as it is stored, under BFL's names.
+
+    Raises:
+        CheckpointError: when the file cannot be read or is not FLUX.1.
+    """
+    if Path(path).is_dir():
+        return transformer_from_folder(path)
+    tensors = strip_prefix(read_safetensors(path))
+    if kind_of(tensors) != "flux":
+        raise CheckpointError(
+            f"{Path(path).name} is not a FLUX.1 model but looks like {looks_like(tensors)}; choose a FLUX.1 file "
+            "(models/diffusion_models)."
+        )
+    return tensors
+
+
 def read_flux(path: str | os.PathLike[str], dtype: torch.dtype | None = None) -> dict[str, Tensor]:
     """Read FLUX.1 weights under the names of `UsoTransformer`, 8-bit ones multiplied out.
 
     Args:
-        path: a FLUX model or an all-in-one checkpoint, bf16, fp16, fp32, fp8 plain or scaled.
+        path: a FLUX model or an all-in-one checkpoint, bf16, fp16, fp32, fp8 plain or scaled, or a diffusers folder.
         dtype: dtype of the result; None keeps what the file has (bfloat16 for 8-bit files).
 
     Raises:
         CheckpointError: when the file cannot be read or is not FLUX.1.
     """
-    name = Path(path).name
-    tensors = strip_prefix(read_safetensors(path))
-    if kind_of(tensors) != "flux":
-        raise CheckpointError(
-            f"{name} is not a FLUX.1 model but looks like {looks_like(tensors)}; choose a FLUX.1 file "
-            "(models/diffusion_models)."
-        )
-    return from_bfl(dequantize(tensors, name, dtype))
+    return from_bfl(dequantize(open_flux(path), Path(path).name, dtype))
 
 
 def load_transformer(

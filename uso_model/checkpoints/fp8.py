@@ -18,7 +18,7 @@ from torch import Tensor
 
 from .strict import CheckpointError
 
-__all__ = ["dequantize", "quantize_plain", "quantize_scaled"]
+__all__ = ["dequantize", "is_auxiliary", "is_block_matrix", "quantize_plain", "quantize_scaled", "scales_of"]
 
 _FP8 = (torch.float8_e4m3fn, torch.float8_e5m2)
 _READABLE_FORMATS = ("float8_e4m3fn", "float8_e5m2")
@@ -41,12 +41,12 @@ def dequantize(state_dict: Mapping[str, Tensor], source: str, dtype: torch.dtype
     Raises:
         CheckpointError: for another quantisation format, or a scale that fits no weight.
     """
-    scales = _scales(state_dict, source)
+    scales = scales_of(state_dict, source)
     if dtype is None and (scales or any(tensor.dtype in _FP8 for tensor in state_dict.values())):
         dtype = torch.bfloat16  # layers of one network must agree, and 8-bit files keep the rest in any dtype
     result = {}
     for name, tensor in state_dict.items():
-        if _is_auxiliary(name):
+        if is_auxiliary(name):
             continue
         if not tensor.dtype.is_floating_point:
             raise CheckpointError(
@@ -59,12 +59,17 @@ def dequantize(state_dict: Mapping[str, Tensor], source: str, dtype: torch.dtype
     return result
 
 
-def _is_auxiliary(name: str) -> bool:
+def is_auxiliary(name: str) -> bool:
+    """Say whether a key is no weight but a scale or a note about one."""
     return name == "scaled_fp8" or name.endswith((*_WEIGHT_SCALES, *_ACTIVATION_SCALES, ".comfy_quant"))
 
 
-def _scales(state_dict: Mapping[str, Tensor], source: str) -> dict[str, Tensor]:
-    """Return weight name -> scale, after checking that every layer is in a format we can read."""
+def scales_of(state_dict: Mapping[str, Tensor], source: str) -> dict[str, Tensor]:
+    """Return weight name -> scale, after checking that every layer is in a format we can read.
+
+    Raises:
+        CheckpointError: another quantisation format, or a scale without its weight.
+    """
     scales = {}
     for name, tensor in state_dict.items():
         layer, _, leaf = name.rpartition(".")
@@ -111,7 +116,7 @@ def _short(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
 
 
-def _is_block_matrix(name: str, tensor: Tensor) -> bool:
+def is_block_matrix(name: str, tensor: Tensor) -> bool:
     """Say whether a weight is quantised: the matrices inside the blocks, 99% of the file; the rest is too
     sensitive."""
     return tensor.ndim == 2 and name.startswith(("double_blocks.", "single_blocks."))
@@ -122,7 +127,7 @@ def quantize_plain(state_dict: Mapping[str, Tensor], rest: torch.dtype = torch.b
     `rest`."""
     return {
         name: tensor.float().clamp(-_MAX, _MAX).to(torch.float8_e4m3fn)
-        if _is_block_matrix(name, tensor)
+        if is_block_matrix(name, tensor)
         else tensor.to(rest)
         for name, tensor in state_dict.items()
     }
@@ -136,7 +141,7 @@ def quantize_scaled(state_dict: Mapping[str, Tensor], rest: torch.dtype = torch.
     note = torch.tensor(list(json.dumps({"format": "float8_e4m3fn"}).encode()), dtype=torch.uint8)
     result: dict[str, Tensor] = {}
     for name, tensor in state_dict.items():
-        if not _is_block_matrix(name, tensor):
+        if not is_block_matrix(name, tensor):
             result[name] = tensor.to(rest)
             continue
         wide = tensor.float()

@@ -27,6 +27,7 @@ from .strict import CheckpointError, counted
 __all__ = [
     "Lora",
     "LowRank",
+    "concatenate",
     "lora_from_state_dict",
     "merge_lora",
     "read_lora",
@@ -291,3 +292,19 @@ def merge_lora(model: nn.Module, lora: Lora, strength: float = 1.0) -> None:
             weight = layers[name].weight
             delta = adapter.delta().to(weight.device)
             weight.copy_((weight.float() + strength * delta).to(weight.dtype))
+
+
+def concatenate(first: Lora, second: Lora) -> Lora:
+    """Return the LoRA that adds what both add: their factors side by side, the rank the sum of theirs.
+
+    `[up1 up2] @ [down1; down2] = up1 @ down1 + up2 @ down2`, so nothing is rounded or lost; scales are multiplied into
+    `up`.
+    """
+    modules: dict[str, LowRank] = {}
+    for name in [*first.modules, *(name for name in second.modules if name not in first.modules)]:
+        parts = [lora.modules[name] for lora in (first, second) if name in lora.modules]
+        modules[name] = LowRank(
+            torch.cat([part.down.float() for part in parts]),
+            torch.cat([part.up.float() * part.scale for part in parts], dim=1),
+        )
+    return Lora(modules)

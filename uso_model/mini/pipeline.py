@@ -6,9 +6,8 @@ from collections.abc import Sequence
 
 import torch
 from PIL import Image
-from torch import Tensor
 
-from ..images import fit_content_image
+from ..images import fit_content_image, picture_tensor, tensor_pictures
 from ..sampling import Conditioning, euler, guided, velocity
 from ..schedule import official_schedule
 from ..style import StyleFeatures, siglip_preprocess
@@ -16,7 +15,7 @@ from .autoencoder import BLOCK
 from .files import PICTURE_SIZE
 from .models import MiniModels
 
-__all__ = ["CFG", "generate", "to_pictures", "to_tensor"]
+__all__ = ["CFG", "generate"]
 
 CFG = 3.0
 """Classifier-free guidance of the demonstrations, the best of 1, 2 and 3 on pairs that training shows."""
@@ -49,14 +48,13 @@ def generate(
     """
     encoders = models.encoders
     txt, vec = encoders.text(encoders.tokenizer.batch(prompts))
-    empty_txt, empty_vec = encoders.text(encoders.tokenizer.batch([""] * len(prompts)))
     style = [models.projector(_features(models, column)) for column in styles]
     conditioning = Conditioning(
         txt=txt,
         vec=vec,
         style=torch.cat(style, dim=1) if style else None,
         content=[
-            encoders.autoencoder.encode(torch.cat([to_tensor(fit_content_image(p, PICTURE_SIZE)) for p in column]))
+            encoders.autoencoder.encode(torch.cat([picture_tensor(fit_content_image(p, PICTURE_SIZE)) for p in column]))
             for column in contents
         ],
         guidance=guidance,
@@ -67,21 +65,9 @@ def generate(
     times = official_schedule(steps, PICTURE_SIZE, PICTURE_SIZE)
     follow = velocity(models.transformer, conditioning)
     if cfg != 1:
-        empty = Conditioning(txt=empty_txt, vec=empty_vec, guidance=guidance)
-        follow = guided(follow, velocity(models.transformer, empty), cfg)
-    return to_pictures(encoders.autoencoder.decode(euler(follow, noise, times)))
-
-
-def to_tensor(picture: Image.Image) -> Tensor:
-    """Return an RGB picture as `1 3 h w` in -1..1."""
-    pixels = torch.frombuffer(bytearray(picture.convert("RGB").tobytes()), dtype=torch.uint8)
-    return pixels.view(1, picture.height, picture.width, 3).movedim(-1, 1).float() / 127.5 - 1
-
-
-def to_pictures(x: Tensor) -> list[Image.Image]:
-    """Return pictures of `b 3 h w` in -1..1; bytes are truncated, not rounded, as in the official pipeline."""
-    pixels = (127.5 * (x.clamp(-1, 1) + 1)).byte().movedim(1, -1).numpy()
-    return [Image.fromarray(picture) for picture in pixels]
+        txt, vec = encoders.text(encoders.tokenizer.batch([""] * len(prompts)))
+        follow = guided(follow, velocity(models.transformer, Conditioning(txt=txt, vec=vec, guidance=guidance)), cfg)
+    return tensor_pictures(encoders.autoencoder.decode(euler(follow, noise, times)))
 
 
 def _features(models: MiniModels, pictures: Sequence[Image.Image]) -> StyleFeatures:

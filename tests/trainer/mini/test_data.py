@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from comfyui_uso.trainer.manifest import read_manifest
+from comfyui_uso.trainer.data.manifest import read_manifest
 from comfyui_uso.trainer.mini.data import CAPTIONS, IDENTITY, TRIPLETS, write_data
 from comfyui_uso.trainer.mini.pictures import GRID, load_pictures
 from comfyui_uso.trainer.mini.world import held_out
@@ -25,6 +25,12 @@ def test_captions_belong_to_the_pictures(tmp_path):
         assert subject in row.prompt.split()
         assert row.prompt.startswith("a photo") == (row.target.parent.name == "contents")
         assert not held_out(subject, style)
+
+
+def test_a_sixteenth_is_for_validation(tmp_path):
+    write_data(tmp_path, 16, seed=8)
+    assert len(read_manifest(tmp_path / TRIPLETS)) == 15
+    assert len(read_manifest(tmp_path / TRIPLETS, split="validation")) == 1
 
 
 def test_pictures_and_crops(tmp_path):

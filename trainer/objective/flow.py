@@ -5,17 +5,15 @@ x_t = (1 - t) * latent + t * noise and target = noise - latent (Liu et al. 2022,
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from ..uso_model.schedule import mu_for_tokens, shift_time, shifted_schedule
+from ...uso_model.schedule import mu_for_tokens, shift_time, shifted_schedule
+from ..recipe import TimeLaw
 
-__all__ = ["FlowSample", "TimeLaw", "mix", "sample_times"]
-
-TimeLaw = Literal["uniform_shifted", "logit_normal"]
-"""How training times are drawn."""
+__all__ = ["FlowSample", "mix", "sample_times"]
 
 _TABLE = 1000
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from comfyui_uso.trainer.flow import mix, sample_times
+from comfyui_uso.trainer.objective.flow import mix, sample_times
 from comfyui_uso.uso_model.sampling import euler
 from comfyui_uso.uso_model.schedule import mu_for_tokens, shifted_schedule
 

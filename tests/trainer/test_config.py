@@ -1,0 +1,70 @@
+"""Recipes are valid and commented, and a wrong setting is named with what may have been meant."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from comfyui_uso.trainer.config import load_config
+from comfyui_uso.trainer.mini.cli import CONFIGS
+from comfyui_uso.trainer.mini.train import AutoencoderRun, EncoderRun
+from comfyui_uso.trainer.recipe import TrainConfig
+
+RECIPES = sorted(path.stem for path in CONFIGS.glob("*.yaml"))
+PAPER = [name for name in RECIPES if name.startswith(("paper", "adapt", "my_"))]
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_recipe_is_valid(name):
+    kind = {"mini_autoencoder": AutoencoderRun, "mini_encoders": EncoderRun}.get(name, TrainConfig)
+    assert load_config(kind, CONFIGS / f"{name}.yaml", ["loop.steps=7"]).loop.steps == 7
+
+
+def test_the_promised_recipes_are_there():
+    promised = {"paper_stage1", "paper_stage2", "paper_cvpr", "adapt_24gb", "adapt_16gb", "adapt_12gb", "my_style"}
+    assert promised | {"my_subject", "toy"} <= set(RECIPES)
+
+
+@pytest.mark.parametrize("name", [name for name in PAPER if name.startswith("paper")])
+def test_every_value_of_a_paper_recipe_says_where_it_is_from(name):
+    """Paths are the user's; every other value is marked."""
+    for line in (CONFIGS / f"{name}.yaml").read_text(encoding="utf-8").splitlines():
+        match = re.fullmatch(r"\s*([a-z_0-9]+): (\S.*)", line)
+        if match is None or line.startswith("#") or "/" in match[2].partition("#")[0]:
+            continue
+        assert re.search(r"# (paper|UNO code|our choice)", line), f"{name}: {line}"
+
+
+def test_the_papers_numbers():
+    one, two = (load_config(TrainConfig, CONFIGS / f"paper_stage{n}.yaml") for n in (1, 2))
+    assert (one.loop.steps, one.loop.batch_size, one.data.size, one.reward.start) == (23_000, 16, 768, 16_000)
+    assert (two.loop.steps, two.loop.batch_size, two.data.size, two.reward.start) == (21_000, 64, 1024, 18_000)
+    assert one.loop.learning_rate == two.loop.learning_rate == 8e-5 and two.lora.rank == 128
+    assert not two.train_projector
+    cvpr = load_config(TrainConfig, CONFIGS / "paper_cvpr.yaml")
+    assert cvpr.train_projector and cvpr.conditions.dropout == 0.25
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("loop.stepz=7", r"toy.yaml.*loop.stepz is unknown, did you mean loop.steps"),
+        ("data.rank=4", "data.rank is unknown, did you mean lora.rank"),
+        ("stage=foo", "stage: Input should be"),
+        ("loop.micro_batch=3", "batch_size 4 is not a multiple of micro_batch 3"),
+        ("reward.steps=3", r"reward.start: Field required"),
+        ("loop.steps", "expected name=value"),
+    ],
+)
+def test_a_wrong_setting_is_named(override, message):
+    with pytest.raises(ValueError, match=message):
+        load_config(TrainConfig, CONFIGS / "toy.yaml", [override])
+
+
+def test_a_file_that_is_no_mapping_is_refused(tmp_path):
+    (tmp_path / "a.yaml").write_text("- 1\n", encoding="utf-8")
+    with pytest.raises(ValueError, match="a.yaml holds list"):
+        load_config(TrainConfig, tmp_path / "a.yaml")
+    (tmp_path / "b.yaml").write_text("a: [1\n", encoding="utf-8")
+    with pytest.raises(ValueError, match="b.yaml is not YAML"):
+        load_config(TrainConfig, tmp_path / "b.yaml")

@@ -1,0 +1,1 @@
+"""Triplets on disk to encoded rows."""

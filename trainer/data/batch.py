@@ -1,0 +1,86 @@
+"""Encoded rows, one by one and stacked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ...uso_model.style import StyleFeatures
+
+__all__ = ["Batch", "Sample", "stack_by_shape"]
+
+
+class Sample(NamedTuple):
+    """One encoded row. A condition that is absent adds no tokens to the sequence."""
+
+    id: str
+    latent: Tensor
+    """Target in model scale, `c h w`."""
+    txt: Tensor
+    """Text tokens, `L D`."""
+    vec: Tensor
+    """Pooled text, `D`."""
+    styles: tuple[StyleFeatures, ...] = ()
+    """Features of the style references, each level `N C`."""
+    content: Tensor | None = None
+    """Latent of the content reference in model scale, `c h w`."""
+    look: Tensor | None = None
+    """Style descriptor of the style references, a unit vector `D`; only where a reward is trained."""
+
+
+class Batch(NamedTuple):
+    """Rows of one shape."""
+
+    places: list[int]
+    """Where each row stood in the list that was stacked."""
+    latent: Tensor
+    """`b c h w`."""
+    txt: Tensor
+    """`B L D`."""
+    vec: Tensor
+    """`B D`."""
+    styles: tuple[StyleFeatures, ...]
+    """One entry for each style reference, each level `B N C`."""
+    content: Tensor | None
+    """`b c h w`."""
+    look: Tensor | None
+    """`B D`."""
+
+
+def stack_by_shape(samples: Sequence[Sample]) -> list[Batch]:
+    """Stack samples that can go through the network together; the order of first appearance is kept.
+
+    Rows may differ in size, in the number of style references and in whether they have a content reference: each
+    combination becomes a batch of its own.
+    """
+    alike: dict[tuple, list[int]] = {}
+    for place, sample in enumerate(samples):
+        alike.setdefault(_shape(sample), []).append(place)
+    return [_stacked(samples, places) for places in alike.values()]
+
+
+def _shape(sample: Sample) -> tuple:
+    content = None if sample.content is None else sample.content.shape
+    return sample.latent.shape, sample.txt.shape, len(sample.styles), content, sample.look is None
+
+
+def _stacked(samples: Sequence[Sample], places: list[int]) -> Batch:
+    rows = [samples[place] for place in places]
+    styles = zip(*(row.styles for row in rows), strict=True)
+    return Batch(
+        places,
+        latent=torch.stack([row.latent for row in rows]),
+        txt=torch.stack([row.txt for row in rows]),
+        vec=torch.stack([row.vec for row in rows]),
+        styles=tuple(StyleFeatures(*map(torch.stack, zip(*of_rows, strict=True))) for of_rows in styles),
+        content=_stack_present([row.content for row in rows]),
+        look=_stack_present([row.look for row in rows]),
+    )
+
+
+def _stack_present(tensors: Sequence[Tensor | None]) -> Tensor | None:
+    present = [tensor for tensor in tensors if tensor is not None]
+    return torch.stack(present) if present else None

@@ -1,0 +1,215 @@
+"""Manifest rows to encoded samples, from the cache or from the encoders on the first time."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property, partial
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ...uso_model.style import StyleFeatures
+from ..encoders import Encoders, Gaussian
+from ..engine.randomness import StepRandom
+from ..recipe import DataConfig
+from .batch import Sample
+from .cache import Cache
+from .encodings import Encoding, encodings
+from .manifest import Row
+from .order import BatchOrder
+
+__all__ = ["TripletDataset"]
+
+
+class TripletDataset:
+    """The rows of a stage and their encodings."""
+
+    def __init__(
+        self,
+        rows: Sequence[Row],
+        encoders: Encoders,
+        cache: Cache,
+        settings: DataConfig,
+        batch_size: int,
+        run: int = 1,
+        seed: int = 0,
+        *,
+        style: bool,
+        content: bool,
+        look: bool = False,
+    ):
+        """Keep the rows that have what the stage needs: a style reference or, where content is carried, either one.
+
+        Args:
+            rows: of one or several manifests.
+            encoders: frozen encoders.
+            cache: where their outputs are kept.
+            settings: sizes, layout, dropout of prompts.
+            batch_size: rows of an optimiser step.
+            run: rows that should have one shape, the micro-batch.
+            seed: of the order.
+            style: samples carry style references.
+            content: samples carry content references.
+            look: samples carry the style descriptor of their style references.
+
+        Raises:
+            ValueError: no row is left, with what removed how many; or `preserved_share` asks for rows of a layout that
+                is not there.
+        """
+        self._cache, self._settings = cache, settings
+        self._batch_size, self._run, self._seed = batch_size, run, seed
+        self._style, self._content, self._look = style, content, look
+        self._encodings = encodings(encoders, settings)
+        of_layout = [row for row in rows if settings.layout in (None, row.layout)]
+        self.rows = [row for row in of_layout if not style or row.style or (content and row.content)]
+        if not self.rows:
+            needed = "style or content reference" if content else "style reference"
+            raise ValueError(
+                f"no row is left of {len(rows)}: {len(rows) - len(of_layout)} are not of layout {settings.layout}, "
+                f"{len(of_layout)} have no {needed}, which this stage needs; check the manifest with `uso check`"
+            )
+        self._groups, self._shares = self._grouped(settings.preserved_share)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def batch(self, random: StepRandom) -> list[Sample]:
+        """Return the samples of a micro-batch."""
+        return [self.sample(row, random, place) for place, row in enumerate(self._chosen(random))]
+
+    def names(self, random: StepRandom) -> list[str]:
+        """Return the ids of the rows of a micro-batch."""
+        return [row.id for row in self._chosen(random)]
+
+    def sample(self, row: Row, random: StepRandom, place: int) -> Sample:
+        """Return one row, encoded; what is random about it comes from row `place` of `random`."""
+        draw = torch.rand((), generator=random.row(place, "text")).item()
+        txt, vec = self.text("" if draw < self._settings.text_dropout else row.prompt)
+        styles = self._styles(row, random.row(place, "styles"))
+        target, content = self._latent(self._encodings.target, row.target), None
+        if self._content and row.content is not None:
+            content = self._latent(self._encodings.content, row.content).sample(random.row(place, "content"))
+        return Sample(
+            id=row.id,
+            latent=target.sample(random.row(place, "target")),
+            txt=txt,
+            vec=vec,
+            styles=tuple(self._features(path) for path in styles),
+            content=content,
+            look=self._descriptor(styles) if self._look and styles else None,
+        )
+
+    def text(self, prompt: str) -> tuple[Tensor, Tensor]:
+        """Return the text tokens `L D` and the pooled text `D` of a prompt."""
+        found = self._encoded(self._encodings.text, prompt)
+        return found["txt"].float(), found["vec"].float()
+
+    def prepare(self, progress: Callable[[int, int], None] | None = None) -> None:
+        """Encode all that the cache lacks, one encoder after the other, so that only one need be loaded at a time.
+
+        Args:
+            progress: called with how many of the lacking inputs are done, and how many there are.
+
+        Raises:
+            ValueError: a picture is absent or damaged.
+        """
+        lacking = {}
+        for encoding, what in self._jobs():
+            entry = self._cache.entry(what, encoding.recipe)
+            if entry not in lacking and not entry.is_file():
+                lacking[entry] = encoding, what
+        for done, (encoding, what) in enumerate(lacking.values(), start=1):
+            self._encoded(encoding, what)
+            if progress is not None:
+                progress(done, len(lacking))
+
+    def entries(self) -> set[Path]:
+        """Return the files of the cache that belong to these rows; `Cache.prune` removes the others."""
+        return {self._cache.entry(what, encoding.recipe) for encoding, what in self._jobs()}
+
+    def fingerprint(self) -> str:
+        """Return the SHA-256 of the rows and of the bytes of their pictures."""
+        digest = self._cache.digest
+        parts = hashlib.sha256()
+        for row in self.rows:
+            content = None if row.content is None else digest(row.content)
+            pictures = [digest(row.target), [digest(path) for path in row.style], content]
+            parts.update(json.dumps([row.id, row.prompt, row.layout, *pictures]).encode())
+        return parts.hexdigest()
+
+    def _jobs(self) -> Iterator[tuple[Encoding, str | Path]]:
+        """Yield all that is encoded, grouped by encoder."""
+        kinds = self._encodings
+        yield kinds.text, ""
+        yield from ((kinds.text, row.prompt) for row in self.rows)
+        styles = [path for row in self.rows for path in row.style] if self._style else []
+        if self._settings.style_features == "cached":
+            yield from ((kinds.style, path) for path in styles)
+        if self._look:
+            yield from ((kinds.look, path) for path in styles)
+        yield from ((kinds.target, row.target) for row in self.rows)
+        if self._content:
+            yield from ((kinds.content, row.content) for row in self.rows if row.content is not None)
+
+    def _chosen(self, random: StepRandom) -> list[Row]:
+        numbers = self._order.rows(random.step)[random.first : random.first + random.rows]
+        return [self.rows[number] for number in numbers]
+
+    @cached_property
+    def _order(self) -> BatchOrder:
+        # Shapes are read from the cache, so this waits until `prepare` has filled it.
+        shapes = [self._shape(row) if self._run > 1 else None for row in self.rows]
+        return BatchOrder(self._groups, self._shares, shapes, self._batch_size, self._run, self._seed)
+
+    def _shape(self, row: Row) -> tuple[object, ...]:
+        """Return what must be equal for rows to go through the network together."""
+
+        def latent(encoding: Encoding, path: Path) -> tuple[int, ...]:
+            return self._cache.shapes(path, encoding.recipe, partial(encoding.encode, path))["mean"]
+
+        content = latent(self._encodings.content, row.content) if self._content and row.content is not None else None
+        styles = min(len(row.style), self._settings.styles) if self._style else 0
+        return latent(self._encodings.target, row.target), styles, content
+
+    def _grouped(self, preserved_share: float | None) -> tuple[list[list[int]], list[float] | None]:
+        """Return groups of row numbers and the share of each, None for the rows as they come."""
+        if preserved_share is None:
+            return [list(range(len(self.rows)))], None
+        kinds = {"preserved": preserved_share, "shifted": 1 - preserved_share}
+        groups = [[i for i, row in enumerate(self.rows) if row.layout == kind] for kind in kinds]
+        for kind, group in zip(kinds, groups, strict=True):
+            if kinds[kind] > 0 and not group:
+                raise ValueError(
+                    f"preserved_share is {preserved_share}, but no row has the layout {kind!r}; leave the setting out "
+                    "or add such rows"
+                )
+        return groups, list(kinds.values())
+
+    def _styles(self, row: Row, generator: torch.Generator) -> list[Path]:
+        """Return the style references drawn of a row's list, in its order."""
+        if not self._style:
+            return []
+        drawn = torch.randperm(len(row.style), generator=generator)[: self._settings.styles]
+        return [row.style[number] for number in sorted(drawn.tolist())]
+
+    def _latent(self, encoding: Encoding, path: Path) -> Gaussian:
+        found = self._encoded(encoding, path)
+        logvar = found.get("logvar")
+        return Gaussian(found["mean"].float(), None if logvar is None else logvar.float())
+
+    def _features(self, path: Path) -> StyleFeatures:
+        online = self._settings.style_features == "online"
+        kind = self._encodings.style
+        found = kind.encode(path) if online else self._encoded(kind, path)
+        return StyleFeatures(*(found[name].float() for name in StyleFeatures._fields))
+
+    def _descriptor(self, paths: Sequence[Path]) -> Tensor:
+        looks = [self._encoded(self._encodings.look, path)["look"] for path in paths]
+        return F.normalize(torch.stack(looks).mean(dim=0), dim=0)
+
+    def _encoded(self, encoding: Encoding, what: str | Path) -> dict[str, Tensor]:
+        return self._cache.get(what, encoding.recipe, partial(encoding.encode, what))

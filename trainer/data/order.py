@@ -1,0 +1,84 @@
+"""Which rows a step sees: a pure function of the seed and the step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+
+import torch
+
+__all__ = ["BatchOrder"]
+
+
+class BatchOrder:
+    """An endless sequence of shuffled epochs, of which step k takes the k-th `batch_size` rows.
+
+    It depends neither on the number of processes nor on reading ahead, so that a resumed run and a run on another
+    number of cards see the same rows.
+    """
+
+    def __init__(
+        self,
+        groups: Sequence[Sequence[int]],
+        shares: Sequence[float] | None,
+        shapes: Sequence[object],
+        batch_size: int,
+        run: int,
+        seed: int,
+    ):
+        """Describe the rows.
+
+        Args:
+            groups: row numbers by kind.
+            shares: share of each kind in an epoch; None takes every row once.
+            shapes: of each row, anything that is equal for rows that go through the network together.
+            batch_size: rows of a step.
+            run: rows of one shape that should stand together, the micro-batch; divides `batch_size`.
+            seed: of the shuffling.
+        """
+        self._groups, self._shares, self._shapes = groups, shares, shapes
+        self._batch_size, self._run, self._seed = batch_size, run, seed
+        self._length = sum(map(len, groups))
+        self._epoch = lru_cache(maxsize=4)(self._shuffled)
+
+    def rows(self, step: int) -> list[int]:
+        """Return the row numbers of a step."""
+        first = step * self._batch_size
+        places = range(first, first + self._batch_size)
+        return [self._epoch(place // self._length)[place % self._length] for place in places]
+
+    def _shuffled(self, number: int) -> list[int]:
+        """Return the rows of an epoch."""
+        generator = torch.Generator().manual_seed((self._seed * 1_000_003 + number) % 2**63)
+
+        def shuffled(items: Sequence) -> list:
+            return [items[i] for i in torch.randperm(len(items), generator=generator).tolist()]
+
+        alike: dict[object, list[int]] = {}
+        for row in shuffled(self._picked(shuffled)):
+            alike.setdefault(self._shapes[row], []).append(row)
+        runs, rest = [], []
+        for members in alike.values():
+            whole = len(members) // self._run * self._run
+            runs += [members[i : i + self._run] for i in range(0, whole, self._run)]
+            rest += members[whole:]
+        runs = shuffled(runs)
+        # The epoch before may have ended within a micro-batch; single rows fill it, so that runs are not cut in two.
+        missing = -number * self._length % self._run
+        while len(rest) < missing and runs:
+            rest += runs.pop()
+        return rest[:missing] + [row for run in runs for row in run] + rest[missing:]
+
+    def _picked(self, shuffled: Callable[[Sequence], list]) -> list[int]:
+        """Return the rows of an epoch, not yet in order."""
+        if self._shares is None:
+            return [row for group in self._groups for row in group]
+        wanted = [round(share * self._length) for share in self._shares]
+        wanted[-1] = self._length - sum(wanted[:-1])
+        picked = []
+        for group, count in zip(self._groups, wanted, strict=True):
+            rows: list[int] = []
+            while len(rows) < count:  # asked for more often than it has rows: gone through again, newly shuffled
+                rows += shuffled(group)
+            picked += rows[:count]
+        return picked

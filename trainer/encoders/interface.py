@@ -1,0 +1,51 @@
+"""What the trainer asks of its encoders, whichever files they come from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from ...uso_model.style import StyleFeatures
+
+__all__ = ["Encoders", "Gaussian"]
+
+
+class Gaussian(NamedTuple):
+    """A latent as the autoencoder gives it, in model scale (after its shift and factor)."""
+
+    mean: Tensor
+    """`c h w`."""
+    logvar: Tensor | None
+    """`c h w`; None for an autoencoder without one."""
+
+    def sample(self, generator: torch.Generator) -> Tensor:
+        """Draw a latent `c h w`, as UNO's training does for targets and references (bytedance/UNO, train.py)."""
+        if self.logvar is None:
+            return self.mean
+        return self.mean + torch.exp(0.5 * self.logvar) * torch.randn(self.mean.shape, generator=generator)
+
+
+@dataclass(frozen=True)
+class Encoders:
+    """The frozen encoders of a run. Results lie on the CPU in float32, except those of `decode` and `look`."""
+
+    latent: Callable[[Image.Image], Gaussian]
+    """RGB picture whose sides are multiples of 16 to its latent."""
+    style: Callable[[Image.Image], StyleFeatures]
+    """RGB picture to style features, each level `N C`."""
+    text: Callable[[str], tuple[Tensor, Tensor]]
+    """Prompt to text tokens `L D` and pooled text `D`."""
+    decode: Callable[[Tensor], Tensor]
+    """Latents `b c h w` in model scale to pictures `b 3 8h 8w` about -1..1 on the same device, with a gradient."""
+    look: Callable[[Tensor], Tensor] | None
+    """Pictures `b 3 h w` in -1..1 to unit style descriptors `b D` on the same device, with a gradient; None where no
+    descriptor was named."""
+    names: dict[str, str]
+    """Fingerprint of `latent`, `style`, `text` and `look`, part of the cache's keys."""
+    release: Callable[[], None]
+    """Give back the memory of all of them; a later call loads again."""

@@ -1,0 +1,56 @@
+"""Data parallelism of the trained parameters: they start equal, and their gradients are summed over the processes.
+
+The frozen transformer may be quantised, streamed from RAM or sharded, and a process may see no style reference in a
+step. Wrapping the whole network in torch's DistributedDataParallel trips over all of that; the adapters alone are small
+enough for one all-reduce a step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+__all__ = ["agree", "broadcast", "sum_gradients"]
+
+
+def _alone() -> bool:
+    return not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1
+
+
+@torch.no_grad()
+def broadcast(tensors: Iterable[Tensor]) -> None:
+    """Give every process the first one's values."""
+    if _alone():
+        return
+    for tensor in tensors:
+        dist.broadcast(tensor, src=0)
+
+
+@torch.no_grad()
+def sum_gradients(parameters: Sequence[nn.Parameter]) -> None:
+    """Replace each gradient by its sum over the processes, in one all-reduce.
+
+    A parameter without a gradient on this process counts as zero; without one on any process it stays without.
+    """
+    if _alone():
+        return
+    present = torch.tensor([float(p.grad is not None) for p in parameters], device=parameters[0].device)
+    flat = torch.cat([torch.zeros_like(p).flatten() if p.grad is None else p.grad.flatten() for p in parameters])
+    dist.all_reduce(present)
+    dist.all_reduce(flat)
+    sizes = [p.numel() for p in parameters]
+    for p, grad, users in zip(parameters, flat.split(sizes), present.tolist(), strict=True):
+        if users:
+            p.grad = grad.view_as(p)
+
+
+def agree(flags: Sequence[bool], device: torch.device) -> list[bool]:
+    """Return for each flag whether any process has it raised, so that all of them stop at the same step."""
+    if _alone():
+        return list(flags)
+    raised = torch.tensor([float(flag) for flag in flags], device=device)
+    dist.all_reduce(raised)
+    return [count > 0 for count in raised.tolist()]

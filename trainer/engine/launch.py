@@ -1,0 +1,27 @@
+"""The accelerator of a run: device, autocast, processes and loggers, as `accelerate launch` set them up."""
+
+from __future__ import annotations
+
+import importlib.util
+
+from accelerate import Accelerator
+
+from ..config import LoopConfig
+
+__all__ = ["launch"]
+
+
+def launch(config: LoopConfig) -> Accelerator:
+    """Return the accelerator; one process on the best device unless `accelerate launch` says otherwise.
+
+    Raises:
+        ValueError: a logger's package is not installed.
+    """
+    absent = [name for name in config.loggers if importlib.util.find_spec(name) is None]
+    if absent:
+        raise ValueError(f"the logger {absent[0]} is not installed: pip install {absent[0]}, or set loop.loggers=[]")
+    return Accelerator(
+        mixed_precision=config.precision,
+        log_with=list(config.loggers) or None,
+        project_dir=config.run_dir,
+    )

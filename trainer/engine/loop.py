@@ -1,0 +1,246 @@
+"""The training loop: batch, losses, step, average, log, look, save. It knows no network and no data.
+
+A run is reproducible from its seed alone: what is random about a step is a function of (seed, step, row), so a resumed
+run, or one on another number of processes, sees exactly what an uninterrupted one would have seen.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from ..config import LoopConfig
+from . import checkpoint
+from .ahead import reading_ahead
+from .average import Average
+from .crash import Observed, report_crash
+from .distributed import agree, broadcast, sum_gradients
+from .launch import launch
+from .log import RunLog
+from .optimizer import learning_rate, make_optimizer
+from .randomness import StepRandom
+from .requests import Requests
+from .term import Monitor, Term
+
+__all__ = ["run"]
+
+logger = logging.getLogger(__name__)
+
+
+def run(
+    config: LoopConfig,
+    network: nn.Module,
+    terms: Sequence[Term],
+    batch_of: Callable[[StepRandom], Any],
+    *,
+    accelerator: Accelerator | None = None,
+    monitors: Sequence[Monitor] = (),
+    on_save: Callable[[int], None] | None = None,
+    names_of: Callable[[StepRandom], list[str]] | None = None,
+) -> int:
+    """Minimise the sum of `terms` and leave the trained parameters in the network and in the run's folder.
+
+    Args:
+        config: the optimisation.
+        network: those of its parameters that require a gradient are trained and saved.
+        terms: summands of the loss.
+        batch_of: returns the rows `first .. first + rows` of a step's batch.
+        accelerator: devices and processes; None makes one.
+        monitors: measurements now and then, on the averaged weights where the run keeps them.
+        on_save: called on the main process with the number of finished steps after each checkpoint.
+        names_of: ids of the rows of a micro-batch, for the report of a crash.
+
+    Returns:
+        Finished steps: fewer than asked for when the run was stopped.
+
+    Raises:
+        FloatingPointError: a loss or a gradient is not finite; the step is not taken, the last checkpoint stands, and a
+            report lies in the run's folder.
+        ValueError: the run's folder holds a checkpoint of other parameters, or the batch does not divide.
+        OSError: the folder cannot be written to, or the disk is full.
+    """
+    accelerator = accelerator or launch(config)
+    _require_writable(config)
+    trained = {name: p for name, p in network.named_parameters() if p.requires_grad}
+    optimizer = make_optimizer(config, trained)
+    average = Average(trained, config.ema) if config.ema is not None else None
+    start = _resume(config, trained, average, optimizer)
+    broadcast(trained.values())
+    shares = _shares(config, accelerator)
+    count = sum(p.numel() for p in trained.values())
+    logger.info("%s: step %d of %d, %d values trained", config.run_dir.name, start, config.steps, count)
+
+    def look(done: int) -> None:
+        due = [m for m in monitors if m.every and done % m.every == 0]
+        with average.applied() if average is not None and due else nullcontext():
+            for monitor in due:
+                with accelerator.autocast():
+                    measured = monitor.measure(done)
+                log.write(done, measured)
+
+    def save(done: int) -> None:
+        if accelerator.is_main_process:
+            weights = None if average is None else average.weights
+            checkpoint.save(config.run_dir, done, trained, weights, optimizer.state_dict())
+            checkpoint.prune(config.run_dir, config.keep, config.keep_every)
+            if on_save is not None:
+                on_save(done)
+            requests.answered()
+        accelerator.wait_for_everyone()
+
+    done, saved = start, start
+    plan = (StepRandom(config.seed, step, *share) for step in range(start, config.steps) for share in shares)
+    with (
+        Requests(config.run_dir) as requests,
+        RunLog(config, accelerator, start) as log,
+        reading_ahead(batch_of, plan, config.prefetch) as batches,
+    ):
+        if start == 0:
+            look(0)
+        for step in range(start, config.steps):
+            rate = learning_rate(config, step)
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            micro = [next(batches) for _ in shares]
+            observed, comparison = _gradients(
+                config, accelerator, trained, terms, micro, step, log.due(step + 1), names_of
+            )
+            sum_gradients(list(trained.values()))
+            norm = float(nn.utils.clip_grad_norm_(trained.values(), config.clip))
+            finite = math.isfinite(norm) and all(torch.isfinite(part.losses["loss"]) for part in observed)
+            broken, stop, asked = agree([not finite, requests.stop(), requests.save()], accelerator.device)
+            if broken:
+                raise report_crash(config.run_dir, step + 1, observed, trained, norm)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            if average is not None:
+                average.update()
+
+            done = step + 1
+            for part in observed:
+                log.add({f"{_prefix(part.term, terms)}{k}": v for k, v in part.losses.items() if v.ndim == 0})
+            log.step(done, {"norm": norm, "learning_rate": rate, **comparison})
+            look(done)
+            if stop or asked or done % config.save_every == 0 or done == config.steps:
+                save(done)
+                saved = done
+            if stop:
+                break
+    assert saved == done
+    return done
+
+
+def _gradients(
+    config: LoopConfig,
+    accelerator: Accelerator,
+    trained: Mapping[str, nn.Parameter],
+    terms: Sequence[Term],
+    micro: Sequence[tuple[StepRandom, Any]],
+    step: int,
+    compare: bool,
+    names_of: Callable[[StepRandom], list[str]] | None,
+) -> tuple[list[Observed], dict[str, float]]:
+    """Add up the gradients of all terms over a process's micro-batches; return the losses and how the terms agree."""
+    observed: list[Observed] = []
+    active = [(term, term.weight(step)) for term in terms]
+    active = [(term, weight) for term, weight in active if weight]
+    parts: dict[str, Tensor] = {}
+    total: Tensor | None = None
+    for term, weight in active:
+        for random, batch in micro:
+            with accelerator.autocast():
+                losses = dict(term.losses(batch, random))
+            if "loss" not in losses:
+                continue
+            (weight * random.rows / config.batch_size * losses["loss"]).backward()
+            detached = {name: value.detach() for name, value in losses.items()}
+            observed.append(Observed(term.name, names_of(random) if names_of else [], detached))
+        if compare and len(active) > 1:
+            so_far = _flat_gradient(trained)
+            parts[term.name] = so_far if total is None else so_far - total
+            total = so_far
+    return observed, _comparison(parts)
+
+
+def _flat_gradient(trained: Mapping[str, nn.Parameter]) -> Tensor:
+    return torch.cat([torch.zeros_like(p).flatten() if p.grad is None else p.grad.flatten() for p in trained.values()])
+
+
+def _comparison(parts: Mapping[str, Tensor]) -> dict[str, float]:
+    """Return the norm of each term's gradient, on this process, and the cosine between the first and each other."""
+    found = {f"{name}_norm": float(part.norm()) for name, part in parts.items()}
+    first, *others = parts or [""]
+    for other in others:
+        found[f"cosine_{first}_{other}"] = float(nn.functional.cosine_similarity(parts[first], parts[other], dim=0))
+    return found
+
+
+def _prefix(term: str, terms: Sequence[Term]) -> str:
+    """The first term's numbers go by their own names, those of others by the term's name too."""
+    return "" if term == terms[0].name else f"{term}_"
+
+
+def _shares(config: LoopConfig, accelerator: Accelerator) -> list[tuple[int, int]]:
+    """Return first row and number of rows of each of this process's micro-batches in a step.
+
+    Raises:
+        ValueError: the batch cannot be shared evenly.
+    """
+    processes = accelerator.num_processes
+    if config.batch_size % processes:
+        raise ValueError(f"batch_size {config.batch_size} cannot be shared by {processes} processes; use a multiple")
+    own = config.batch_size // processes
+    rows = config.micro_batch or own
+    if own % rows:
+        raise ValueError(
+            f"batch_size {config.batch_size} on {processes} processes gives each {own} rows, not a multiple of "
+            f"micro_batch {rows}; change one of them"
+        )
+    begin = accelerator.process_index * own
+    return [(first, rows) for first in range(begin, begin + own, rows)]
+
+
+def _require_writable(config: LoopConfig) -> None:
+    probe = config.run_dir / ".probe"
+    try:
+        config.run_dir.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink(missing_ok=True)
+    except OSError as error:
+        raise OSError(
+            f"{config.run_dir} cannot be written to ({error.strerror}); choose another loop.run_dir or mend its rights"
+        ) from error
+
+
+def _resume(
+    config: LoopConfig,
+    trained: Mapping[str, nn.Parameter],
+    average: Average | None,
+    optimizer: torch.optim.Optimizer,
+) -> int:
+    # Weights, gradients' two moments and averages: what a checkpoint will need, in float32.
+    copies = 3 + (average is not None)
+    checkpoint.require_room(config.run_dir, copies * sum(4 * p.numel() for p in trained.values()))
+    found = checkpoint.latest(config.run_dir)
+    if found is None:
+        return 0
+    weights = found.trained()
+    if {k: v.shape for k, v in weights.items()} != {k: v.shape for k, v in trained.items()}:
+        raise ValueError(
+            f"{config.run_dir} holds a checkpoint of other parameters ({len(weights)} tensors, not {len(trained)}), "
+            "use another run directory"
+        )
+    with torch.no_grad():
+        for name, parameter in trained.items():
+            parameter.copy_(weights[name])
+    if average is not None:
+        average.load(found.average() or weights)
+    optimizer.load_state_dict(found.optimizer())
+    return found.step

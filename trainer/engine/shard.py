@@ -1,0 +1,34 @@
+"""Sharding the frozen transformer over the cards of a machine: FSDP2, where `accelerate launch` asks for it."""
+
+from __future__ import annotations
+
+from accelerate import Accelerator, DistributedType
+from torch.distributed.fsdp import fully_shard
+
+from ...uso_model.transformer import UsoTransformer
+from ..config import LoopConfig
+
+__all__ = ["shard"]
+
+
+def shard(accelerator: Accelerator, transformer: UsoTransformer, config: LoopConfig) -> None:
+    """Spread the frozen weights of every block over the processes; each is gathered when its block computes.
+
+    Trained parameters stay whole on every process and their gradients are summed as without sharding: they are small,
+    and sharding wants one dtype per block where frozen and trained weights differ. Nothing happens unless the launcher
+    chose FSDP.
+
+    Raises:
+        ValueError: micro-batches of more than one row. Rows with and without a reference go through the network apart,
+            so that processes would gather a block different numbers of times and wait for each other for ever.
+    """
+    if accelerator.distributed_type != DistributedType.FSDP:
+        return
+    own = config.micro_batch or config.batch_size // accelerator.num_processes
+    if own != 1:
+        raise ValueError(
+            f"FSDP needs loop.micro_batch=1, got {own} rows; gradients add up over micro-batches all the same"
+        )
+    trained = {p for p in transformer.parameters() if p.requires_grad}
+    for block in (*transformer.double_blocks, *transformer.single_blocks):
+        fully_shard(block, ignored_params=trained)

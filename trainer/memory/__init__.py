@@ -1,0 +1,1 @@
+"""How a frozen 12B transformer fits on a card."""

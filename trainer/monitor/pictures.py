@@ -1,0 +1,137 @@
+"""A grid of pictures drawn by the run so far, and how they resemble their references."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from ...uso_model.images import picture_tensor, tensor_pictures
+from ...uso_model.projector import HierarchicalProjector
+from ...uso_model.sampling import Conditioning, euler, guided, velocity
+from ...uso_model.schedule import official_schedule
+from ...uso_model.transformer import UsoTransformer
+from ..data.batch import Sample, stack_by_shape
+from ..data.pictures import fit_target, open_picture
+from ..encoders import Encoders
+from ..engine.term import Monitor
+from ..objective.conditions import conditioning_of
+from ..recipe import MonitorConfig
+from .likeness import layout_likeness, style_likeness
+
+__all__ = ["Shown", "pictures"]
+
+GUIDANCE = 4.0
+"""Distilled guidance at inference (bytedance/USO, inference.py)."""
+
+_DOWNSCALE = 8
+_CELL = 256
+
+
+class Shown(NamedTuple):
+    """A row to draw."""
+
+    sample: Sample
+    target: Path
+    style: Path | None
+    content: Path | None
+
+
+def pictures(
+    transformer: UsoTransformer,
+    projector: HierarchicalProjector | None,
+    encoders: Encoders,
+    rows: Sequence[Shown],
+    empty: tuple[Tensor, Tensor],
+    settings: MonitorConfig,
+    folder: Path | None,
+) -> Monitor:
+    """Return a monitor that draws a picture for each row, with the row's references, prompt and a fixed seed.
+
+    It logs, as means: `sample_style`, the likeness of texture and colour to the style reference that no reward sees;
+    `sample_copy`, the likeness of layout to the style reference; `sample_look`, the reward's own similarity.
+
+    Args:
+        transformer: the run's.
+        projector: the run's.
+        encoders: for the decoder and the descriptor; their memory is given back after each grid.
+        rows: to draw.
+        empty: text of the empty prompt, for guidance without references.
+        settings: steps, guidance.
+        folder: where `step-0000100.png` is written, a row of content, style, target and drawing for each; None draws
+            without writing.
+    """
+
+    @torch.no_grad()
+    def measure(step: int) -> dict[str, float]:
+        numbers: dict[str, list[float]] = {}
+        grid = []
+        for seed, row in enumerate(rows):
+            drawn = _draw(transformer, projector, encoders.decode, row.sample, empty, settings, seed)
+            for name, value in _likeness(drawn, row, encoders.look).items():
+                numbers.setdefault(name, []).append(value)
+            grid.append(_cells(row, tensor_pictures(drawn)[0]))
+        encoders.release()
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+            _sheet(grid).save(folder / f"step-{step:07d}.png")
+        return {name: sum(values) / len(values) for name, values in numbers.items()}
+
+    return Monitor("pictures", settings.samples_every, measure)
+
+
+def _draw(
+    transformer: UsoTransformer,
+    projector: HierarchicalProjector | None,
+    decode: Callable[[Tensor], Tensor],
+    sample: Sample,
+    empty: tuple[Tensor, Tensor],
+    settings: MonitorConfig,
+    seed: int,
+) -> Tensor:
+    """Return a picture `1 3 h w` on the CPU."""
+    device = next(transformer.parameters()).device
+    (batch,) = stack_by_shape([sample])
+    noise = torch.randn(batch.latent.shape, generator=torch.Generator().manual_seed(seed)).to(device)
+    height, width = (_DOWNSCALE * side for side in batch.latent.shape[-2:])
+    follow = velocity(transformer, conditioning_of(batch, projector, torch.full((1,), GUIDANCE), device))
+    if settings.cfg != 1:
+        txt, vec = (part[None].to(device) for part in empty)
+        away = Conditioning(txt=txt, vec=vec, guidance=torch.full((1,), GUIDANCE, device=device))
+        follow = guided(follow, velocity(transformer, away), settings.cfg)
+    times = official_schedule(settings.sample_steps, width, height)
+    latent = euler(lambda x, t: follow(x, t).float(), noise, times)
+    return decode(latent).float().cpu()
+
+
+def _likeness(drawn: Tensor, row: Shown, look: Callable[[Tensor], Tensor] | None) -> dict[str, float]:
+    if row.style is None:
+        return {}
+    style = picture_tensor(open_picture(row.style))
+    seen = drawn.clamp(-1, 1)
+    found = {
+        "sample_style": style_likeness(seen, style).item(),
+        "sample_copy": layout_likeness(seen, style).item(),
+    }
+    if look is not None:
+        found["sample_look"] = float((look(seen).float().cpu() * look(style).float().cpu()).sum())
+    return found
+
+
+def _cells(row: Shown, drawn: Image.Image) -> list[Image.Image]:
+    files = (row.content, row.style, row.target)
+    blank = Image.new("RGB", (_CELL, _CELL), (255, 255, 255))
+    cells = [blank if path is None else fit_target(open_picture(path), _CELL, _CELL) for path in files]
+    return [*cells, fit_target(drawn, _CELL, _CELL)]
+
+
+def _sheet(grid: Sequence[Sequence[Image.Image]]) -> Image.Image:
+    sheet = Image.new("RGB", (_CELL * len(grid[0]), _CELL * len(grid)))
+    for y, cells in enumerate(grid):
+        for x, cell in enumerate(cells):
+            sheet.paste(cell, (x * _CELL, y * _CELL))
+    return sheet

@@ -1,0 +1,41 @@
+"""The loss of held-out rows at fixed times and with fixed noise: a curve without the scatter of training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from ..data.batch import Sample
+from ..engine.term import Monitor
+from ..objective.velocity import VelocityObjective
+
+__all__ = ["TIMES", "validation"]
+
+TIMES = torch.tensor([(i + 0.5) / 8 for i in range(8)])
+"""The middles of eighths (pytorch/torchtitan, torchtitan/models/flux/validate.py)."""
+
+
+def validation(velocity: VelocityObjective, samples: Sequence[Sample], guidance: float, every: int) -> Monitor:
+    """Return a monitor of `validation_loss`, and of its mean over the times nearer to the picture and to noise."""
+
+    @torch.no_grad()
+    def measure(step: int) -> dict[str, float]:
+        losses = torch.stack([_at_all_times(velocity, sample, n, guidance) for n, sample in enumerate(samples)])
+        by_time = losses.mean(dim=0)
+        half = len(TIMES) // 2
+        return {
+            "validation_loss": by_time.mean().item(),
+            "validation_loss_low": by_time[:half].mean().item(),
+            "validation_loss_high": by_time[half:].mean().item(),
+        }
+
+    return Monitor("validation", every, measure)
+
+
+def _at_all_times(velocity: VelocityObjective, sample: Sample, number: int, guidance: float) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(number)
+    noise = torch.randn(sample.latent.shape, generator=generator)
+    # One time after the other: a validation row may be as large as a training row, of which the card holds one.
+    losses = [velocity.row_losses([sample], t[None], [noise], torch.full((1,), guidance)) for t in TIMES]
+    return torch.cat(losses).cpu()

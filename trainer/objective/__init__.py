@@ -1,0 +1,1 @@
+"""What is minimised: the flow-matching loss and the style reward."""

@@ -1,0 +1,59 @@
+"""The conditions of a batch: which references stay, and what the network gets of them."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ...uso_model.projector import HierarchicalProjector
+from ...uso_model.sampling import Conditioning
+from ...uso_model.style import StyleFeatures
+from ..data.batch import Batch, Sample
+from ..recipe import DropMode
+
+__all__ = ["conditioning_of", "drop_conditions"]
+
+
+def drop_conditions(sample: Sample, probability: float, mode: DropMode, generator: torch.Generator) -> Sample:
+    """Leave out a reference of a row, as USO's CVPR version does in training with probability 0.25.
+
+    The paper's sentence has two readings. `one_of`: with the given probability exactly one reference, style or content,
+    is dropped. `independent`: each is dropped with the given probability, so both may be.
+
+    Raises:
+        ValueError: an unknown mode.
+    """
+    first, second = torch.rand(2, generator=generator).tolist()
+    if mode == "one_of":
+        no_style, no_content = first < probability and second < 0.5, first < probability and second >= 0.5
+    elif mode == "independent":
+        no_style, no_content = first < probability, second < probability
+    else:
+        raise ValueError(f"unknown dropout mode {mode!r}; use one_of or independent")
+    return sample._replace(
+        styles=() if no_style else sample.styles,
+        content=None if no_content else sample.content,
+    )
+
+
+def conditioning_of(
+    batch: Batch, projector: HierarchicalProjector | None, guidance: Tensor, device: torch.device
+) -> Conditioning:
+    """Return the network's conditions of a batch on a device; several style references follow one another.
+
+    Args:
+        batch: rows of one shape, on the CPU.
+        projector: style features to tokens; None where no batch has a style reference.
+        guidance: distilled guidance, `B`.
+        device: of the network.
+    """
+    tokens = []
+    if projector is not None:
+        tokens = [projector(StyleFeatures(*(level.to(device) for level in style))) for style in batch.styles]
+    return Conditioning(
+        txt=batch.txt.to(device),
+        vec=batch.vec.to(device),
+        style=torch.cat(tokens, dim=1) if tokens else None,
+        content=() if batch.content is None else (batch.content.to(device),),
+        guidance=guidance.to(device),
+    )

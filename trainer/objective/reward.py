@@ -1,0 +1,182 @@
+"""The style reward (SRL in arXiv 2508.18966 v1, section 3.3.3, Algorithm 1; ASR in the CVPR version).
+
+A picture is rolled out from fresh noise without a gradient; the gradient enters late, goes through the autoencoder's
+decoder and a style descriptor, and asks for likeness to the style reference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from ...uso_model.projector import HierarchicalProjector
+from ...uso_model.sampling import Conditioning, velocity
+from ...uso_model.schedule import official_schedule
+from ...uso_model.transformer import UsoTransformer
+from ..data.batch import Sample, stack_by_shape
+from ..data.buckets import nearest_bucket
+from ..engine.randomness import StepRandom
+from ..recipe import ConditionsConfig, RewardConfig
+from .conditions import conditioning_of, drop_conditions
+
+__all__ = ["RewardObjective", "reward_weight", "rollout_endpoint", "rollout_one_step"]
+
+DOWNSCALE = 8
+"""Pixels of a latent's side."""
+
+
+def reward_weight(reward: RewardConfig) -> Callable[[int], float]:
+    """Return lambda as a function of the step: 0 before S and between rewarded steps, then rising to its weight."""
+
+    def weight(step: int) -> float:
+        since = step - reward.start
+        if since < 0 or since % reward.every:
+            return 0.0
+        return reward.weight * min(1.0, (since + 1) / reward.warmup) if reward.warmup else reward.weight
+
+    return weight
+
+
+class RewardObjective:
+    """`relu(margin - cos(look(picture), look(style reference)))`; at margin 1 the paper's `-cos`, up to a constant."""
+
+    def __init__(
+        self,
+        transformer: UsoTransformer,
+        projector: HierarchicalProjector | None,
+        decode: Callable[[Tensor], Tensor],
+        look: Callable[[Tensor], Tensor],
+        reward: RewardConfig,
+        conditions: ConditionsConfig,
+    ):
+        """Join the networks.
+
+        Args:
+            transformer: predicts the velocity.
+            projector: style features to tokens.
+            decode: latents `b c h w` to pictures `b 3 8h 8w`, with a gradient.
+            look: pictures in -1..1 to unit descriptors `b D`, with a gradient.
+            reward: form and sizes of the rollout.
+            conditions: dropout of the content reference, as in the flow-matching loss; the style is never dropped.
+        """
+        self._transformer, self._projector, self._decode, self._look = transformer, projector, decode, look
+        self._reward, self._conditions = reward, conditions
+
+    def losses(self, samples: Sequence[Sample], random: StepRandom) -> dict[str, Tensor]:
+        """Return the mean loss of the rows and what it was made of; nothing where no row has a style reference."""
+        rewarded = [place for place, sample in enumerate(samples) if sample.styles and sample.look is not None]
+        if not rewarded:
+            return {}
+        device = next(self._transformer.parameters()).device
+        errors = torch.zeros(len(samples), device=device)
+        similarity, saturated = [], []
+        stop = self._stop(random)
+        for batch in stack_by_shape([self._kept(samples[place], random, place) for place in rewarded]):
+            places = [rewarded[place] for place in batch.places]
+            height, width = (DOWNSCALE * side for side in batch.latent.shape[-2:])
+            width, height = nearest_bucket(width, height, self._reward.size)
+            shape = (batch.latent.shape[1], height // DOWNSCALE, width // DOWNSCALE)
+            noise = torch.stack([torch.randn(shape, generator=random.row(p, "reward noise")) for p in places]).to(
+                device
+            )
+            guidance = torch.full((len(places),), self._reward.guidance)
+            times = official_schedule(self._reward.steps, width, height)
+
+            def follow(batch=batch, guidance=guidance) -> Callable[[Tensor, Tensor], Tensor]:
+                conditioning: Conditioning = conditioning_of(batch, self._projector, guidance, device)
+                return velocity(self._transformer, conditioning)
+
+            if self._reward.form == "refl":
+                latent = rollout_one_step(follow, noise, times, stop)
+            else:
+                latent = rollout_endpoint(follow, noise, times, self._active(random))
+            picture = checkpoint(self._decode, latent, use_reentrant=False)
+            with torch.autocast(device.type, enabled=False):
+                seen = self._look(picture.float().clamp(-1, 1))
+                assert batch.look is not None  # such rows were left out above
+                cosine = (seen.float() * batch.look.to(device)).sum(dim=1)
+                errors = errors.index_add(0, torch.tensor(places, device=device), (self._reward.margin - cosine).relu())
+            similarity.append(cosine.detach())
+            saturated.append((picture.detach().abs() > 1).float().mean(dim=(1, 2, 3)))
+        return {
+            "loss": errors.mean(),
+            "rows": errors.detach(),
+            "similarity": torch.cat(similarity).mean(),
+            "saturated": torch.cat(saturated).mean(),  # pixels beyond the range pull no more; many of them mean burning
+            "stop": torch.tensor(float(stop)),
+        }
+
+    def _kept(self, sample: Sample, random: StepRandom, place: int) -> Sample:
+        dropped = drop_conditions(sample, self._conditions.dropout, self._conditions.mode, random.row(place, "dropout"))
+        return dropped._replace(styles=sample.styles)
+
+    def _stop(self, random: StepRandom) -> int:
+        """Draw the step whose forward pass has the gradient; the same for all rows, so that they roll out together."""
+        first = self._reward.steps - self._reward.last
+        return first + int(torch.randint(self._reward.last, (), generator=random.shared("reward stop")))
+
+    def _active(self, random: StepRandom) -> list[int]:
+        """Draw the steps that carry a gradient, late ones more often: with weights (i + 1)^2, as FlowBP-Sparse does."""
+        weights = torch.arange(1, self._reward.steps + 1).float().square()
+        drawn = torch.multinomial(weights, self._reward.active, generator=random.shared("reward stop"))
+        return sorted(drawn.tolist())
+
+
+Follow = Callable[[], Callable[[Tensor, Tensor], Tensor]]
+"""Makes the velocity function anew, so that conditions are computed with or without a gradient."""
+
+
+def rollout_one_step(follow: Follow, noise: Tensor, times: Tensor, stop: int) -> Tensor:
+    """Roll out `stop` steps without a gradient, then return the one-step prediction `x_t - t v` with one.
+
+    Source: arXiv 2508.18966, Algorithm 1, whose last line is read as a step all the way to 0; the scheme is ReFL's
+    (Xu et al. 2023, arXiv 2304.05977, Algorithm 1).
+
+    Args:
+        follow: makes the velocity of `x` (`b c h w`) at times `b`.
+        noise: `b c h w`.
+        times: falling times from 1 to 0, `steps + 1`.
+        stop: steps before the one with the gradient.
+    """
+    x = noise
+    with torch.no_grad():
+        v = follow()
+        for now, then in zip(times[:stop].tolist(), times[1 : stop + 1].tolist(), strict=True):
+            x = x + (then - now) * _at(v, x, now)
+    t = float(times[stop])
+    return x - t * _at(follow(), x, t)
+
+
+def rollout_endpoint(follow: Follow, noise: Tensor, times: Tensor, active: Sequence[int]) -> Tensor:
+    """Return the true end of the whole rollout, with the gradient of the velocities of a few of its steps.
+
+    The value is that of the rollout without a gradient; the active steps are computed again from their recorded points,
+    which are held fixed (straight-through, as FlowBP-Sparse, arXiv 2606.11075). Their gradients are scaled by one over
+    the time that they span, so that their weights add up to 1 whichever steps are drawn.
+
+    Args:
+        follow: makes the velocity of `x` (`b c h w`) at times `b`.
+        noise: `b c h w`.
+        times: falling times from 1 to 0, `steps + 1`.
+        active: numbers of the steps with a gradient.
+    """
+    spans = times.diff().tolist()
+    points, x = [], noise
+    with torch.no_grad():
+        v = follow()
+        for now, span in zip(times[:-1].tolist(), spans, strict=True):
+            points.append(x)
+            x = x + span * _at(v, x, now)
+    scale = 1 / sum(-spans[i] for i in active)
+    v = follow()
+    moved = sum(spans[i] * scale * _at(v, points[i], float(times[i])) for i in active)
+    assert isinstance(moved, Tensor)  # at least one step is active
+    return x + (moved - moved.detach())
+
+
+def _at(v: Callable[[Tensor, Tensor], Tensor], x: Tensor, t: float) -> Tensor:
+    """Return a velocity in float32: the sums of a rollout lose too much in half precision."""
+    return v(x, torch.full((len(x),), t, device=x.device)).float()

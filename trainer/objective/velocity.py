@@ -1,0 +1,88 @@
+"""The flow-matching loss: noise the targets, predict the velocity, compare."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from ...uso_model.packing import token_grid
+from ...uso_model.projector import HierarchicalProjector
+from ...uso_model.sampling import velocity
+from ...uso_model.transformer import UsoTransformer
+from ..data.batch import Sample, stack_by_shape
+from ..engine.randomness import StepRandom
+from ..recipe import ConditionsConfig, FlowConfig
+from .conditions import conditioning_of, drop_conditions
+from .flow import mix, sample_times
+
+__all__ = ["VelocityObjective"]
+
+TIME_BINS = 4
+
+
+class VelocityObjective:
+    """Mean squared error of the velocity of the target tokens (arXiv 2508.18966, section 3.1)."""
+
+    def __init__(
+        self,
+        transformer: UsoTransformer,
+        projector: HierarchicalProjector | None,
+        flow: FlowConfig,
+        conditions: ConditionsConfig,
+    ):
+        """Join the networks.
+
+        Args:
+            transformer: predicts the velocity.
+            projector: style features to tokens; None where no row has a style reference.
+            flow: law of the times, range of the guidance (UNO trains at 1).
+            conditions: dropout of the references.
+        """
+        self._transformer, self._projector, self._flow, self._conditions = transformer, projector, flow, conditions
+
+    def losses(self, samples: Sequence[Sample], random: StepRandom) -> dict[str, Tensor]:
+        """Return the mean loss of the rows, the loss of each, and the means of four bins of time.
+
+        Times, noise, guidance and dropout of a row come from its own generators.
+        """
+        low, high = self._flow.guidance
+        times, noise, guidance, kept = [], [], [], []
+        for place, sample in enumerate(samples):
+            rows, columns = token_grid(sample.latent[None])
+            times.append(sample_times(self._flow.time_law, 1, rows * columns, random.row(place, "time")))
+            noise.append(torch.randn(sample.latent.shape, generator=random.row(place, "noise")))
+            guidance.append(low + (high - low) * torch.rand(1, generator=random.row(place, "guidance")))
+            dropout = random.row(place, "dropout")
+            kept.append(drop_conditions(sample, self._conditions.dropout, self._conditions.mode, dropout))
+        t = torch.cat(times)
+        errors = self.row_losses(kept, t, noise, torch.cat(guidance))
+        return {"loss": errors.mean(), "rows": errors.detach(), **_by_time(t, errors.detach())}
+
+    def row_losses(self, samples: Sequence[Sample], t: Tensor, noise: Sequence[Tensor], guidance: Tensor) -> Tensor:
+        """Return the loss of each row, `b`, float32.
+
+        Args:
+            samples: rows, of any shapes.
+            t: their times, `b`.
+            noise: their noise, each `c h w`.
+            guidance: their distilled guidance, `b`.
+        """
+        device = next(self._transformer.parameters()).device
+        errors: list[Tensor] = [torch.empty(0)] * len(samples)
+        for batch in stack_by_shape(samples):
+            drawn = torch.stack([noise[place] for place in batch.places]).to(device)
+            point = mix(batch.latent.to(device), drawn, t[batch.places].to(device))
+            conditioning = conditioning_of(batch, self._projector, guidance[batch.places], device)
+            predicted = velocity(self._transformer, conditioning)(point.x_t, point.t)
+            of_rows = (predicted.float() - point.target.float()).square().flatten(1).mean(dim=1)
+            for place, error in zip(batch.places, of_rows, strict=True):
+                errors[place] = error
+        return torch.stack(errors)
+
+
+def _by_time(t: Tensor, errors: Tensor) -> dict[str, Tensor]:
+    """Return the mean loss of each quarter of time that occurred: a single mean hides a divergence at one end."""
+    bins = (t * TIME_BINS).long().clamp(max=TIME_BINS - 1).to(errors.device)
+    return {f"loss_t{n}": errors[bins == n].mean() for n in bins.unique().tolist()}

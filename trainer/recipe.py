@@ -1,0 +1,177 @@
+"""Every setting of a training stage: what `uso train` reads from a recipe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from .config import LoopConfig, Settings
+
+__all__ = [
+    "ConditionsConfig",
+    "DataConfig",
+    "DropMode",
+    "FlowConfig",
+    "LoraSettings",
+    "MemoryConfig",
+    "ModelsConfig",
+    "MonitorConfig",
+    "RewardConfig",
+    "Stage",
+    "TimeLaw",
+    "TrainConfig",
+]
+
+Stage = Literal["base", "style", "triplet"]
+"""What is trained; see `trainer/train.py`."""
+
+DropMode = Literal["one_of", "independent"]
+"""How the paper's sentence on condition dropout is read."""
+
+TimeLaw = Literal["uniform_shifted", "logit_normal"]
+"""How training times are drawn."""
+
+
+class DataConfig(Settings):
+    """Which rows, at which sizes."""
+
+    manifests: list[Path] = Field(min_length=1, description="triplet manifests (JSON Lines)")
+    cache: Path = Field(description="folder of encoded pictures and prompts")
+    size: int = Field(1024, gt=0, multiple_of=16, description="side of the square with as many pixels as a target has")
+    buckets: bool = Field(True, description="targets keep about their aspect ratio; false: all are cropped square")
+    content_size: int = Field(512, gt=0, multiple_of=16, description="long side of the content reference")
+    rows: int | None = Field(None, gt=0, description="use only so many rows of each manifest")
+    layout: Literal["preserved", "shifted"] | None = Field(None, description="use only rows of this layout")
+    preserved_share: float | None = Field(None, ge=0, le=1, description="share of layout-preserved rows; none: as is")
+    styles: int = Field(1, gt=0, description="style references drawn of a row that has more")
+    style_features: Literal["cached", "online"] = Field(
+        "cached", description="online encodes style pictures in every step: 5 MB less on disk for each"
+    )
+    text_dropout: float = Field(0.0, ge=0, le=1, description="share of prompts that are emptied")
+
+
+class ModelsConfig(Settings):
+    """Files of the frozen networks, ComfyUI's single files or Hugging Face folders. `mini` names none."""
+
+    mini: bool = Field(False, description="the bundled USO-mini's encoders instead of files")
+    transformer: Path | None = Field(None, description="FLUX to start from; none: from nothing (mini only)")
+    projector: Path | None = Field(None, description="projector to start from; none: from nothing")
+    lora: Path | None = Field(None, description="LoRA to start from, such as the published one; see lora.start")
+    vae: Path | None = None
+    t5: Path | None = None
+    clip: Path | None = None
+    siglip: Path | None = None
+    tokenizers: Path | None = Field(
+        None, description="folder with the tokenizers of T5 and CLIP, or a ComfyUI checkout; none: searched for"
+    )
+    csd: Path | None = Field(None, description="style descriptor for the reward, made by `uso csd`")
+
+    @model_validator(mode="after")
+    def _all_encoders(self) -> ModelsConfig:
+        absent = [name for name in ("vae", "t5", "clip", "siglip") if getattr(self, name) is None]
+        if not self.mini and absent:
+            raise ValueError(f"needs a file or folder for {', '.join(absent)}, or `mini: true`")
+        return self
+
+
+class LoraSettings(Settings):
+    """The adapters of stage `triplet`."""
+
+    rank: int = Field(128, gt=0)
+    start: Literal["new", "continue", "add"] = Field(
+        "new",
+        description="continue: train the factors of models.lora on; add: freeze it into the base and train new ones of "
+        "`rank`, exported together by concatenation",
+    )
+
+
+class ConditionsConfig(Settings):
+    """Condition dropout: references are left out by leaving out their tokens."""
+
+    dropout: float = Field(0.25, ge=0, le=1)
+    mode: DropMode = "one_of"
+
+
+class FlowConfig(Settings):
+    """The flow-matching loss."""
+
+    time_law: TimeLaw = "uniform_shifted"
+    guidance: tuple[float, float] = Field((1.0, 1.0), description="range of the distilled guidance in training")
+
+
+class RewardConfig(Settings):
+    """The style reward (SRL in arXiv v1, ASR in the CVPR version)."""
+
+    start: int = Field(ge=0, description="S: first step with the reward")
+    weight: float = Field(1.0, gt=0, description="lambda after S")
+    warmup: int = Field(0, ge=0, description="steps over which lambda rises to its weight; 0: a jump at S")
+    every: int = Field(1, gt=0, description="steps between two rewarded ones")
+    form: Literal["refl", "endpoint"] = Field("refl", description="refl: one-step x0 (paper); endpoint: the true end")
+    size: int = Field(512, gt=0, multiple_of=16, description="rolled-out picture, as data.size")
+    steps: int = Field(25, gt=0, description="steps of the whole rollout")
+    last: int = Field(11, gt=0, description="the gradient enters at a random one of the last so many steps")
+    active: int = Field(3, gt=0, description="endpoint: steps that carry a gradient")
+    guidance: float = Field(4.0, description="distilled guidance of the rollout")
+    margin: float = Field(1.0, description="similarity above which nothing is gained; 1: the paper's -cos")
+
+    @model_validator(mode="after")
+    def _within_the_rollout(self) -> RewardConfig:
+        if max(self.last, self.active) > self.steps:
+            raise ValueError(f"last {self.last} and active {self.active} must not exceed steps {self.steps}")
+        return self
+
+
+class MemoryConfig(Settings):
+    """How the frozen transformer is held."""
+
+    base: Literal["fp32", "bf16", "fp8"] = Field("bf16", description="precision of the frozen weights")
+    stream_blocks: int = Field(0, ge=0, description="so many blocks wait in RAM and visit the card in turn")
+    modulation: Literal["resident", "offloaded"] = Field(
+        "resident", description="offloaded: modulation layers stay in RAM, their outputs are computed there"
+    )
+    checkpointing: bool = Field(True, description="recompute each block in the backward pass")
+
+
+class MonitorConfig(Settings):
+    """What is looked at during training. 0 steps: never."""
+
+    samples_every: int = Field(0, ge=0, description="draw a grid of pictures from rows of the validation manifest")
+    samples: int = Field(4, gt=0)
+    sample_steps: int = Field(20, gt=0)
+    cfg: float = Field(1.0, description="classifier-free guidance of the samples; FLUX.1-dev needs none, USO-mini 3")
+    validation_every: int = Field(0, ge=0, description="loss at fixed times and noise, of rows with split `validation`")
+    validation_rows: int = Field(16, gt=0)
+
+
+class TrainConfig(Settings):
+    """One stage."""
+
+    stage: Stage
+    data: DataConfig
+    models: ModelsConfig
+    lora: LoraSettings = LoraSettings()
+    train_projector: bool = Field(False, description="stage triplet: train the projector too (CVPR); v1 freezes it")
+    conditions: ConditionsConfig = ConditionsConfig()
+    flow: FlowConfig = FlowConfig()
+    reward: RewardConfig | None = None
+    memory: MemoryConfig = MemoryConfig()
+    monitor: MonitorConfig = MonitorConfig()
+    out: Path = Field(description="folder the trained files are written to")
+    loop: LoopConfig
+
+    @model_validator(mode="after")
+    def _consistent(self) -> TrainConfig:
+        memory = self.memory
+        if memory.base != "fp32" and self.loop.precision == "no":
+            raise ValueError(f"memory.base {memory.base} needs loop.precision bf16")
+        if memory.stream_blocks and not memory.checkpointing:
+            raise ValueError(
+                "memory.stream_blocks needs memory.checkpointing: blocks are computed again when they are back"
+            )
+        if self.stage == "base" and (memory.base != "fp32" or memory.stream_blocks or memory.modulation == "offloaded"):
+            raise ValueError("stage base trains the transformer itself: memory.base must be fp32 and nothing in RAM")
+        if self.stage == "base" and self.reward is not None:
+            raise ValueError("stage base has no style reference and so no reward")
+        return self

@@ -1,0 +1,175 @@
+"""FLUX.1 transformers and autoencoders in Hugging Face folders, brought to BFL's names.
+
+The two layouts differ in names, in q, k and v being one matrix or three, and in the order of the last modulation's
+halves. Source: huggingface/diffusers, scripts/convert_flux_to_diffusers.py and
+src/diffusers/loaders/single_file_utils.py.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from .files import read_safetensors
+from .strict import CheckpointError, counted
+
+__all__ = ["autoencoder_from_folder", "transformer_from_folder"]
+
+_DOUBLE = {
+    "norm1.linear": "img_mod.lin",
+    "norm1_context.linear": "txt_mod.lin",
+    "attn.norm_q": "img_attn.norm.query_norm",
+    "attn.norm_k": "img_attn.norm.key_norm",
+    "attn.norm_added_q": "txt_attn.norm.query_norm",
+    "attn.norm_added_k": "txt_attn.norm.key_norm",
+    "attn.to_out.0": "img_attn.proj",
+    "attn.to_add_out": "txt_attn.proj",
+    "ff.net.0.proj": "img_mlp.0",
+    "ff.net.2": "img_mlp.2",
+    "ff_context.net.0.proj": "txt_mlp.0",
+    "ff_context.net.2": "txt_mlp.2",
+}
+_DOUBLE_JOINED = {
+    "img_attn.qkv": ("attn.to_q", "attn.to_k", "attn.to_v"),
+    "txt_attn.qkv": ("attn.add_q_proj", "attn.add_k_proj", "attn.add_v_proj"),
+}
+_SINGLE = {
+    "norm.linear": "modulation.lin",
+    "attn.norm_q": "norm.query_norm",
+    "attn.norm_k": "norm.key_norm",
+    "proj_out": "linear2",
+}
+_SINGLE_JOINED = {"linear1": ("attn.to_q", "attn.to_k", "attn.to_v", "proj_mlp")}
+_OUTSIDE = {
+    "x_embedder": "img_in",
+    "context_embedder": "txt_in",
+    "time_text_embed.timestep_embedder.linear_1": "time_in.in_layer",
+    "time_text_embed.timestep_embedder.linear_2": "time_in.out_layer",
+    "time_text_embed.guidance_embedder.linear_1": "guidance_in.in_layer",
+    "time_text_embed.guidance_embedder.linear_2": "guidance_in.out_layer",
+    "time_text_embed.text_embedder.linear_1": "vector_in.in_layer",
+    "time_text_embed.text_embedder.linear_2": "vector_in.out_layer",
+    "proj_out": "final_layer.linear",
+}
+_SWAPPED = {"norm_out.linear": "final_layer.adaLN_modulation.1"}  # (scale, shift) there, (shift, scale) here
+_VAE = [
+    (r"\.mid_block\.resnets\.0\.", ".mid.block_1."),
+    (r"\.mid_block\.resnets\.1\.", ".mid.block_2."),
+    (r"\.mid_block\.attentions\.0\.group_norm\.", ".mid.attn_1.norm."),
+    (r"\.mid_block\.attentions\.0\.to_([qkv])\.", r".mid.attn_1.\1."),
+    (r"\.mid_block\.attentions\.0\.to_out\.0\.", ".mid.attn_1.proj_out."),
+    (r"\.down_blocks\.(\d+)\.resnets\.(\d+)\.", r".down.\1.block.\2."),
+    (r"\.down_blocks\.(\d+)\.downsamplers\.0\.", r".down.\1.downsample."),
+    (r"\.conv_norm_out\.", ".norm_out."),
+    (r"\.conv_shortcut\.", ".nin_shortcut."),
+]
+
+
+def transformer_from_folder(path: str | Path) -> dict[str, Tensor]:
+    """Read the transformer of a folder (its own or FLUX.1-dev's, with `transformer` in it) under BFL's names.
+
+    Raises:
+        CheckpointError: the folder has no such weights, or keys are missing or unknown.
+    """
+    source, tensors = _read(Path(path), "transformer")
+    taken: set[str] = set()
+    result: dict[str, Tensor] = {}
+
+    def take(old: str) -> Tensor:
+        taken.add(old)
+        if old not in tensors:
+            raise CheckpointError(f"{source} lacks {old}; download the folder again.")
+        return tensors[old]
+
+    def move(prefix: str, new_prefix: str, table: Mapping[str, str]) -> None:
+        for old, new in table.items():
+            for leaf in ("weight", "bias"):
+                if f"{prefix}{old}.{leaf}" in tensors:
+                    name = "scale" if new.endswith("_norm") else leaf
+                    result[f"{new_prefix}{new}.{name}"] = take(f"{prefix}{old}.{leaf}")
+
+    def join(prefix: str, new_prefix: str, table: Mapping[str, tuple[str, ...]]) -> None:
+        for new, parts in table.items():
+            for leaf in ("weight", "bias"):
+                if f"{prefix}{parts[0]}.{leaf}" in tensors:
+                    result[f"{new_prefix}{new}.{leaf}"] = torch.cat([take(f"{prefix}{old}.{leaf}") for old in parts])
+
+    move("", "", _OUTSIDE)
+    for old, new in _SWAPPED.items():
+        for leaf in ("weight", "bias"):
+            scale, shift = take(f"{old}.{leaf}").chunk(2)
+            result[f"{new}.{leaf}"] = torch.cat([shift, scale])
+    for n in _numbers(tensors, "transformer_blocks"):
+        move(f"transformer_blocks.{n}.", f"double_blocks.{n}.", _DOUBLE)
+        join(f"transformer_blocks.{n}.", f"double_blocks.{n}.", _DOUBLE_JOINED)
+    for n in _numbers(tensors, "single_transformer_blocks"):
+        move(f"single_transformer_blocks.{n}.", f"single_blocks.{n}.", _SINGLE)
+        join(f"single_transformer_blocks.{n}.", f"single_blocks.{n}.", _SINGLE_JOINED)
+    _require_all(tensors.keys() - taken, source)
+    return result
+
+
+def autoencoder_from_folder(path: str | Path) -> tuple[dict[str, Tensor], dict[str, float]]:
+    """Read the autoencoder of a folder (its own or FLUX.1-dev's, with `vae` in it) under BFL's names.
+
+    Returns:
+        The weights, and `scale_factor` and `shift_factor` where config.json tells them.
+
+    Raises:
+        CheckpointError: the folder has no such weights.
+    """
+    _, tensors = _read(Path(path), "vae")
+    levels = 1 + max(_numbers(tensors, "decoder.up_blocks"), default=-1)
+    result = {}
+    for name, tensor in tensors.items():
+        new = name
+        for pattern, replacement in _VAE:
+            new = re.sub(pattern, replacement, new)
+        # There `up_blocks` are numbered as they are walked, here by their resolution.
+        new = re.sub(r"\.up_blocks\.(\d+)\.resnets\.", lambda m: f".up.{levels - 1 - int(m[1])}.block.", new)
+        new = re.sub(r"\.up_blocks\.(\d+)\.upsamplers\.0\.", lambda m: f".up.{levels - 1 - int(m[1])}.upsample.", new)
+        if ".attn_1." in new and new.endswith(".weight") and tensor.ndim == 2:
+            tensor = tensor[:, :, None, None]  # a linear layer there, a 1x1 convolution here
+        result[new] = tensor
+    config = json.loads((_own(Path(path), "vae") / "config.json").read_text(encoding="utf-8"))
+    told = {"scale_factor": config.get("scaling_factor"), "shift_factor": config.get("shift_factor")}
+    return result, {name: float(value) for name, value in told.items() if value is not None}
+
+
+def _own(path: Path, part: str) -> Path:
+    return path / part if (path / part).is_dir() else path
+
+
+def _read(path: Path, part: str) -> tuple[str, dict[str, Tensor]]:
+    folder = _own(path, part)
+    files = sorted(folder.glob("*.safetensors"))
+    if not files or not (folder / "config.json").is_file():
+        raise CheckpointError(
+            f"{path} has no config.json and .safetensors files of a {part}; give a FLUX.1-dev folder, or a single file."
+        )
+    tensors: dict[str, Tensor] = {}
+    for file in files:
+        tensors |= read_safetensors(file)
+    indexes = list(folder.glob("*.safetensors.index.json"))
+    if indexes:
+        wanted = json.loads(indexes[0].read_text(encoding="utf-8"))["weight_map"].keys()
+        if missing := wanted - tensors.keys():
+            raise CheckpointError(f"{folder} lacks a shard: {counted(len(missing), 'missing key')}; download it again.")
+    return folder.name, tensors
+
+
+def _numbers(tensors: Mapping[str, Tensor], prefix: str) -> list[int]:
+    matches = (re.match(rf"{re.escape(prefix)}\.(\d+)\.", name) for name in tensors)
+    return sorted({int(match[1]) for match in matches if match})
+
+
+def _require_all(left: set[str], source: str) -> None:
+    if left:
+        raise CheckpointError(
+            f"{source} has {counted(len(left), 'unknown key')} ({', '.join(sorted(left)[:3])}); use a FLUX.1 folder."
+        )
