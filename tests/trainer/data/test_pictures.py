@@ -86,6 +86,7 @@ def test_a_cut_file_is_one_clear_error(kind, tmp_path):
             open_picture(path)
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "TIFF", "GIF"])
 def test_flipped_bytes_give_a_picture_or_the_error(kind, tmp_path):
     """Pillow raises many kinds of error on damage; none but ours gets out."""

@@ -1,0 +1,72 @@
+"""Streaming, modulation in RAM and recomputing change where weights lie and what is kept, never a number."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+import torch
+from comfyui_uso.trainer.memory.checkpointing import checkpoint_blocks
+from comfyui_uso.trainer.memory.load import load_frozen
+from comfyui_uso.trainer.memory.modulation import offload_modulation
+from comfyui_uso.trainer.memory.stream import stream_blocks, streamed_names
+
+from .conftest import adapted, inputs
+
+CASES = list(itertools.product(["fp32", "fp8"], [0, 1, 2, 3, 5], [False, True]))
+
+
+@pytest.mark.parametrize(("base", "streamed", "in_ram"), CASES)
+def test_outputs_and_gradients_are_equal(base, streamed, in_ram, flux_file, step):
+    plain = adapted(load_frozen(flux_file, base, modulation_in_ram=in_ram))
+    frugal = adapted(load_frozen(flux_file, base, stream_blocks=streamed, modulation_in_ram=in_ram))
+    if in_ram:
+        offload_modulation(frugal)
+    if streamed:
+        stream_blocks(frugal, streamed, "cpu", in_ram)
+    checkpoint_blocks(frugal)
+    for transformer in (plain, frugal):
+        for p in transformer.parameters():
+            if p.dtype == torch.bfloat16:
+                p.data = p.data.float()
+    for _ in range(2):  # the ring starts the second step where the first left it
+        out, grads = step(frugal)
+        expected, wanted = step(plain)
+        assert torch.equal(out, expected) and grads.keys() == wanted.keys()
+        assert all(torch.equal(grads[name], wanted[name]) for name in wanted)
+        with torch.no_grad():  # a rollout between two steps
+            rolled = [frugal(**{**inputs(), "timesteps": torch.full((2,), t)}) for t in (0.9, 0.5)]
+            assert all(
+                torch.equal(seen, plain(**{**inputs(), "timesteps": torch.full((2,), t)}))
+                for seen, t in zip(rolled, (0.9, 0.5), strict=True)
+            )
+
+
+def test_streamed_blocks_are_spread_and_not_too_many():
+    assert streamed_names(2, 3, 2) == ["double_blocks.0", "single_blocks.0"]
+    assert len(streamed_names(19, 38, 57)) == 57 and streamed_names(19, 38, 0) == []
+    with pytest.raises(ValueError, match="at most 5"):
+        streamed_names(2, 3, 6)
+
+
+def test_recomputing_keeps_less(flux_file):
+    def kept(transformer):
+        sizes = []
+        with torch.autograd.graph.saved_tensors_hooks(lambda t: sizes.append(t.numel()) or t, lambda t: t):
+            transformer(**inputs())
+        return sum(sizes)
+
+    plain, frugal = adapted(load_frozen(flux_file, "fp32")), adapted(load_frozen(flux_file, "fp32"))
+    checkpoint_blocks(frugal)
+    assert kept(frugal) < 0.3 * kept(plain)
+
+
+def test_modulation_is_computed_once_a_step(flux_file, step):
+    frugal = adapted(load_frozen(flux_file, "fp32"))
+    calls = []
+    layer = frugal.single_blocks[0].modulation
+    layer.lin.register_forward_hook(lambda *args: calls.append(1))
+    offload_modulation(frugal)
+    checkpoint_blocks(frugal)
+    step(frugal)
+    assert len(calls) == 1

@@ -1,0 +1,152 @@
+"""The style reward: where its gradient goes, what its two forms compute, when it is on, and that it works."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from comfyui_uso.trainer.engine.randomness import StepRandom
+from comfyui_uso.trainer.objective.reward import (
+    RewardObjective,
+    reward_weight,
+    rollout_endpoint,
+    rollout_one_step,
+)
+from comfyui_uso.trainer.objective.velocity import VelocityObjective
+from comfyui_uso.trainer.recipe import ConditionsConfig, FlowConfig, RewardConfig
+from comfyui_uso.uso_model.sampling import euler
+from comfyui_uso.uso_model.schedule import official_schedule
+
+TIMES = official_schedule(6, 32, 32)
+
+
+def settings(**changes):
+    return RewardConfig.model_validate({"start": 0, "size": 32, "steps": 4, "last": 2, "active": 2, **changes})
+
+
+def reward_of(transformer, projector, decoder, look, **changes):
+    return RewardObjective(transformer, projector, decoder, look, settings(**changes), ConditionsConfig(dropout=0.0))
+
+
+@pytest.mark.parametrize("form", ["refl", "endpoint"])
+def test_the_gradient_reaches_lora_and_projector_only(form, adapted, tiny_projector, decoder, look, sample):
+    everything = {
+        **{f"transformer.{n}": p for n, p in adapted.named_parameters()},
+        **{f"projector.{n}": p for n, p in tiny_projector.named_parameters()},
+        **{f"decoder.{n}": p for n, p in decoder.named_parameters()},
+        **{f"look.{n}": p for n, p in look.named_parameters()},
+    }
+    losses = reward_of(adapted, tiny_projector, decoder, look, form=form).losses([sample(1)], StepRandom(0, 0, 0, 1))
+    losses["loss"].backward()
+    reached = {n for n, p in everything.items() if p.grad is not None and p.grad.abs().sum() > 0}
+    trained = {n for n in everything if "lora_" in n or n.startswith("projector.")}
+    assert reached == trained, (trained - reached, reached - trained)
+
+
+def linear(x, t):
+    return 0.5 * x * (1 + t[:, None, None, None])
+
+
+def test_refl_is_one_step_to_the_picture():
+    noise = torch.randn(2, 16, 4, 4)
+    x = noise
+    for now, then in zip(TIMES[:3].tolist(), TIMES[1:4].tolist(), strict=True):
+        x = x + (then - now) * linear(x, torch.full((2,), now))
+    expected = x - TIMES[3] * linear(x, TIMES[3].expand(2))
+    assert torch.allclose(rollout_one_step(lambda: linear, noise, TIMES, 3), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("active", [[5], [0, 2, 5]])
+def test_endpoint_is_the_true_end(active, adapted):
+    noise = torch.randn(2, 16, 4, 4)
+    weight = torch.tensor(0.5, requires_grad=True)
+
+    def v(x, t):
+        return weight * x * (1 + t[:, None, None, None])
+
+    end = rollout_endpoint(lambda: v, noise, TIMES, active)
+    assert torch.equal(end.detach(), euler(linear, noise, TIMES))
+    end.sum().backward()
+    points = []
+    euler(lambda x, t: points.append((x, t)) or linear(x, t), noise, TIMES)
+    spans = TIMES.diff()
+    weights = spans[active] / -spans[active].sum()
+    slopes = [points[i][0] * (1 + points[i][1][:, None, None, None]) for i in active]
+    assert torch.allclose(weight.grad, sum(w * s.sum() for w, s in zip(weights, slopes, strict=True)), rtol=1e-4)
+
+
+def test_lambda_switches_on_at_s():
+    assert [reward_weight(settings(start=3))(k) for k in (0, 2, 3, 4)] == [0, 0, 1, 1]
+    assert [reward_weight(settings(start=2, every=3, weight=0.5))(k) for k in range(2, 9)] == [
+        0.5,
+        0,
+        0,
+        0.5,
+        0,
+        0,
+        0.5,
+    ]
+    assert [reward_weight(settings(start=1, warmup=4))(k) for k in range(1, 7)] == [0.25, 0.5, 0.75, 1, 1, 1]
+
+
+def test_above_the_margin_nothing_is_gained(adapted, tiny_projector, decoder, look, sample):
+    objective = reward_of(adapted, tiny_projector, decoder, look, margin=-1.0)
+    losses = objective.losses([sample(1)], StepRandom(0, 0, 0, 1))
+    losses["loss"].backward()
+    assert losses["loss"] == 0 and all(p.grad is None or p.grad.abs().sum() == 0 for p in adapted.parameters())
+
+
+def test_rows_without_a_style_are_left_out(adapted, tiny_projector, decoder, look, sample):
+    objective = reward_of(adapted, tiny_projector, decoder, look)
+    assert objective.losses([sample(1, style=False)], StepRandom(0, 0, 0, 1)) == {}
+    mixed = objective.losses([sample(1, style=False), sample(2), sample(3, content=False)], StepRandom(0, 0, 0, 3))
+    assert mixed["rows"][0] == 0 and (mixed["rows"][1:] > 0).all()
+    assert torch.allclose(mixed["loss"], mixed["rows"].mean()) and 2 <= mixed["stop"] < 4
+
+
+def test_the_style_is_never_dropped(adapted, tiny_projector, decoder, look, sample):
+    always = ConditionsConfig(dropout=1.0, mode="independent")
+    objective = RewardObjective(adapted, tiny_projector, decoder, look, settings(), always)
+    dropped = objective.losses([sample(1)], StepRandom(0, 0, 0, 1))
+    without = reward_of(adapted, tiny_projector, decoder, look).losses(
+        [sample(1)._replace(content=None)], StepRandom(0, 0, 0, 1)
+    )
+    assert torch.equal(dropped["loss"], without["loss"])
+
+
+def test_the_rollout_is_reproducible_and_differs_between_steps(adapted, tiny_projector, decoder, look, sample):
+    objective = reward_of(adapted, tiny_projector, decoder, look)
+    first, again, later = (objective.losses([sample(1)], StepRandom(0, k, 0, 1))["loss"] for k in (3, 3, 4))
+    assert torch.equal(first, again) and not torch.equal(first, later)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["refl", "endpoint"])
+def test_the_reward_rises_and_the_loss_stays(form, adapted, tiny_projector, decoder, look, sample):
+    """Within 200 steps the similarity rises by more than 0.1, and the flow-matching loss stays within 10 %."""
+    rows = [sample(k) for k in range(4)]
+    flow = VelocityObjective(adapted, tiny_projector, FlowConfig(), ConditionsConfig(dropout=0.0))
+    reward = reward_of(adapted, tiny_projector, decoder, look, form=form)
+    trained = [p for p in adapted.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=2e-3)
+
+    @torch.no_grad()
+    def measured():
+        fixed = [StepRandom(99, k, 0, 4) for k in range(8)]
+        losses = torch.stack([flow.losses(rows, random)["loss"] for random in fixed]).mean()
+        return losses.item(), torch.stack([reward.losses(rows, r)["similarity"] for r in fixed]).mean().item()
+
+    for step in range(
+        200
+    ):  # first without the reward, so that what the flow-matching loss gains is not mistaken for it
+        flow.losses(rows, StepRandom(0, step, 0, 4))["loss"].backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    loss_before, before = measured()
+    for step in range(200, 400):
+        random = StepRandom(0, step, 0, 4)
+        flow.losses(rows, random)["loss"].backward()
+        reward.losses(rows, random)["loss"].backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    loss_after, after = measured()
+    assert after > before + 0.1 and loss_after < 1.1 * loss_before, (before, after, loss_before, loss_after)
