@@ -117,6 +117,7 @@ def _add_training_commands(commands: argparse._SubParsersAction) -> None:
         command.add_argument("recipe", help="YAML file, or the name of a shipped recipe such as my_style")
         command.add_argument("settings", nargs="*", metavar="NAME=VALUE", help="settings that differ: loop.steps=200")
     train.add_argument("--allow-change", action="store_true", help="go on with other settings than the run began with")
+    cache.add_argument("--prune", action="store_true", help="remove what other recipes have left in the cache")
     cache.set_defaults(handler=_cache)
     train.set_defaults(handler=_train)
 
@@ -185,29 +186,28 @@ def _doctor(args: argparse.Namespace) -> None:
 
 
 def _cache(args: argparse.Namespace) -> None:
+    from .data.cache import Cache
     from .encoders.open import open_encoders
     from .train import encode, held_out_data, training_data
 
     _log_to_terminal()
     config = _recipe(args.recipe, args.settings)
     encoders = open_encoders(config.models, _device())
-    for data in (training_data(config, encoders), held_out_data(config, encoders)):
-        if data is not None:
-            encode(data)
-            print(f"{config.data.cache}: {len(data)} rows are encoded")
+    datasets = [data for data in (training_data(config, encoders), held_out_data(config, encoders)) if data is not None]
+    for data in datasets:
+        encode(data)
+        print(f"{config.data.cache}: {len(data)} rows are encoded")
+    if args.prune:
+        kept = set().union(*(data.entries() for data in datasets))
+        print(f"{config.data.cache}: {Cache(config.data.cache).prune(kept)} entries removed")
 
 
-def _train(args: argparse.Namespace) -> int:
+def _train(args: argparse.Namespace) -> None:
     from .train import train
 
     _log_to_terminal()
     config = _recipe(args.recipe, args.settings)
-    done = train(config, allow_change=args.allow_change)
-    if done < config.loop.steps:
-        print(f"stopped after step {done} of {config.loop.steps}; go on with `uso train {config.loop.run_dir}`")
-    else:
-        print(f"{config.out}: trained {done} steps")
-    return 0
+    train(config, allow_change=args.allow_change)
 
 
 def _export(args: argparse.Namespace) -> None:

@@ -79,7 +79,7 @@ def train(config: TrainConfig, encoders: Encoders | None = None, allow_change: b
     def save(step: int) -> None:
         logger.info("%s", export_run(config.loop.run_dir, step))
 
-    return run(
+    done = run(
         config.loop,
         networks.together,
         terms,
@@ -89,6 +89,13 @@ def train(config: TrainConfig, encoders: Encoders | None = None, allow_change: b
         on_save=save,
         names_of=data.names,
     )
+    if accelerator.is_main_process:
+        if done < config.loop.steps:
+            again = f"go on with `uso train {config.loop.run_dir}`"
+            logger.info("stopped after step %d of %d; %s", done, config.loop.steps, again)
+        else:
+            logger.info("%s holds what %d steps have trained", config.out, done)
+    return done
 
 
 def training_data(config: TrainConfig, encoders: Encoders) -> TripletDataset:

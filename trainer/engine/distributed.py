@@ -8,12 +8,13 @@ enough for one all-reduce a step.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-__all__ = ["agree", "broadcast", "sum_gradients"]
+__all__ = ["agree", "broadcast", "gather", "sum_gradients"]
 
 
 def _alone() -> bool:
@@ -45,6 +46,15 @@ def sum_gradients(parameters: Sequence[nn.Parameter]) -> None:
     for p, grad, users in zip(parameters, flat.split(sizes), present.tolist(), strict=True):
         if users:
             p.grad = grad.view_as(p)
+
+
+def gather(thing: Any) -> list[Any]:
+    """Return every process's small object, such as a dict of numbers."""
+    if _alone():
+        return [thing]
+    found: list[Any] = [None] * dist.get_world_size()
+    dist.all_gather_object(found, thing)
+    return found
 
 
 def agree(flags: Sequence[bool], device: torch.device) -> list[bool]:

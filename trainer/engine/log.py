@@ -18,6 +18,7 @@ from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from ..config import LoopConfig
+from .distributed import gather
 
 __all__ = ["LOG", "RunLog"]
 
@@ -70,14 +71,22 @@ class RunLog:
         if not self.due(done):
             return
         steps, elapsed = done - self._start, time.monotonic() - self._began
-        record: dict[str, float] = {name: torch.stack(parts).mean().item() for name, parts in self._sums.items()}
-        self._sums.clear()
+        record = self._averages()
         record |= {**extra, "seconds": round(elapsed, 1), "rows_per_second": steps * self._config.batch_size / elapsed}
         self.write(done, record)
         if self._main and self._bar.disable:
             left = (self._config.steps - done) * elapsed / steps
             shown = " ".join(f"{name} {value:.5g}" for name, value in record.items() if name != "seconds")
             logger.info("step %d of %d: %s, %s left", done, self._config.steps, shown, _clock(left))
+
+    def _averages(self) -> dict[str, float]:
+        """Return the mean of each scalar since the last line, over all processes; some see only a few of them."""
+        own = {name: (torch.stack(parts).sum().item(), len(parts)) for name, parts in self._sums.items()}
+        self._sums.clear()
+        everyone = gather(own)
+        names = dict.fromkeys(name for part in everyone for name in part)
+        pairs = {name: [part[name] for part in everyone if name in part] for name in names}
+        return {name: sum(total for total, _ in found) / sum(n for _, n in found) for name, found in pairs.items()}
 
     def due(self, done: int) -> bool:
         """Say whether a line is due after so many steps."""

@@ -75,7 +75,8 @@ def run(
     broadcast(trained.values())
     shares = _shares(config, accelerator)
     count = sum(p.numel() for p in trained.values())
-    logger.info("%s: step %d of %d, %d values trained", config.run_dir.name, start, config.steps, count)
+    if accelerator.is_main_process:
+        logger.info("%s: step %d of %d, %d values trained", config.run_dir.name, start, config.steps, count)
 
     def look(done: int) -> None:
         due = [m for m in monitors if m.every and done % m.every == 0]

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from accelerate import Accelerator, DistributedType
+import logging
+
+from accelerate import Accelerator
+from accelerate.utils import parse_flag_from_env
 from torch.distributed.fsdp import fully_shard
 
 from ...uso_model.transformer import UsoTransformer
 from ..config import LoopConfig
 
 __all__ = ["shard"]
+
+logger = logging.getLogger(__name__)
 
 
 def shard(accelerator: Accelerator, transformer: UsoTransformer, config: LoopConfig) -> None:
@@ -22,7 +27,8 @@ def shard(accelerator: Accelerator, transformer: UsoTransformer, config: LoopCon
         ValueError: micro-batches of more than one row. Rows with and without a reference go through the network apart,
             so that processes would gather a block different numbers of times and wait for each other for ever.
     """
-    if accelerator.distributed_type != DistributedType.FSDP:
+    # What `accelerate launch --use_fsdp` sets; its own distributed type knows FSDP on cards only.
+    if accelerator.num_processes == 1 or not parse_flag_from_env("ACCELERATE_USE_FSDP"):
         return
     own = config.micro_batch or config.batch_size // accelerator.num_processes
     if own != 1:
@@ -32,3 +38,4 @@ def shard(accelerator: Accelerator, transformer: UsoTransformer, config: LoopCon
     trained = {p for p in transformer.parameters() if p.requires_grad}
     for block in (*transformer.double_blocks, *transformer.single_blocks):
         fully_shard(block, ignored_params=trained)
+    logger.info("the frozen blocks are spread over %d processes", accelerator.num_processes)

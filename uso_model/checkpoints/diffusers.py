@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,7 +19,7 @@ from torch import Tensor
 from .files import read_safetensors
 from .strict import CheckpointError, counted
 
-__all__ = ["autoencoder_from_folder", "transformer_from_folder"]
+__all__ = ["autoencoder_from_folder", "part_of", "read_folder", "transformer_from_folder"]
 
 _DOUBLE = {
     "norm1.linear": "img_mod.lin",
@@ -76,7 +77,8 @@ def transformer_from_folder(path: str | Path) -> dict[str, Tensor]:
     Raises:
         CheckpointError: the folder has no such weights, or keys are missing or unknown.
     """
-    source, tensors = _read(Path(path), "transformer")
+    folder = part_of(Path(path), "transformer")
+    source, tensors = folder.name, read_folder(folder)
     taken: set[str] = set()
     result: dict[str, Tensor] = {}
 
@@ -123,7 +125,8 @@ def autoencoder_from_folder(path: str | Path) -> tuple[dict[str, Tensor], dict[s
     Raises:
         CheckpointError: the folder has no such weights.
     """
-    _, tensors = _read(Path(path), "vae")
+    folder = part_of(Path(path), "vae")
+    tensors = read_folder(folder)
     levels = 1 + max(_numbers(tensors, "decoder.up_blocks"), default=-1)
     result = {}
     for name, tensor in tensors.items():
@@ -136,7 +139,7 @@ def autoencoder_from_folder(path: str | Path) -> tuple[dict[str, Tensor], dict[s
         if ".attn_1." in new and new.endswith(".weight") and tensor.ndim == 2:
             tensor = tensor[:, :, None, None]  # a linear layer there, a 1x1 convolution here
         result[new] = tensor
-    config = json.loads((_own(Path(path), "vae") / "config.json").read_text(encoding="utf-8"))
+    config = _json(folder / "config.json")
     told = {"scale_factor": config.get("scaling_factor"), "shift_factor": config.get("shift_factor")}
     return result, {name: float(value) for name, value in told.items() if value is not None}
 
@@ -145,22 +148,45 @@ def _own(path: Path, part: str) -> Path:
     return path / part if (path / part).is_dir() else path
 
 
-def _read(path: Path, part: str) -> tuple[str, dict[str, Tensor]]:
-    folder = _own(path, part)
-    files = sorted(folder.glob("*.safetensors"))
-    if not files or not (folder / "config.json").is_file():
+def part_of(path: Path, name: str) -> Path:
+    """Return the part `name` of a folder such as FLUX.1-dev's, or the folder itself where it has no such part."""
+    return path / name if (path / name).is_dir() else path
+
+
+def read_folder(folder: Path) -> dict[str, Tensor]:
+    """Read all weights of a model's folder, in one file or in shards with an index.
+
+    Raises:
+        CheckpointError: the folder has no config.json, no or several models, or lacks weights of its index.
+    """
+    index = folder / next((file.name for file in sorted(folder.glob("*.safetensors.index.json"))), "")
+    if index.is_file():
+        places = _json(index).get("weight_map", {})
+        files = sorted({folder / Path(place).name for place in places.values()})
+    else:
+        # A second precision is marked by a word before the ending: `model.fp16.safetensors`.
+        places, files = {}, sorted(file for file in folder.glob("*.safetensors") if "." not in file.stem)
+    if not (folder / "config.json").is_file() or not files:
+        raise CheckpointError(f"{folder} has no config.json with .safetensors files; give a model's folder or file.")
+    if not places and len(files) > 1:
         raise CheckpointError(
-            f"{path} has no config.json and .safetensors files of a {part}; give a FLUX.1-dev folder, or a single file."
+            f"{folder} has {len(files)} .safetensors files and no index that joins them; give one of them."
         )
     tensors: dict[str, Tensor] = {}
     for file in files:
+        if not file.is_file():
+            raise CheckpointError(f"{folder} lacks the shard {file.name}; download the folder again.")
         tensors |= read_safetensors(file)
-    indexes = list(folder.glob("*.safetensors.index.json"))
-    if indexes:
-        wanted = json.loads(indexes[0].read_text(encoding="utf-8"))["weight_map"].keys()
-        if missing := wanted - tensors.keys():
-            raise CheckpointError(f"{folder} lacks a shard: {counted(len(missing), 'missing key')}; download it again.")
-    return folder.name, tensors
+    if missing := places.keys() - tensors.keys():
+        raise CheckpointError(f"{folder} lacks {counted(len(missing), 'key')} of its index; download the folder again.")
+    return tensors
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise CheckpointError(f"{path} is not a JSON object; download it again.") from error
 
 
 def _numbers(tensors: Mapping[str, Tensor], prefix: str) -> list[int]:
