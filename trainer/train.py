@@ -21,6 +21,7 @@ from .engine.loop import run
 from .engine.shard import shard
 from .engine.term import Term
 from .export import export_run
+from .memory.plan import plan
 from .monitor import monitors
 from .networks import build_networks
 from .objective.reward import RewardObjective, reward_weight
@@ -64,6 +65,8 @@ def train(config: TrainConfig, encoders: Encoders | None = None, allow_change: b
         write_data(config.loop.run_dir, len(data), data.fingerprint())
     encoders.release()
 
+    if accelerator.is_main_process and not config.models.mini:
+        logger.info("memory:\n%s", plan(config).text())
     networks = build_networks(config, accelerator.device)
     shard(accelerator, networks.transformer, config.loop)
     conditions = config.conditions if config.stage == "triplet" else ConditionsConfig(dropout=0.0)

@@ -8,23 +8,29 @@ from pathlib import Path
 __all__ = ["fingerprint"]
 
 _SAMPLES, _PIECE = 64, 4096
+_SUFFIXES = {".safetensors", ".json", ".model", ".txt"}
+"""Weights, settings and vocabularies in a folder."""
 
 
 def fingerprint(path: Path) -> str:
     """Return 16 hex digits from the size, the start, and 64 evenly spread pieces of a file, or of a folder's files.
 
-    The start of a safetensors file holds all names, shapes and types; the pieces tell trainings apart.
+    The start of a safetensors file holds all names, shapes and types; the pieces tell trainings apart. The path is no
+    part of it, so that a model may be moved or renamed.
 
     Raises:
-        ValueError: there is nothing at the path.
+        ValueError: there is no file at the path, or no model in the folder.
     """
-    files = sorted(path.rglob("*.safetensors")) if path.is_dir() else [path]
+    folder = path.is_dir()
+    files = sorted(file for file in path.rglob("*") if file.suffix in _SUFFIXES) if folder else [path]
     if not files or not all(file.is_file() for file in files):
-        raise ValueError(f"{path} is not there or holds no .safetensors file; correct the path in the recipe")
+        what = "has no files of a model in it" if folder else "is not there"
+        raise ValueError(f"{path} {what}; correct the path in the recipe")
     parts = hashlib.sha256()
     for file in files:
         size = file.stat().st_size
-        parts.update(f"{file.name} {size}".encode())
+        name = file.relative_to(path).as_posix() if folder else ""
+        parts.update(f"{name} {size}\n".encode())
         with file.open("rb") as opened:
             for n in range(_SAMPLES + 1):
                 opened.seek(n * max(0, size - _PIECE) // _SAMPLES)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from PIL import Image
 from torch import Tensor
 
 from ...uso_model.checkpoints import load_autoencoder
+from ...uso_model.checkpoints.diffusers import part_of
 from ...uso_model.images import picture_tensor
 from ...uso_model.style import StyleFeatures, select_style_features, siglip_preprocess
 from ..recipe import ModelsConfig
@@ -26,6 +28,8 @@ T5_TOKENS, CLIP_TOKENS = 512, 77
 TEXT_DTYPE = torch.bfloat16
 """The official code runs both text encoders in it; SigLIP and the autoencoder in float32."""
 
+Model = TypeVar("Model")
+
 
 def flux_encoders(models: ModelsConfig, device: torch.device) -> Encoders:
     """Return the encoders that a recipe names, each read when it is first used.
@@ -33,27 +37,40 @@ def flux_encoders(models: ModelsConfig, device: torch.device) -> Encoders:
     Raises:
         ValueError: a file is missing, or no tokenizer was found.
     """
-    t5_file, clip_file = _named(models.t5, "t5"), _named(models.clip, "clip")
-    siglip_file, vae_file = _named(models.siglip, "siglip"), _named(models.vae, "vae")
-    names = {
-        "latent": f"flux autoencoder {fingerprint(vae_file)}",
-        "style": f"siglip squashed {fingerprint(siglip_file)}",
-        "text": f"t5 {T5_TOKENS} {fingerprint(t5_file)}, clip {fingerprint(clip_file)}",
+    t5_path, clip_path = _place(models.t5, "text_encoder_2"), _place(models.clip, "text_encoder")
+    siglip_path, vae_path = _place(models.siglip, "image_encoder"), _place(models.vae, "vae")
+    folders = find_tokenizers(models)  # fails now, not after an hour of encoding pictures
+    text_parts = {
+        f"t5 {T5_TOKENS}": t5_path,
+        "clip": clip_path,
+        "t5 tokenizer": folders.t5,
+        "clip tokenizer": folders.clip,
     }
-    find_tokenizers(models)  # fails now, not after an hour of encoding pictures
+    names = {
+        "latent": f"flux autoencoder {fingerprint(vae_path)}",
+        "style": f"siglip squashed {fingerprint(siglip_path)}",
+        "text": ", ".join(f"{name} {fingerprint(path)}" for name, path in text_parts.items()),
+    }
     text_models = Loaded(
         lambda: (
-            load_tokenizers(models),
-            load_t5(t5_file, TEXT_DTYPE, device),
-            load_clip(clip_file, TEXT_DTYPE, device),
+            load_tokenizers(folders),
+            load_t5(t5_path, TEXT_DTYPE, device),
+            load_clip(clip_path, TEXT_DTYPE, device),
         )
     )
-    vision = Loaded(lambda: load_siglip(siglip_file, torch.float32, device))
-    autoencoder = Loaded(lambda: load_autoencoder(vae_file, torch.float32, device).requires_grad_(False))
+    vision = Loaded(lambda: load_siglip(siglip_path, torch.float32, device))
+    autoencoder = Loaded(lambda: load_autoencoder(vae_path, torch.float32, device).requires_grad_(False))
+
+    def opened(model: Loaded[Model]) -> Model:
+        # 10 GB of text encoders leave no room for another one on a small card. The others stay together: the style
+        # reward decodes in every step, and style features may be encoded in every step too.
+        for other in (vision, autoencoder) if model is text_models else (text_models,):
+            other.release()
+        return model.get()
 
     @torch.no_grad()
     def latent(picture: Image.Image) -> Gaussian:
-        model = autoencoder.get()
+        model = opened(autoencoder)
         mean, logvar = model.moments(picture_tensor(picture).to(device))
         # z -> factor * (z - shift) multiplies the variance by the factor's square.
         widened = logvar + 2 * torch.log(torch.tensor(model.config.scale_factor))
@@ -61,7 +78,7 @@ def flux_encoders(models: ModelsConfig, device: torch.device) -> Encoders:
 
     @torch.no_grad()
     def style(picture: Image.Image) -> StyleFeatures:
-        model = vision.get()
+        model = opened(vision)
         pixels = siglip_preprocess(picture, model.config.image_size).to(device)
         states = model(pixel_values=pixels, output_hidden_states=True).hidden_states
         features = select_style_features(states, model.config.num_hidden_layers)
@@ -69,7 +86,7 @@ def flux_encoders(models: ModelsConfig, device: torch.device) -> Encoders:
 
     @torch.no_grad()
     def text(prompt: str) -> tuple[Tensor, Tensor]:
-        tokenizers, t5, clip = text_models.get()
+        tokenizers, t5, clip = opened(text_models)
 
         def ids(tokenizer, length: int) -> Tensor:
             padded = tokenizer(prompt, padding="max_length", truncation=True, max_length=length, return_tensors="pt")
@@ -83,7 +100,7 @@ def flux_encoders(models: ModelsConfig, device: torch.device) -> Encoders:
     def decode(latents: Tensor) -> Tensor:
         # Half precision shifts colours here, and the decoder is small beside the transformer.
         with torch.autocast(device.type, enabled=False):
-            return autoencoder.get().decode(latents.float())
+            return opened(autoencoder).decode(latents.float())
 
     def release() -> None:
         for model in (text_models, vision, autoencoder):
@@ -92,7 +109,7 @@ def flux_encoders(models: ModelsConfig, device: torch.device) -> Encoders:
     return Encoders(latent, style, text, decode, look=None, names=names, release=release)
 
 
-def _named(path: Path | None, name: str) -> Path:
-    if path is None:
-        raise ValueError(f"the recipe names no {name}: set models.{name} to its file or folder")
-    return path
+def _place(path: Path | None, part: str) -> Path:
+    """Return the path of a model, within FLUX.1-dev's folder that of its part."""
+    assert path is not None  # `ModelsConfig` asks for it
+    return part_of(path, part)

@@ -26,7 +26,9 @@ class Loaded(Generic[Thing]):
         return self._thing
 
     def release(self) -> None:
-        """Give back the memory."""
+        """Give back the memory, if it is held."""
+        if self._thing is None:
+            return
         self._thing = None
         if torch.cuda.is_available():
             torch.cuda.empty_cache()

@@ -29,6 +29,7 @@ from ...uso_model.checkpoints import CheckpointError, load_strict, read_safetens
 from ...uso_model.checkpoints.diffusers import read_folder
 from ...uso_model.checkpoints.fp8 import dequantize
 from ...uso_model.checkpoints.kinds import looks_like
+from ...uso_model.style import SIGLIP_SIZE
 
 __all__ = ["load_clip", "load_siglip", "load_t5"]
 
@@ -37,8 +38,10 @@ _T5_KEY = "encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight"
 _CLIP_KEY = "embeddings.token_embedding.weight"
 _SIGLIP_KEY = "embeddings.patch_embedding.weight"
 
-_SIGLIP_HEADS = {1152: 16}
 _HEAD_WIDTH = 64
+_SIGLIP_HEADS = {1152: 16}
+# 27 patches of 14 pixels: six of the 384 pixels that SigLIP reads are in none.
+_SIGLIP_SIDES = {378: SIGLIP_SIZE}
 _CLIP_END = 49407
 
 Weights = Mapping[str, Tensor]
@@ -140,13 +143,14 @@ def _clip_config(tensors: Weights) -> CLIPTextConfig:
 
 def _siglip_config(tensors: Weights) -> SiglipVisionConfig:
     width, channels, patch, _ = tensors[_SIGLIP_KEY].shape
+    side = round(tensors["embeddings.position_embedding.weight"].shape[0] ** 0.5) * patch
     return SiglipVisionConfig(
         hidden_size=width,
         intermediate_size=tensors["encoder.layers.0.mlp.fc1.weight"].shape[0],
         num_hidden_layers=_count(tensors, "encoder.layers."),
         num_attention_heads=_SIGLIP_HEADS.get(width, max(1, width // _HEAD_WIDTH)),
         num_channels=channels,
-        image_size=round(tensors["embeddings.position_embedding.weight"].shape[0] ** 0.5) * patch,
+        image_size=_SIGLIP_SIDES.get(side, side),
         patch_size=patch,
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,14 +11,19 @@ from transformers import AutoTokenizer, CLIPTokenizerFast, PreTrainedTokenizerBa
 
 from ..recipe import ModelsConfig
 
-__all__ = ["Tokenizers", "find_tokenizers", "load_tokenizers"]
+__all__ = ["TokenizerFolders", "Tokenizers", "find_tokenizers", "load_tokenizers"]
 
-_PLACES = (
-    ("comfy/text_encoders/t5_tokenizer", "comfy/sd1_tokenizer"),  # a ComfyUI checkout
-    ("tokenizer_2", "tokenizer"),  # a diffusers folder of FLUX.1
-    ("t5_tokenizer", "sd1_tokenizer"),
-    ("t5", "clip"),
-)
+# Where they are in a ComfyUI checkout, in FLUX.1-dev's folder, and in a folder of just the two.
+_T5_PLACES = ("comfy/text_encoders/t5_tokenizer", "tokenizer_2", "t5_tokenizer", "t5")
+_CLIP_PLACES = ("comfy/sd1_tokenizer", "tokenizer", "sd1_tokenizer", "clip")
+_T5_FILES, _CLIP_FILES = ("tokenizer.json", "spiece.model"), ("tokenizer.json", "vocab.json")
+
+
+class TokenizerFolders(NamedTuple):
+    """Where both tokenizers are."""
+
+    t5: Path
+    clip: Path
 
 
 class Tokenizers(NamedTuple):
@@ -27,37 +33,52 @@ class Tokenizers(NamedTuple):
     clip: PreTrainedTokenizerBase
 
 
-def find_tokenizers(models: ModelsConfig) -> tuple[Path, Path]:
+def find_tokenizers(models: ModelsConfig) -> TokenizerFolders:
     """Return the folders of T5's and CLIP's tokenizer.
 
-    Looked for in `models.tokenizers`; without it beside and above the text encoders, in $COMFYUI_PATH and in
-    ~/comfy/ComfyUI.
+    Looked for in `models.tokenizers`; without it in and above the text encoders' folders, in $COMFYUI_PATH, in
+    ~/comfy/ComfyUI and in the ComfyUI that this pack is installed in.
 
     Raises:
-        ValueError: none was found; the folders that were looked in are listed.
+        ValueError: one was not found; the folders that were looked in are listed.
     """
     if models.tokenizers is not None:
-        roots = [models.tokenizers]
-    else:
-        files = [path.absolute() for path in (models.t5, models.clip) if path is not None]
-        roots = [folder for path in files for folder in (path, *path.parents[:4])]
-        roots += [Path(os.environ["COMFYUI_PATH"])] if "COMFYUI_PATH" in os.environ else []
-        roots += [Path.home() / "comfy" / "ComfyUI"]
-    for root in dict.fromkeys(roots):
-        for t5, clip in _PLACES:
-            if (root / t5).is_dir() and (root / clip).is_dir():
-                return root / t5, root / clip
-    looked = ", ".join(str(root) for root in dict.fromkeys(roots))
-    raise ValueError(
-        f"no tokenizers of T5 and CLIP in {looked}; set models.tokenizers to a ComfyUI checkout, or to a folder with "
-        "tokenizer and tokenizer_2 as in FLUX.1-dev"
+        shared = [models.tokenizers]
+        return TokenizerFolders(
+            _find("T5", shared, _T5_PLACES, _T5_FILES), _find("CLIP", shared, _CLIP_PLACES, _CLIP_FILES)
+        )
+    shared = [folder for path in (models.t5, models.clip) if path is not None for folder in _around(path)]
+    shared += [Path(os.environ["COMFYUI_PATH"])] if os.environ.get("COMFYUI_PATH") else []
+    shared += [Path.home() / "comfy" / "ComfyUI", *Path(__file__).resolve().parents[4:5]]
+    return TokenizerFolders(
+        _find("T5", shared, _T5_PLACES, _T5_FILES, models.t5),
+        _find("CLIP", shared, _CLIP_PLACES, _CLIP_FILES, models.clip),
     )
 
 
-def load_tokenizers(models: ModelsConfig) -> Tokenizers:
-    """Read both tokenizers; see `find_tokenizers`."""
-    t5, clip = find_tokenizers(models)
+def load_tokenizers(folders: TokenizerFolders) -> Tokenizers:
+    """Read both tokenizers."""
     return Tokenizers(
-        AutoTokenizer.from_pretrained(t5, local_files_only=True),
-        CLIPTokenizerFast.from_pretrained(clip, local_files_only=True),
+        AutoTokenizer.from_pretrained(folders.t5, local_files_only=True),
+        CLIPTokenizerFast.from_pretrained(folders.clip, local_files_only=True),
+    )
+
+
+def _around(path: Path) -> list[Path]:
+    """Return a model's path and the folders above it, up to the checkout of `ComfyUI/models/text_encoders/file`."""
+    path = path.absolute()
+    return [path, *path.parents[:3]]
+
+
+def _find(
+    name: str, roots: Sequence[Path], places: Sequence[str], files: Sequence[str], model: Path | None = None
+) -> Path:
+    """Return the first folder with a tokenizer's files: the model's own, or one of the places under the roots."""
+    roots = list(dict.fromkeys(roots))
+    for folder in [*([model] if model else []), *(root / place for root in roots for place in places)]:
+        if any((folder / file).is_file() for file in files):
+            return folder
+    raise ValueError(
+        f"no tokenizer of {name} in {', '.join(map(str, roots))}; set models.tokenizers to a ComfyUI checkout, or to a "
+        "folder with tokenizer and tokenizer_2 as in FLUX.1-dev"
     )

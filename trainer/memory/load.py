@@ -20,7 +20,7 @@ __all__ = ["load_frozen"]
 
 Base = Literal["fp32", "bf16", "fp8"]
 
-_MODULATION = re.compile(r"_mod\.lin\.|\.modulation\.lin\.")
+MODULATION = re.compile(r"_mod\.lin\.|\.modulation\.lin\.")
 
 
 def load_frozen(
@@ -58,7 +58,7 @@ def load_frozen(
     dtype = torch.float32 if base == "fp32" else torch.bfloat16
     tensors: dict[str, Tensor] = {}
     for key, tensor in plain.items():
-        in_ram = modulation_in_ram and _MODULATION.search(key) is not None
+        in_ram = modulation_in_ram and MODULATION.search(key) is not None
         place = torch.device("cpu") if in_ram or key.startswith(streamed) else torch.device(device)
         delta, scale = deltas.get(key), _scale(key, scales, stored)
         if base == "fp8" and is_block_matrix(key, tensor) and not in_ram:

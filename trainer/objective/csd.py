@@ -38,8 +38,9 @@ def quickgelu_tower(architecture: str = ARCHITECTURE) -> nn.Module:
     """Return an open_clip vision tower without weights (on the meta device) and without CLIP's projection."""
     import open_clip  # takes seconds, and only the reward needs it
 
+    settings = open_clip.get_model_config(architecture)
     with torch.device("meta"):
-        tower = open_clip.create_model(architecture, pretrained=None).visual
+        tower = open_clip.CLIP(**settings).visual
     tower.proj = None
     return tower
 

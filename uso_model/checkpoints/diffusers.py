@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from .files import read_safetensors
+from .kinds import looks_like
 from .strict import CheckpointError, counted
 
 __all__ = ["autoencoder_from_folder", "part_of", "read_folder", "transformer_from_folder"]
@@ -79,6 +80,10 @@ def transformer_from_folder(path: str | Path) -> dict[str, Tensor]:
     """
     folder = part_of(Path(path), "transformer")
     source, tensors = folder.name, read_folder(folder)
+    if "single_transformer_blocks.0.proj_mlp.weight" not in tensors:
+        raise CheckpointError(
+            f"{source} is not a FLUX.1 transformer but looks like {looks_like(tensors)}; use a FLUX.1 folder."
+        )
     taken: set[str] = set()
     result: dict[str, Tensor] = {}
 
@@ -98,7 +103,7 @@ def transformer_from_folder(path: str | Path) -> dict[str, Tensor]:
     def join(prefix: str, new_prefix: str, table: Mapping[str, tuple[str, ...]]) -> None:
         for new, parts in table.items():
             for leaf in ("weight", "bias"):
-                if f"{prefix}{parts[0]}.{leaf}" in tensors:
+                if any(f"{prefix}{old}.{leaf}" in tensors for old in parts):
                     result[f"{new_prefix}{new}.{leaf}"] = torch.cat([take(f"{prefix}{old}.{leaf}") for old in parts])
 
     move("", "", _OUTSIDE)
@@ -159,9 +164,9 @@ def read_folder(folder: Path) -> dict[str, Tensor]:
     Raises:
         CheckpointError: the folder has no config.json, no or several models, or lacks weights of its index.
     """
-    index = folder / next((file.name for file in sorted(folder.glob("*.safetensors.index.json"))), "")
-    if index.is_file():
-        places = _json(index).get("weight_map", {})
+    indexes = sorted(folder.glob("*.safetensors.index.json"))
+    if indexes:
+        places = dict(_json(indexes[0])["weight_map"])
         files = sorted({folder / Path(place).name for place in places.values()})
     else:
         # A second precision is marked by a word before the ending: `model.fp16.safetensors`.
@@ -185,7 +190,7 @@ def read_folder(folder: Path) -> dict[str, Tensor]:
 def _json(path: Path) -> dict[str, Any]:
     try:
         return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, TypeError) as error:
+    except ValueError as error:
         raise CheckpointError(f"{path} is not a JSON object; download it again.") from error
 
 
