@@ -31,9 +31,9 @@ def add_lora(transformer: UsoTransformer, rank: int, seed: int = 0) -> None:
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for layer in _layers(transformer).values():
-            down = layer.lora_A[_ADAPTER].weight
+            down, up = _factors(layer)
             down.copy_(torch.randn(down.shape, generator=generator) / rank)
-            layer.lora_B[_ADAPTER].weight.zero_()
+            up.zero_()
 
 
 def load_into(transformer: UsoTransformer, lora: Lora) -> None:
@@ -56,8 +56,7 @@ def load_into(transformer: UsoTransformer, lora: Lora) -> None:
     with torch.no_grad():
         for name, layer in _layers(transformer).items():
             part = lora.modules[name]
-            for module, factor in ((layer.lora_A, part.down), (layer.lora_B, part.up.float() * part.scale)):
-                weight = module[_ADAPTER].weight
+            for weight, factor in zip(_factors(layer), (part.down, part.up.float() * part.scale), strict=True):
                 if weight.shape != factor.shape:
                     raise CheckpointError(
                         f"the LoRA's factor of {name} has shape {tuple(factor.shape)}, expected {tuple(weight.shape)}; "
@@ -101,6 +100,13 @@ def _inject(transformer: UsoTransformer, rank: int) -> None:
         # peft gives the branches the dtype of the layer; they are trained in float32 whatever holds the layer.
         for side in (layer.lora_A, layer.lora_B):
             side[_ADAPTER].float()
+
+
+def _factors(layer: LoraLayer) -> tuple[nn.Parameter, nn.Parameter]:
+    """Return `down` and `up` of a layer."""
+    down, up = (side[_ADAPTER].weight for side in (layer.lora_A, layer.lora_B))
+    assert isinstance(down, nn.Parameter) and isinstance(up, nn.Parameter)
+    return down, up
 
 
 def _layers(transformer: nn.Module) -> dict[str, LoraLayer]:

@@ -9,10 +9,12 @@ from typing import Any
 
 import yaml
 
+from ..uso_model.checkpoints.files import atomic_write
 from .config import load_config
+from .engine.checkpoint import checkpoints
 from .recipe import TrainConfig
 
-__all__ = ["CONFIG", "open_run", "read_data", "read_run", "shareable", "write_data"]
+__all__ = ["CONFIG", "read_data", "read_run", "require_unchanged", "shareable", "write_run"]
 
 CONFIG = "config.yaml"
 """Settings of a run, in its folder."""
@@ -36,32 +38,37 @@ _FREE = (
 what people resume for."""
 
 
-def open_run(config: TrainConfig, allow_change: bool = False) -> None:
-    """Write a run's settings to its folder, or compare them with those that are there.
-
-    Args:
-        config: settings of the run.
-        allow_change: go on with other settings than the run began with.
+def require_unchanged(config: TrainConfig) -> None:
+    """Compare settings with those that a run to be gone on with began with.
 
     Raises:
-        ValueError: the run began with other settings; they are listed.
+        ValueError: the run's checkpoints were made with other settings; they are listed.
     """
     folder = config.loop.run_dir
-    if (folder / CONFIG).is_file() and not allow_change:
-        began, now = (dict(_flat(_plain(c))) for c in (read_run(folder), config))
-        changed = [name for name in began.keys() | now.keys() if began.get(name) != now.get(name)]
-        listed = sorted(name for name in changed if not name.startswith(_FREE))
-        if listed:
-            changes = ", ".join(f"{name} was {began.get(name)} and is now {now.get(name)}" for name in listed)
-            raise ValueError(
-                f"{folder.name} began with other settings: {changes}; put them back, use another run_dir, or pass "
-                "--allow-change"
-            )
+    if not (folder / CONFIG).is_file() or not checkpoints(folder):
+        return
+    began, now = (dict(_flat(_plain(c))) for c in (read_run(folder), config))
+    changed = [name for name in began.keys() | now.keys() if began.get(name) != now.get(name)]
+    listed = sorted(name for name in changed if not name.startswith(_FREE))
+    if listed:
+        changes = ", ".join(f"{name} was {began.get(name)} and is now {now.get(name)}" for name in listed)
+        raise ValueError(
+            f"{folder.name} began with other settings: {changes}; put them back, use another run_dir, or pass "
+            "--allow-change"
+        )
+
+
+def write_run(config: TrainConfig, rows: int, fingerprint: str) -> None:
+    """Keep what a run is made of in its folder: settings, number of rows, hash of rows and pictures."""
+    folder = config.loop.run_dir
     folder.mkdir(parents=True, exist_ok=True)
-    text = yaml.safe_dump(_plain(config), sort_keys=False)
-    temporary = folder / f".{CONFIG}"
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(folder / CONFIG)
+    data = {"uso.dataset_rows": str(rows), "uso.dataset_sha256": fingerprint}
+    for name, text in ((CONFIG, yaml.safe_dump(_plain(config), sort_keys=False)), (DATA, json.dumps(data, indent=1))):
+        _replace(folder / name, text)
+
+
+def _replace(path: Path, text: str) -> None:
+    atomic_write(path, lambda temporary: Path(temporary).write_text(text, encoding="utf-8"))
 
 
 def read_run(folder: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:
@@ -76,14 +83,8 @@ def read_run(folder: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:
     return load_config(TrainConfig, folder / CONFIG, [f"loop.run_dir={folder.resolve()}", *overrides])
 
 
-def write_data(folder: Path, rows: int, fingerprint: str) -> None:
-    """Note what a run is trained on: the number of rows and the hash of rows and pictures."""
-    text = json.dumps({"uso.dataset_rows": str(rows), "uso.dataset_sha256": fingerprint}, indent=1)
-    (folder / DATA).write_text(text, encoding="utf-8")
-
-
 def read_data(folder: Path) -> dict[str, str]:
-    """Return what `write_data` noted."""
+    """Return the number of rows and the hash that `write_run` kept, as metadata."""
     return json.loads((folder / DATA).read_text(encoding="utf-8"))
 
 

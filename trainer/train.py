@@ -27,7 +27,7 @@ from .networks import build_networks
 from .objective.reward import RewardObjective, reward_weight
 from .objective.velocity import VelocityObjective
 from .recipe import ConditionsConfig, DataConfig, TrainConfig
-from .run_folder import open_run, write_data
+from .run_folder import require_unchanged, write_run
 
 __all__ = ["encode", "held_out_data", "train", "training_data"]
 
@@ -53,22 +53,22 @@ def train(config: TrainConfig, encoders: Encoders | None = None, allow_change: b
         FloatingPointError: a loss or gradient was not finite; see `loop.run`.
     """
     accelerator = launch(config.loop)
-    if accelerator.is_main_process:
-        open_run(config, allow_change)
+    if not allow_change:
+        require_unchanged(config)
     encoders = encoders or open_encoders(config.models, accelerator.device)
     data, held_out = training_data(config, encoders), held_out_data(config, encoders)
     with accelerator.main_process_first():
         for rows in (data, held_out):
             if rows is not None:
                 encode(rows)
-    if accelerator.is_main_process:
-        write_data(config.loop.run_dir, len(data), data.fingerprint())
     encoders.release()
 
     if accelerator.is_main_process and not config.models.mini:
         logger.info("memory:\n%s", plan(config).text())
     networks = build_networks(config, accelerator.device)
     shard(accelerator, networks.transformer, config.loop)
+    if accelerator.is_main_process:  # not before all that the recipe names has been found to be there
+        write_run(config, len(data), data.fingerprint())
     conditions = config.conditions if config.stage == "triplet" else ConditionsConfig(dropout=0.0)
     velocity = VelocityObjective(networks.transformer, networks.projector, config.flow, conditions)
     terms = [Term("flow", velocity.losses)]

@@ -18,7 +18,13 @@ from torch import Tensor
 
 CPU = torch.device("cpu")
 COMFY = Path(os.environ.get("COMFYUI_PATH") or "~/comfy/ComfyUI").expanduser()
-PROMPTS = ["", "A cat, 2 dogs", "Two  spaces\nand a line", "“quoted” é 漢字 ½ cup ™", "word " * 100]
+PROMPTS = [
+    "",
+    "A cat, 2 dogs",
+    "Two  spaces\nand a line",
+    "\u201cquoted\u201d \xe9 \u6f22\u5b57 \xbd cup \u2122",
+    "word " * 100,
+]
 
 # Runs with ComfyUI on the path and prints nothing; files are exchanged through a folder.
 SCRIPT = """

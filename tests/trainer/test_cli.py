@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 from comfyui_uso.trainer import cli
+from comfyui_uso.trainer.recipe import TrainConfig
+from comfyui_uso.trainer.train import train
 from comfyui_uso.uso_model import verify
 
 
@@ -75,3 +80,51 @@ def test_commands_of_the_entry_point() -> None:
             [sys.executable, *start, "mini", "--help"], capture_output=True, text=True, timeout=60, check=True
         )
         assert "score" in done.stdout and "train" in done.stdout and "world" in done.stdout
+
+
+def test_a_run_from_the_command_line(
+    recipe: Callable[..., TrainConfig], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Train USO-mini on eight tiny pictures, go on by the run's folder alone, export, and check the data."""
+    config = recipe("triplet", models={"mini": True, "transformer": None, "projector": None})
+    path = tmp_path / "recipe.yaml"
+    path.write_text(yaml.safe_dump(json.loads(config.model_dump_json())), encoding="utf-8")
+    assert cli.main(["cache", str(path), "--prune"]) == 0
+    assert "8 rows are encoded" in capsys.readouterr().out
+    assert cli.main(["train", str(path), "loop.steps=2"]) == 0
+    assert cli.main(["train", str(config.loop.run_dir), "loop.steps=3"]) == 0
+    assert cli.main(["export", str(config.loop.run_dir), "--out", str(tmp_path / "out"), "--dtype", "bf16"]) == 0
+    told = capsys.readouterr().out
+    assert "step 3" in told and "32/32 keys map" in told and (tmp_path / "out" / "projector.safetensors").is_file()
+    assert cli.main(["check", str(config.data.manifests[0]), "--size", "32"]) in (0, 1)
+    assert cli.main(["doctor", str(path)]) == 0
+    assert "stage triplet, 4 steps of 2 rows" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["train", "toyy"], "one of adapt_12gb, adapt_16gb"),
+        (["train", "toy", "loop.stepz=3"], "did you mean loop.steps?"),
+        (["export", "nowhere"], "holds no config.yaml"),
+        (["check", "absent.jsonl"], "absent.jsonl is not there"),
+        (["import", "uno", "absent.json"], "absent.json"),
+        (["csd", "absent.bin", "out.safetensors"], "is not a file; download"),
+        (["train", "my_style"], "models/vae/ae.safetensors is not there"),
+    ],
+)
+def test_what_a_user_gets_wrong_is_one_line(
+    words: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(words) == 2
+    err = capsys.readouterr().err
+    assert message in err and err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == [], "a command that fails leaves nothing behind"
+
+
+def test_a_failed_start_does_not_fix_the_settings(recipe: Callable[..., TrainConfig], tmp_path: Path) -> None:
+    wrong = recipe("triplet", models={"mini": True, "transformer": tmp_path / "absent.safetensors"})
+    with pytest.raises(ValueError, match=r"absent\.safetensors"):
+        train(wrong)
+    assert not (wrong.loop.run_dir / "config.yaml").exists()

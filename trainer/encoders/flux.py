@@ -79,7 +79,8 @@ def flux_encoders(models: ModelsConfig, device: torch.device) -> Encoders:
     @torch.no_grad()
     def style(picture: Image.Image) -> StyleFeatures:
         model = opened(vision)
-        pixels = siglip_preprocess(picture, model.config.image_size).to(device)
+        side: int = model.config.image_size  # type: ignore[assignment]
+        pixels = siglip_preprocess(picture, side).to(device)
         states = model(pixel_values=pixels, output_hidden_states=True).hidden_states
         features = select_style_features(states, model.config.num_hidden_layers)
         return StyleFeatures(*(level[0].float().cpu() for level in features))

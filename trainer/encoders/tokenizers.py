@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from transformers import AutoTokenizer, CLIPTokenizerFast, PreTrainedTokenizerBase
+from transformers import AutoTokenizer, CLIPTokenizerFast, PreTrainedTokenizerBase  # type: ignore[attr-defined]
 
 from ..recipe import ModelsConfig
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 
+import torch
 from accelerate import Accelerator
 
 from ..config import LoopConfig
 
-__all__ = ["launch"]
+__all__ = ["autocast", "launch"]
 
 
 def launch(config: LoopConfig) -> Accelerator:
@@ -21,7 +22,12 @@ def launch(config: LoopConfig) -> Accelerator:
     if absent:
         raise ValueError(f"the logger {absent[0]} is not installed: pip install {absent[0]}, or set loop.loggers=[]")
     return Accelerator(
-        mixed_precision=config.precision,
+        mixed_precision="no",  # a setting of the whole process there; `autocast` does it for one run
         log_with=list(config.loggers) or None,
         project_dir=config.run_dir,
     )
+
+
+def autocast(config: LoopConfig, accelerator: Accelerator) -> torch.autocast:
+    """Return a context in which forward passes compute in the precision of the settings."""
+    return torch.autocast(accelerator.device.type, torch.bfloat16, enabled=config.precision == "bf16")

@@ -22,7 +22,7 @@ from .ahead import reading_ahead
 from .average import Average
 from .crash import Observed, report_crash
 from .distributed import agree, broadcast, sum_gradients
-from .launch import launch
+from .launch import autocast, launch
 from .log import RunLog
 from .optimizer import learning_rate, make_optimizer
 from .randomness import StepRandom
@@ -82,7 +82,7 @@ def run(
         due = [m for m in monitors if m.every and done % m.every == 0]
         with average.applied() if average is not None and due else nullcontext():
             for monitor in due:
-                with accelerator.autocast():
+                with autocast(config, accelerator):
                     measured = monitor.measure(done)
                 log.write(done, measured)
 
@@ -156,7 +156,7 @@ def _gradients(
     total: Tensor | None = None
     for term, weight in active:
         for random, batch in micro:
-            with accelerator.autocast():
+            with autocast(config, accelerator):
                 losses = dict(term.losses(batch, random))
             if "loss" not in losses:
                 continue

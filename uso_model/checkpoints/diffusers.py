@@ -8,6 +8,7 @@ src/diffusers/loaders/single_file_utils.py.
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -72,7 +73,7 @@ _VAE = [
 ]
 
 
-def transformer_from_folder(path: str | Path) -> dict[str, Tensor]:
+def transformer_from_folder(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     """Read the transformer of a folder (its own or FLUX.1-dev's, with `transformer` in it) under BFL's names.
 
     Raises:
@@ -121,7 +122,7 @@ def transformer_from_folder(path: str | Path) -> dict[str, Tensor]:
     return result
 
 
-def autoencoder_from_folder(path: str | Path) -> tuple[dict[str, Tensor], dict[str, float]]:
+def autoencoder_from_folder(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, float]]:
     """Read the autoencoder of a folder (its own or FLUX.1-dev's, with `vae` in it) under BFL's names.
 
     Returns:

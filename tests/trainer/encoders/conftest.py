@@ -21,7 +21,7 @@ from transformers import (
     T5TokenizerFast,
 )
 
-T5_WORDS = ["<pad>", "</s>", "<unk>", "▁", "▁a", "▁cat", *"abcdefghijklmnopqrstuvwxyz"]
+T5_WORDS = ["<pad>", "</s>", "<unk>", "\u2581", "\u2581a", "\u2581cat", *"abcdefghijklmnopqrstuvwxyz"]
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 CLIP_WORDS = [*LETTERS, *(f"{letter}</w>" for letter in LETTERS), "ca", "cat</w>", "<|startoftext|>", "<|endoftext|>"]
 CLIP_END = CLIP_WORDS.index("<|endoftext|>")

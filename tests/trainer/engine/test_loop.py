@@ -239,3 +239,15 @@ def test_the_batch_must_divide(loop, toy, term):
         _shares(loop(batch_size=3), Two())
     with pytest.raises(ValueError, match="gives each 2 rows, not a multiple of micro_batch 4"):
         _shares(loop(micro_batch=4), Two())
+
+
+def test_runs_of_any_precision_follow_each_other(loop, toy, tmp_path):
+    seen = []
+
+    def watching(x, random):
+        seen.append((x @ toy.weight).dtype)
+        return toy.losses(x, random)
+
+    for name, precision in (("a", "no"), ("b", "bf16"), ("c", "no")):
+        run(loop(steps=1, run_dir=tmp_path / name, precision=precision), toy, [Term("fit", watching)], rows_of)
+    assert seen == [torch.float32, torch.bfloat16, torch.float32] and toy.weight.dtype == torch.float32
