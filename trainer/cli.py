@@ -20,7 +20,7 @@ from .mini.cli import add_commands as add_mini_commands
 if TYPE_CHECKING:
     from .recipe import TrainConfig
 
-TRAIN_PACKAGES = frozenset({"accelerate", "open_clip", "peft", "pydantic", "yaml"})
+TRAIN_PACKAGES = frozenset({"accelerate", "open_clip", "peft", "psutil", "pydantic", "tqdm", "yaml"})
 
 
 def main(argv: Sequence[str] | None = None) -> int:

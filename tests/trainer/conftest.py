@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,14 @@ import torch.nn.functional as F
 from comfyui_uso.trainer.encoders import Encoders, Gaussian
 from comfyui_uso.trainer.recipe import TrainConfig
 from comfyui_uso.uso_model.checkpoints import save_projector, save_transformer
-from comfyui_uso.uso_model.config import FluxConfig
+from comfyui_uso.uso_model.config import FLUX_DEV
 from comfyui_uso.uso_model.projector import HierarchicalProjector
 from comfyui_uso.uso_model.style import StyleFeatures
 from comfyui_uso.uso_model.transformer import UsoTransformer
 from PIL import Image
 
-TINY = FluxConfig(
-    in_channels=64,
+TINY = replace(
+    FLUX_DEV,
     vec_in_dim=8,
     context_in_dim=8,
     hidden_size=128,
@@ -29,10 +30,6 @@ TINY = FluxConfig(
     num_heads=1,
     depth=1,
     depth_single_blocks=1,
-    axes_dim=(16, 56, 56),
-    theta=10_000,
-    qkv_bias=True,
-    guidance_embed=True,
 )
 
 

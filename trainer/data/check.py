@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import os
 from collections import Counter
@@ -12,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from ...uso_model.checkpoints.files import sha256_of
 from ...uso_model.images import CONTENT_LONG_SIDE, fitted_size
 from ...uso_model.packing import PIXELS_PER_TOKEN
 from .buckets import WIDEST, nearest_bucket
@@ -111,7 +111,7 @@ def check(manifests: Sequence[Path], size: int = 1024, content_size: int = CONTE
 def _opened(path: Path) -> _Picture:
     try:
         picture = open_picture(path)
-        return _Picture(picture.size, hashlib.sha256(path.read_bytes()).hexdigest())
+        return _Picture(picture.size, sha256_of(path))
     except ValueError as error:
         return _Picture(problem=str(error))
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-
 import torch
 from PIL import Image
 from torch import Tensor
@@ -11,6 +9,7 @@ from torch import Tensor
 from ...uso_model import mini
 from ...uso_model.images import picture_tensor
 from ...uso_model.style import StyleFeatures, siglip_preprocess
+from .fingerprint import fingerprint
 from .interface import Encoders, Gaussian
 
 __all__ = ["mini_encoders"]
@@ -41,7 +40,7 @@ def mini_encoders() -> Encoders:
 
     files = mini.paths()
     names = {
-        name: hashlib.sha256(files[part].read_bytes()).hexdigest()[:16]
+        name: fingerprint(files[part])
         for name, part in {"latent": "autoencoder", "style": "vision", "text": "text"}.items()
     }
     return Encoders(latent, style, text, decode, look=None, names=names, release=lambda: None)

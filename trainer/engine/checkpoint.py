@@ -6,10 +6,8 @@ and `COMPLETE` with the hash of each. It is written under a hidden name and rena
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
-import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,6 +17,7 @@ import torch
 from torch import Tensor
 
 from ...uso_model.checkpoints import read_safetensors, write_safetensors
+from ...uso_model.checkpoints.files import fsync, sha256_of
 
 __all__ = ["AVERAGE", "TRAINED", "Checkpoint", "checkpoints", "latest", "prune", "require_room", "save"]
 
@@ -71,14 +70,14 @@ def save(
     if average is not None:
         write_safetensors(temporary / AVERAGE, average)
     torch.save(optimizer, temporary / OPTIMIZER)
-    hashes = {path.name: _hash(path) for path in sorted(temporary.iterdir())}
+    hashes = {path.name: sha256_of(path) for path in sorted(temporary.iterdir())}
     (temporary / COMPLETE).write_text(json.dumps({"step": step, "sha256": hashes}, indent=1), encoding="utf-8")
     for path in (temporary / OPTIMIZER, temporary / COMPLETE, temporary):
-        _sync(path)
+        fsync(path)
     if final.exists():  # of a run that is made again from an earlier step
         shutil.rmtree(final)
     temporary.rename(final)
-    _sync(run_dir)
+    fsync(run_dir)
     return Checkpoint(final, step)
 
 
@@ -142,27 +141,9 @@ def _problem(folder: Path) -> str | None:
         path = folder / name
         if not path.is_file():
             return f"{name} is missing"
-        if _hash(path) != expected:
+        if sha256_of(path) != expected:
             return f"{name} is damaged"
     return None
-
-
-def _hash(path: Path) -> str:
-    with path.open("rb") as file:
-        parts = hashlib.sha256()
-        while piece := file.read(1 << 20):
-            parts.update(piece)
-    return parts.hexdigest()
-
-
-def _sync(path: Path) -> None:
-    if path.is_dir() and os.name != "posix":
-        return
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _bytes(tensors: Mapping[str, Tensor]) -> int:

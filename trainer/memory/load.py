@@ -63,14 +63,14 @@ def load_frozen(
         delta, scale = deltas.get(key), _scale(key, scales, stored)
         if base == "fp8" and is_block_matrix(key, tensor) and not in_ram:
             layer, _, _ = key.rpartition(".")
-            kept = tensor.dtype == FP8 and delta is None
-            bits, rows = (
-                (tensor, _row_scales(scale, tensor)) if kept else quantize_rows(_full(key, tensor, scale, delta))
-            )
+            if tensor.dtype == FP8 and delta is None:
+                bits, rows = tensor, _row_scales(scale, tensor)
+            else:
+                bits, rows = quantize_rows(_full(key, tensor, scale, delta, device))
             _replace(model, layer)
             tensors[key], tensors[f"{layer}.weight_scale"] = bits.to(place), rows.to(place)
         else:
-            tensors[key] = _full(key, tensor, scale, delta).to(dtype).to(place)
+            tensors[key] = _full(key, tensor, scale, delta, device).to(dtype).to(place)
     load_strict(model, tensors, name, assign=True)
     return model.requires_grad_(False)
 
@@ -88,10 +88,13 @@ def _scale(key: str, scales: dict[str, Tensor], stored: dict[str, Tensor]) -> Te
     return scale[:rows] if match[2] == "qkv" else scale[rows:]
 
 
-def _full(key: str, tensor: Tensor, scale: Tensor | None, delta: LowRank | None) -> Tensor:
+def _full(
+    key: str, tensor: Tensor, scale: Tensor | None, delta: LowRank | None, device: torch.device | str
+) -> Tensor:
+    """Return a weight in float32 with its LoRA, on the device also where it will wait in RAM: a card is quicker."""
     pair = {key: tensor} if scale is None else {key: tensor, f"{key.removesuffix('weight')}weight_scale": scale}
-    wide = dequantize(pair, key, torch.float32)[key]
-    return wide if delta is None else wide + delta.delta()
+    wide = dequantize({name: part.to(device) for name, part in pair.items()}, key, torch.float32)[key]
+    return wide if delta is None else wide + delta.delta().to(device)
 
 
 def _row_scales(scale: Tensor | None, weight: Tensor) -> Tensor:

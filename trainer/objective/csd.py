@@ -7,9 +7,9 @@ descriptor is the normalised class token after `ln_post`, times `last_layer_styl
 from __future__ import annotations
 
 import argparse
-import hashlib
 import pickle
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...uso_model.checkpoints import CheckpointError, load_strict, read_safetensors, write_safetensors
+from ...uso_model.checkpoints.files import sha256_of
 
 __all__ = ["PUBLISHED_SHA256", "StyleDescriptor", "convert_csd", "load_csd", "quickgelu_tower"]
 
@@ -31,6 +32,7 @@ ARCHITECTURE = "ViT-L-14-quickgelu"
 SIZE = 224
 MEAN = (0.48145466, 0.4578275, 0.40821073)
 STD = (0.26862954, 0.26130258, 0.27577711)
+_PUBLISHED = "pytorch_model.bin of tomg-group-umd/CSD-ViT-L"
 _BACKBONE, _STYLE, _CONTENT = "backbone.", "last_layer_style", "last_layer_content"
 
 
@@ -87,25 +89,32 @@ def load_csd(path: str | Path, device: str | torch.device = "cpu") -> Callable[[
     tensors = read_safetensors(path)
     if _STYLE not in tensors:
         raise CheckpointError(f"{path.name} is no CSD descriptor, it has no {_STYLE}; make one with `uso csd`.")
-    width, out = tensors[_STYLE].shape
-    descriptor = StyleDescriptor(quickgelu_tower(), width, out)
-    load_strict(descriptor, {name: tensor.float() for name, tensor in tensors.items()}, path.name, assign=True)
-    return descriptor.to(device).eval().requires_grad_(False)
+    return _descriptor(tensors, path.name).to(device).eval().requires_grad_(False)
+
+
+def _descriptor(tensors: Mapping[str, Tensor], source: str) -> StyleDescriptor:
+    """Return the descriptor of these tensors, all of which it must need and no other, in float32."""
+    if tensors[_STYLE].ndim != 2:
+        shape = tuple(tensors[_STYLE].shape)
+        raise CheckpointError(f"{source} has {_STYLE} of shape {shape}, expected a matrix; download it again.")
+    descriptor = StyleDescriptor(quickgelu_tower(), *tensors[_STYLE].shape)
+    load_strict(descriptor, {name: tensor.float() for name, tensor in tensors.items()}, source, assign=True)
+    return descriptor
 
 
 def convert_csd(checkpoint: str | Path, out: str | Path, sha256: str = PUBLISHED_SHA256) -> None:
     """Take backbone and style matrix out of CSD's training checkpoint and write them as safetensors.
 
     The checkpoint is a pickle. Its hash is compared first, and it is read without running any code in it: besides
-    tensors only plain containers, `argparse.Namespace` and NumPy scalars are let through.
+    tensors only plain containers, `argparse.Namespace` and NumPy's 64-bit numbers are let through.
 
     Raises:
         CheckpointError: another file than expected, by hash or by content.
     """
     checkpoint = Path(checkpoint)
     if not checkpoint.is_file():
-        raise CheckpointError(f"{checkpoint} is not a file; download pytorch_model.bin of tomg-group-umd/CSD-ViT-L.")
-    found = _sha256(checkpoint)
+        raise CheckpointError(f"{checkpoint} is not a file; download {_PUBLISHED}.")
+    found = sha256_of(checkpoint)
     if found != sha256:
         raise CheckpointError(
             f"{checkpoint.name} has the SHA-256 {found}, expected {sha256}; download it again, or pass the hash of the "
@@ -118,10 +127,11 @@ def convert_csd(checkpoint: str | Path, out: str | Path, sha256: str = PUBLISHED
     if strangers or _STYLE not in kept:
         raise CheckpointError(
             f"{checkpoint.name} holds {len(strangers)} unknown tensors ({', '.join(sorted(strangers)[:3])}) and "
-            f"{'a' if _STYLE in kept else 'no'} {_STYLE}; use pytorch_model.bin of tomg-group-umd/CSD-ViT-L."
+            f"{'a' if _STYLE in kept else 'no'} {_STYLE}; use {_PUBLISHED}."
         )
+    descriptor = _descriptor(kept, checkpoint.name)
     info = {"source": "tomg-group-umd/CSD-ViT-L", "source_sha256": found, "license": "CC-BY-4.0"}
-    write_safetensors(out, {name: tensor.float().contiguous() for name, tensor in kept.items()}, info)
+    write_safetensors(out, descriptor.state_dict(), info)
 
 
 def _read_pickle(path: Path) -> dict[str, Tensor]:
@@ -137,19 +147,20 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
     try:
         with torch.serialization.safe_globals(allowed):
             loaded = torch.load(path, weights_only=True, mmap=True, map_location="cpu")
-        return loaded["model_state_dict"]
-    except (RuntimeError, KeyError, TypeError, ValueError, EOFError) as error:
+    except (RuntimeError, TypeError, ValueError, EOFError) as error:
         raise CheckpointError(
-            f"{path.name} cannot be read as CSD's checkpoint ({type(error).__name__}: {error})."
+            f"{path.name} cannot be read as a checkpoint of PyTorch ({type(error).__name__}); use {_PUBLISHED}."
         ) from error
     except pickle.UnpicklingError as error:
-        reason = str(error).splitlines()[0]
-        raise CheckpointError(f"{path.name} holds more than weights and was not read ({reason}).") from error
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        parts = hashlib.sha256()
-        while piece := file.read(1 << 20):
-            parts.update(piece)
-    return parts.hexdigest()
+        # Only the type's name: PyTorch's own text advises to read the file without this protection.
+        stranger = re.search(r"GLOBAL (\S+)", str(error))
+        named = f" ({stranger[1]})" if stranger else ""
+        raise CheckpointError(
+            f"{path.name} holds more than weights{named} and was not read; use {_PUBLISHED}."
+        ) from error
+    weights = loaded.get("model_state_dict") if isinstance(loaded, dict) else None
+    if not isinstance(weights, dict) or not all(
+        isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in weights.items()
+    ):
+        raise CheckpointError(f"{path.name} has no named tensors under model_state_dict; use {_PUBLISHED}.")
+    return weights

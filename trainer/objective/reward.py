@@ -73,7 +73,7 @@ class RewardObjective:
         device = next(self._transformer.parameters()).device
         errors = torch.zeros(len(samples), device=device)
         similarity, saturated = [], []
-        stop = self._stop(random)
+        entered = self._entered(random)
         for batch in stack_by_shape([self._kept(samples[place], random, place) for place in rewarded]):
             places = [rewarded[place] for place in batch.places]
             height, width = (DOWNSCALE * side for side in batch.latent.shape[-2:])
@@ -90,9 +90,9 @@ class RewardObjective:
                 return velocity(self._transformer, conditioning)
 
             if self._reward.form == "refl":
-                latent = rollout_one_step(follow, noise, times, stop)
+                latent = rollout_one_step(follow, noise, times, entered[0])
             else:
-                latent = rollout_endpoint(follow, noise, times, self._active(random))
+                latent = rollout_endpoint(follow, noise, times, entered)
             picture = checkpoint(self._decode, latent, use_reentrant=False)
             with torch.autocast(device.type, enabled=False):
                 seen = self._look(picture.float().clamp(-1, 1))
@@ -106,23 +106,23 @@ class RewardObjective:
             "rows": errors.detach(),
             "similarity": torch.cat(similarity).mean(),
             "saturated": torch.cat(saturated).mean(),  # pixels beyond the range pull no more; many of them mean burning
-            "stop": torch.tensor(float(stop)),
+            "stop": torch.tensor(float(entered[0])),  # where the gradient enters first
         }
 
     def _kept(self, sample: Sample, random: StepRandom, place: int) -> Sample:
         dropped = drop_conditions(sample, self._conditions.dropout, self._conditions.mode, random.row(place, "dropout"))
         return dropped._replace(styles=sample.styles)
 
-    def _stop(self, random: StepRandom) -> int:
-        """Draw the step whose forward pass has the gradient; the same for all rows, so that they roll out together."""
-        first = self._reward.steps - self._reward.last
-        return first + int(torch.randint(self._reward.last, (), generator=random.shared("reward stop")))
+    def _entered(self, random: StepRandom) -> list[int]:
+        """Draw the steps whose velocities have the gradient; the same for all rows, so that they roll out together.
 
-    def _active(self, random: StepRandom) -> list[int]:
-        """Draw the steps that carry a gradient, late ones more often: with weights (i + 1)^2, as FlowBP-Sparse does."""
-        weights = torch.arange(1, self._reward.steps + 1).float().square()
-        drawn = torch.multinomial(weights, self._reward.active, generator=random.shared("reward stop"))
-        return sorted(drawn.tolist())
+        `refl`: one of the last. `endpoint`: several, late ones more often, with weights (i + 1)^2 as in FlowBP-Sparse.
+        """
+        steps, generator = self._reward.steps, random.shared("reward stop")
+        if self._reward.form == "refl":
+            return [steps - self._reward.last + int(torch.randint(self._reward.last, (), generator=generator))]
+        weights = torch.arange(1, steps + 1).float().square()
+        return sorted(torch.multinomial(weights, self._reward.active, generator=generator).tolist())
 
 
 Follow = Callable[[], Callable[[Tensor, Tensor], Tensor]]

@@ -6,6 +6,7 @@ format: huggingface/safetensors, README.md. Nothing here ever unpickles.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import struct
@@ -23,10 +24,12 @@ from .strict import CheckpointError
 
 __all__ = [
     "atomic_write",
+    "fsync",
     "read_header",
     "read_metadata",
     "read_safetensors",
     "read_shapes",
+    "sha256_of",
     "write_safetensors",
 ]
 
@@ -171,7 +174,7 @@ def atomic_write(path: str | os.PathLike[str], write: Any, *, durable: bool = Tr
     try:
         write(temporary)
         if durable:
-            _fsync(temporary)
+            fsync(temporary)
         # mkstemp makes files private; a model file should be as readable as any other new file.
         umask = os.umask(0)
         os.umask(umask)
@@ -179,11 +182,23 @@ def atomic_write(path: str | os.PathLike[str], write: Any, *, durable: bool = Tr
         os.replace(temporary, path)
     finally:
         Path(temporary).unlink(missing_ok=True)
-    if durable and os.name == "posix":
-        _fsync(path.parent)
+    if durable:
+        fsync(path.parent)
 
 
-def _fsync(path: str | os.PathLike[str]) -> None:
+def sha256_of(path: str | os.PathLike[str]) -> str:
+    """Return the SHA-256 of a file as hex digits, read in pieces."""
+    parts = hashlib.sha256()
+    with Path(path).open("rb") as file:
+        while piece := file.read(1 << 20):
+            parts.update(piece)
+    return parts.hexdigest()
+
+
+def fsync(path: str | os.PathLike[str]) -> None:
+    """Wait until a file, or the list of names of a folder, is on the disk."""
+    if Path(path).is_dir() and os.name != "posix":
+        return
     # Windows can only fsync a handle opened for writing; a folder can only be opened for reading.
     flags = os.O_RDONLY if Path(path).is_dir() else os.O_RDWR
     descriptor = os.open(path, flags)

@@ -117,6 +117,21 @@ def test_conversion_and_descriptor(tiny, tmp_path):
     assert not any(p.requires_grad for p in look.parameters())
 
 
+def test_a_checkpoint_without_its_backbone_is_not_converted(tiny, tmp_path):
+    """Not first when the reward loads it, hours later."""
+    path, weights = tiny
+    for change, problem in (
+        ({"module.backbone.conv1.bias": None}, r"1 missing key \(backbone.conv1.bias\)"),
+        ({"module.backbone.extra": torch.ones(1)}, r"1 unknown key \(backbone.extra\)"),
+        ({"module.last_layer_style": torch.ones(16)}, r"of shape \(16,\), expected a matrix"),
+    ):
+        changed = {name: tensor for name, tensor in {**weights, **change}.items() if tensor is not None}
+        torch.save({"model_state_dict": changed}, path)
+        with pytest.raises(CheckpointError, match=problem):
+            csd.convert_csd(path, tmp_path / "out.safetensors", sha256(path))
+    assert not (tmp_path / "out.safetensors").exists()
+
+
 def test_another_file_is_refused_by_its_hash(tiny, tmp_path):
     path, _ = tiny
     with pytest.raises(CheckpointError, match=f"has the SHA-256 {sha256(path)}, expected 40e92fad"):
@@ -136,7 +151,7 @@ def test_code_in_a_checkpoint_is_not_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "pytorch_model.bin"
     torch.save({"model_state_dict": {"module.last_layer_style": torch.ones(1)}, "args": Malicious()}, path)
-    with pytest.raises(CheckpointError, match="holds more than weights and was not read"):
+    with pytest.raises(CheckpointError, match=r"holds more than weights \(\w+\.mkdir\) and was not read; use [^\n]*$"):
         csd.convert_csd(path, tmp_path / "out.safetensors", sha256(path))
     assert not (tmp_path / "touched").exists() and not (tmp_path / "out.safetensors").exists()
 
@@ -146,8 +161,12 @@ def test_checkpoints_with_other_contents_are_refused(tmp_path):
     torch.save({"model_state_dict": {"module.head": torch.ones(1)}}, path)
     with pytest.raises(CheckpointError, match=r"holds 1 unknown tensors \(head\) and no last_layer_style"):
         csd.convert_csd(path, tmp_path / "out.safetensors", sha256(path))
-    torch.save({"weights": {}}, path)
-    with pytest.raises(CheckpointError, match="cannot be read as CSD's checkpoint"):
+    for contents in ({"weights": {}}, torch.ones(2), {"model_state_dict": [1]}, {"model_state_dict": {"a": "b"}}):
+        torch.save(contents, path)
+        with pytest.raises(CheckpointError, match="has no named tensors under model_state_dict"):
+            csd.convert_csd(path, tmp_path / "out.safetensors", sha256(path))
+    path.write_bytes(b"not a checkpoint")
+    with pytest.raises(CheckpointError, match="cannot be read as a checkpoint of PyTorch"):
         csd.convert_csd(path, tmp_path / "out.safetensors", sha256(path))
     write_safetensors(tmp_path / "other.safetensors", {"a": torch.ones(1)})
     with pytest.raises(CheckpointError, match="is no CSD descriptor"):

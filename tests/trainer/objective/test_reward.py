@@ -56,7 +56,7 @@ def test_refl_is_one_step_to_the_picture():
 
 
 @pytest.mark.parametrize("active", [[5], [0, 2, 5]])
-def test_endpoint_is_the_true_end(active, adapted):
+def test_endpoint_is_the_true_end(active):
     noise = torch.randn(2, 16, 4, 4)
     weight = torch.tensor(0.5, requires_grad=True)
 
@@ -72,6 +72,42 @@ def test_endpoint_is_the_true_end(active, adapted):
     weights = spans[active] / -spans[active].sum()
     slopes = [points[i][0] * (1 + points[i][1][:, None, None, None]) for i in active]
     assert torch.allclose(weight.grad, sum(w * s.sum() for w, s in zip(weights, slopes, strict=True)), rtol=1e-4)
+
+
+@pytest.mark.parametrize("form", ["refl", "endpoint"])
+def test_in_half_precision_the_rollout_adds_up_in_float32(form, adapted, tiny_projector, decoder, look, sample):
+    """25 Euler steps in bfloat16 would lose the small ones; what is decoded must not be rounded to it."""
+    decoded, seen = [], []
+
+    def decode(latents):
+        decoded.append(latents.detach())
+        return decoder(latents)
+
+    def half_look(pixels):
+        seen.append(torch.is_autocast_enabled("cpu") or pixels.dtype != torch.float32)
+        return look(pixels)
+
+    objective = reward_of(adapted, tiny_projector, decode, half_look, form=form)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        losses = objective.losses([sample(1)], StepRandom(0, 0, 0, 1))
+    assert decoded[0].dtype == torch.float32 and not torch.equal(decoded[0], decoded[0].bfloat16().float())
+    assert not any(seen) and losses["loss"].dtype == torch.float32
+    losses["loss"].backward()
+    assert all(torch.isfinite(p.grad).all() for p in adapted.parameters() if p.grad is not None)
+
+
+def test_the_log_says_where_the_gradient_enters(adapted, tiny_projector, decoder, look, sample):
+    """`refl` stops in the last `last` steps; `endpoint` may enter at any, late ones more often."""
+
+    @torch.no_grad()
+    def stops(count, **changes):
+        objective = reward_of(adapted, tiny_projector, decoder, look, **changes)
+        return [objective.losses([sample(1)], StepRandom(0, k, 0, 1))["stop"].item() for k in range(count)]
+
+    one_step, endpoint = stops(12, form="refl"), stops(32, form="endpoint", active=1)
+    assert set(one_step) == {2, 3}
+    assert set(endpoint) >= {1, 2, 3} and endpoint.count(3) > endpoint.count(2) > endpoint.count(1)
+    assert stops(1, form="endpoint", active=4) == [0]
 
 
 def test_lambda_switches_on_at_s():

@@ -52,6 +52,17 @@ def test_a_row_draws_the_same_whatever_else_is_drawn(tiny_transformer, tiny_proj
     )
 
 
+def test_in_half_precision_only_the_network_computes(tiny_transformer, tiny_projector, sample):
+    """The loss itself is float32: in bfloat16 the mean of its squares would keep two digits."""
+    loss, rows, random = objective(tiny_transformer, tiny_projector), [sample(1), sample(2)], StepRandom(0, 0, 0, 2)
+    whole = loss.losses(rows, random)["loss"]
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        half = loss.losses(rows, random)
+    assert all(value.dtype == torch.float32 for value in half.values())
+    assert not torch.equal(half["loss"], half["loss"].bfloat16().float())
+    assert not torch.equal(half["loss"], whole) and torch.allclose(half["loss"], whole, rtol=0.02)
+
+
 N, P = 4000, 0.25
 
 
@@ -64,7 +75,7 @@ def test_references_are_dropped_at_the_papers_rate(mode, style, content, both, s
     row = sample(0)
     kept = [drop_conditions(row, P, mode, StepRandom(0, step, 0, 1).row(0, "dropout")) for step in range(N)]
     counts = {
-        style: sum(not s.styles for s in kept),
+        "style": sum(not s.styles for s in kept),
         "content": sum(s.content is None for s in kept),
         "both": sum(not s.styles and s.content is None for s in kept),
     }
