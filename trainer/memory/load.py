@@ -94,7 +94,9 @@ def _full(
     """Return a weight in float32 with its LoRA, on the device also where it will wait in RAM: a card is quicker."""
     pair = {key: tensor} if scale is None else {key: tensor, f"{key.removesuffix('weight')}weight_scale": scale}
     wide = dequantize({name: part.to(device) for name, part in pair.items()}, key, torch.float32)[key]
-    return wide if delta is None else wide + delta.delta().to(device)
+    if delta is None:
+        return wide
+    return wide + LowRank(delta.down.to(device), delta.up.to(device), delta.scale).delta()
 
 
 def _row_scales(scale: Tensor | None, weight: Tensor) -> Tensor:

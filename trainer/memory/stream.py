@@ -71,6 +71,9 @@ def stream_blocks(
                 else:
                     tensor.data = tensor.data.to(device)
         arenas.append(_Arena(waiting, device))
+    loose = sum(not arena.locked for arena in arenas)
+    if loose and device.type == "cuda":
+        logger.warning("the RAM of %d of %d blocks cannot be page-locked; streaming will be slower", loose, count)
     ring = _Ring(arenas, device)
     for number, name in enumerate(names):
         block = transformer.get_submodule(name)
@@ -89,10 +92,7 @@ class _Piece(NamedTuple):
 
 
 class _Arena:
-    """The large weights of one block in one stretch of page-locked memory, so that one copy moves them.
-
-    One stretch, because page-locking each tensor rounds each up to a power of two.
-    """
+    """The large weights of one block in one stretch of page-locked memory, so that one copy moves them."""
 
     def __init__(self, weights: list[Tensor], device: torch.device):
         self.pieces: list[_Piece] = []
@@ -101,7 +101,7 @@ class _Arena:
             start = -(-end // ALIGNMENT) * ALIGNMENT
             end = start + tensor.numel() * tensor.element_size()
             self.pieces.append(_Piece(tensor, start, end, tensor.dtype, tensor.shape))
-        self.memory = _locked(end, device)
+        self.memory, self.locked = _allocate(end, device)
         for piece in self.pieces:
             piece.of(self.memory).copy_(piece.tensor.data)
         self.bind(self.memory)
@@ -112,40 +112,49 @@ class _Arena:
             piece.tensor.data = piece.of(memory)
 
 
-def _locked(size: int, device: torch.device) -> Tensor:
+def _allocate(size: int, device: torch.device) -> tuple[Tensor, bool]:
+    """Return RAM for copies to a device, and whether it is page-locked: else a copy holds up the program."""
     if device.type == "cuda":
         try:
-            return torch.empty(size, dtype=torch.uint8, pin_memory=True)
-        except RuntimeError as error:
-            logger.warning("RAM cannot be page-locked (%s); streaming will be slower", str(error).splitlines()[0])
-    return torch.empty(size, dtype=torch.uint8)
+            return torch.empty(size, dtype=torch.uint8, pin_memory=True), True
+        except RuntimeError:  # more than the system lets a process lock
+            pass
+    return torch.empty(size, dtype=torch.uint8), False
 
 
 class _Ring:
     """Two places on the device and who is in them."""
 
     def __init__(self, arenas: list[_Arena], device: torch.device):
-        self._arenas = arenas
+        self._arenas, self._device = arenas, device
         size = max(len(arena.memory) for arena in arenas)
         self._places = [torch.empty(size, dtype=torch.uint8, device=device) for _ in range(2)]
         self._owner: list[int | None] = [None, None]
         self._last = -1
-        self._copies = torch.cuda.Stream(device) if device.type == "cuda" else None
+        self._copies = _copy_stream(device)
         self._arrived: list[Any] = [None, None]
 
     def run(self, number: int, forward: Any, *inputs: Any) -> Any:
-        """Bring block `number` in, start on its neighbour, compute."""
+        """Bring block `number` in, start on the one that will be asked for next, compute."""
         if number not in self._owner:
             self._fetch(number, self._other(self._last))
         place = self._owner.index(number)
-        if self._arrived[place] is not None:
-            torch.cuda.current_stream().wait_event(self._arrived[place])
-        backwards = number <= self._last
+        if self._copies is not None:
+            torch.cuda.current_stream(self._device).wait_event(self._arrived[place])
+        following = self._following(number)
         self._last = number
-        neighbour = number - 1 if backwards else number + 1
-        if 0 <= neighbour < len(self._arenas) and neighbour not in self._owner:
-            self._fetch(neighbour, 1 - place)
+        if following not in self._owner:
+            self._fetch(following, 1 - place)
         return forward(*inputs)
+
+    def _following(self, number: int) -> int:
+        """Guess which block comes next; a wrong guess costs a copy, never a number."""
+        count = len(self._arenas)
+        if not torch.is_grad_enabled():
+            return (number + 1) % count  # rollouts: one forward pass after another
+        # A block asked for again, or one below the last: the backward pass, which ends at block 0.
+        backwards = 0 < number <= self._last
+        return number - 1 if backwards else min(number + 1, count - 1)
 
     def _other(self, number: int) -> int:
         """Return the place that the block which computed last is not in."""
@@ -160,10 +169,16 @@ class _Ring:
             target[: len(arena.memory)].copy_(arena.memory)
         else:
             # All work queued so far may still read this place, so the copy waits for it; the work queued from now on
-            # runs beside the copy.
-            self._copies.wait_stream(torch.cuda.current_stream())
+            # runs beside the copy. Backward passes read it through tensors that recomputing saved: autograd runs all of
+            # a block's before it asks for the block below.
+            self._copies.wait_stream(torch.cuda.current_stream(self._device))
             with torch.cuda.stream(self._copies):
                 target[: len(arena.memory)].copy_(arena.memory, non_blocking=True)
                 self._arrived[place] = self._copies.record_event()
         arena.bind(target)
         self._owner[place] = number
+
+
+def _copy_stream(device: torch.device) -> torch.cuda.Stream | None:
+    """Return a queue of copies beside the device's work; None where copies are done on the spot."""
+    return torch.cuda.Stream(device) if device.type == "cuda" else None
