@@ -88,9 +88,7 @@ def _scale(key: str, scales: dict[str, Tensor], stored: dict[str, Tensor]) -> Te
     return scale[:rows] if match[2] == "qkv" else scale[rows:]
 
 
-def _full(
-    key: str, tensor: Tensor, scale: Tensor | None, delta: LowRank | None, device: torch.device | str
-) -> Tensor:
+def _full(key: str, tensor: Tensor, scale: Tensor | None, delta: LowRank | None, device: torch.device | str) -> Tensor:
     """Return a weight in float32 with its LoRA, on the device also where it will wait in RAM: a card is quicker."""
     pair = {key: tensor} if scale is None else {key: tensor, f"{key.removesuffix('weight')}weight_scale": scale}
     wide = dequantize({name: part.to(device) for name, part in pair.items()}, key, torch.float32)[key]
