@@ -66,7 +66,8 @@ def train(config: TrainConfig, encoders: Encoders | None = None, allow_change: b
     if accelerator.is_main_process and not config.models.mini:
         logger.info("memory:\n%s", plan(config).text())
     networks = build_networks(config, accelerator.device)
-    shard(accelerator, networks.transformer, config.loop)
+    in_ram = config.memory.stream_blocks > 0 or config.memory.modulation == "offloaded"
+    shard(accelerator, networks.transformer, config.loop, in_ram)
     if accelerator.is_main_process:  # not before all that the recipe names has been found to be there
         write_run(config, len(data), data.fingerprint())
     conditions = config.conditions if config.stage == "triplet" else ConditionsConfig(dropout=0.0)

@@ -69,7 +69,7 @@ def output_of_merged(transformer, *loras):
 
 
 def test_the_published_shapes_at_full_size():
-    """On the meta device: rank 128 on FLUX.1-dev has 304 tensors with 239,075,328 values, those of the released file."""
+    """On the meta device: rank 128 on FLUX.1-dev has 304 tensors with 239,075,328 values, as the released file."""
     with torch.device("meta"):
         transformer = UsoTransformer(FLUX_DEV)
     add_lora(transformer, rank=128)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -22,47 +22,53 @@ class Observed(NamedTuple):
     losses: dict[str, Tensor]
     """As the term returned them."""
 
-    def broken(self) -> list[str]:
-        """Return the ids of the rows whose own loss is not finite."""
+    def record(self) -> dict[str, Any]:
+        """Return plain values for a report, with the ids of the rows whose own loss is not finite."""
         rows = self.losses.get("rows")
-        if rows is None or not self.names:
-            return []
-        return [name for name, fine in zip(self.names, torch.isfinite(rows).tolist(), strict=True) if not fine]
+        broken = []
+        if rows is not None and self.names:
+            fine = torch.isfinite(rows).tolist()
+            broken = [name for name, good in zip(self.names, fine, strict=True) if not good]
+        values = {name: str(value.tolist()) for name, value in self.losses.items()}
+        return {"term": self.term, "names": self.names, "broken": broken, **values}
 
 
 def report_crash(
-    run_dir: Path, step: int, observed: list[Observed], trained: Mapping[str, nn.Parameter], norm: float
+    run_dir: Path,
+    step: int,
+    records: Sequence[Mapping[str, Any]],
+    trained: Mapping[str, nn.Parameter],
+    norm: float,
+    writes: bool,
 ) -> FloatingPointError:
     """Write `crash/step-0000100/report.json` and return the error that names the rows and the folder.
 
     Args:
         run_dir: folder of the run.
         step: number of the step that was not taken.
-        observed: every loss of the step.
+        records: of every loss of the step, on all processes.
         trained: parameters with the gradients of the step.
         norm: of the whole gradient.
+        writes: this process writes the report.
     """
     folder = run_dir / "crash" / f"step-{step:07d}"
-    folder.mkdir(parents=True, exist_ok=True)
     gradients = [n for n, p in trained.items() if p.grad is not None and not torch.isfinite(p.grad).all()]
-    broken = sorted({name for part in observed for name in part.broken()})
-    rows = sorted({name for part in observed for name in part.names})
-    report = {
-        "step": step,
-        "gradient_norm": str(norm),
-        "rows": rows,
-        "rows_not_finite": broken,
-        "gradients_not_finite": gradients,
-        "losses": [
-            {"term": part.term, "rows": part.names, **{k: str(v.tolist()) for k, v in part.losses.items()}}
-            for part in observed
-        ],
-    }
-    (folder / "report.json").write_text(json.dumps(report, indent=1), encoding="utf-8")
-    first = next(iter(observed), None)
-    loss = first.losses["loss"].item() if first else float("nan")
+    broken = sorted({name for record in records for name in record["broken"]})
+    rows = sorted({name for record in records for name in record["names"]})
+    if writes:
+        folder.mkdir(parents=True, exist_ok=True)
+        report = {
+            "step": step,
+            "gradient_norm": str(norm),
+            "rows": rows,
+            "rows_not_finite": broken,
+            "gradients_not_finite": gradients,
+            "losses": list(records),
+        }
+        (folder / "report.json").write_text(json.dumps(report, indent=1), encoding="utf-8")
+    losses = ", ".join(record["loss"] for record in records[:4])
     blame = f"row {', '.join(broken)}" if broken else f"one of the rows {', '.join(rows)}" if rows else "its batch"
     return FloatingPointError(
-        f"step {step} has loss {loss} and gradient norm {norm}, from {blame}; the step was not taken and the last "
+        f"step {step} has loss {losses} and gradient norm {norm}, from {blame}; the step was not taken and the last "
         f"checkpoint stands; see {folder}, look at the row or lower the learning rate"
     )

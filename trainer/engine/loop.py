@@ -21,7 +21,7 @@ from . import checkpoint
 from .ahead import reading_ahead
 from .average import Average
 from .crash import Observed, report_crash
-from .distributed import agree, broadcast, sum_gradients
+from .distributed import agree, broadcast, gather, sum_gradients
 from .launch import autocast, launch
 from .log import RunLog
 from .optimizer import learning_rate, make_optimizer
@@ -118,7 +118,8 @@ def run(
             finite = math.isfinite(norm) and all(torch.isfinite(part.losses["loss"]) for part in observed)
             broken, stop, asked = agree([not finite, requests.stop(), requests.save()], accelerator.device)
             if broken:
-                raise report_crash(config.run_dir, step + 1, observed, trained, norm)
+                records = [record for own in gather([part.record() for part in observed]) for record in own]
+                raise report_crash(config.run_dir, step + 1, records, trained, norm, accelerator.is_main_process)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
             if average is not None:

@@ -16,20 +16,28 @@ __all__ = ["shard"]
 logger = logging.getLogger(__name__)
 
 
-def shard(accelerator: Accelerator, transformer: UsoTransformer, config: LoopConfig) -> None:
+def shard(accelerator: Accelerator, transformer: UsoTransformer, config: LoopConfig, in_ram: bool = False) -> None:
     """Spread the frozen weights of every block over the processes; each is gathered when its block computes.
 
     Trained parameters stay whole on every process and their gradients are summed as without sharding: they are small,
     and sharding wants one dtype per block where frozen and trained weights differ. Nothing happens unless the launcher
     chose FSDP.
 
+    Args:
+        accelerator: of the run.
+        transformer: frozen but for its adapters.
+        config: the optimisation.
+        in_ram: blocks or modulation layers wait in RAM.
+
     Raises:
-        ValueError: micro-batches of more than one row. Rows with and without a reference go through the network apart,
+        ValueError: something waits in RAM, or micro-batches of more than one row. Rows with and without a reference go through the network apart,
             so that processes would gather a block different numbers of times and wait for each other for ever.
     """
     # What `accelerate launch --use_fsdp` sets; its own distributed type knows FSDP on cards only.
     if accelerator.num_processes == 1 or not parse_flag_from_env("ACCELERATE_USE_FSDP"):
         return
+    if in_ram:
+        raise ValueError("FSDP moves the blocks itself: set memory.stream_blocks=0 and memory.modulation=resident")
     own = config.micro_batch or config.batch_size // accelerator.num_processes
     if own != 1:
         raise ValueError(

@@ -10,7 +10,9 @@ import sys
 import pytest
 import torch
 import yaml
+from comfyui_uso.trainer.config import LoopConfig
 from comfyui_uso.trainer.engine.checkpoint import latest
+from comfyui_uso.trainer.engine.shard import shard
 
 TOLERANCE = 1e-6
 """Only the order of sums differs; measured: 3e-7."""
@@ -75,3 +77,20 @@ def test_two_processes_are_one(tmp_path, manifest):
         assert torch.allclose(torch.tensor(lines[0]), torch.tensor(lines[1]), rtol=1e-4), "the log is of all processes"
     ups = [value.abs().max() for key, value in one.trained().items() if "lora_B" in key]
     assert all(value >= 0.5 * start for value in ups), "the runs must have moved for the comparison to mean anything"
+
+
+def test_sharding_says_what_it_cannot_do(monkeypatch):
+    class Two:
+        num_processes = 2
+
+    def asked(**changes):
+        config = LoopConfig(**{"run_dir": "x", "steps": 1, "batch_size": 4, "learning_rate": 1.0, **changes})
+        return lambda in_ram: shard(Two(), None, config, in_ram)
+
+    monkeypatch.delenv("ACCELERATE_USE_FSDP", raising=False)
+    asked()(in_ram=True)  # nobody asked for FSDP
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    with pytest.raises(ValueError, match=r"set memory.stream_blocks=0 and memory.modulation=resident"):
+        asked(micro_batch=1)(in_ram=True)
+    with pytest.raises(ValueError, match=r"needs loop.micro_batch=1, got 2 rows"):
+        asked()(in_ram=False)

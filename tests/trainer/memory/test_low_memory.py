@@ -9,7 +9,7 @@ import torch
 from comfyui_uso.trainer.memory.checkpointing import checkpoint_blocks
 from comfyui_uso.trainer.memory.load import load_frozen
 from comfyui_uso.trainer.memory.modulation import offload_modulation
-from comfyui_uso.trainer.memory.stream import stream_blocks, streamed_names
+from comfyui_uso.trainer.memory.stream import stream_blocks
 
 from .conftest import adapted, inputs
 
@@ -40,13 +40,6 @@ def test_outputs_and_gradients_are_equal(base, streamed, in_ram, flux_file, step
                 torch.equal(seen, plain(**{**inputs(), "timesteps": torch.full((2,), t)}))
                 for seen, t in zip(rolled, (0.9, 0.5), strict=True)
             )
-
-
-def test_streamed_blocks_are_spread_and_not_too_many():
-    assert streamed_names(2, 3, 2) == ["double_blocks.0", "single_blocks.0"]
-    assert len(streamed_names(19, 38, 57)) == 57 and streamed_names(19, 38, 0) == []
-    with pytest.raises(ValueError, match="at most 5"):
-        streamed_names(2, 3, 6)
 
 
 def test_recomputing_keeps_less(flux_file):

@@ -55,6 +55,20 @@ def test_refl_is_one_step_to_the_picture():
     assert torch.allclose(rollout_one_step(lambda: linear, noise, TIMES, 3), expected, atol=1e-6)
 
 
+def test_a_step_is_not_rounded_to_the_networks_precision():
+    """A velocity in bfloat16 times a short span would be rounded once more before it is added."""
+    noise = torch.randn(1, 16, 4, 4)
+
+    def half(x, t):
+        return linear(x, t).bfloat16()
+
+    def exact(x, t):
+        return half(x, t).float()
+
+    got, expected = (rollout_endpoint(lambda v=v: v, noise, TIMES, [5]) for v in (half, exact))
+    assert torch.equal(got, expected) and torch.equal(got, euler(exact, noise, TIMES))
+
+
 @pytest.mark.parametrize("active", [[5], [0, 2, 5]])
 def test_endpoint_is_the_true_end(active):
     noise = torch.randn(2, 16, 4, 4)
@@ -137,6 +151,19 @@ def test_rows_without_a_style_are_left_out(adapted, tiny_projector, decoder, loo
     mixed = objective.losses([sample(1, style=False), sample(2), sample(3, content=False)], StepRandom(0, 0, 0, 3))
     assert mixed["rows"][0] == 0 and (mixed["rows"][1:] > 0).all()
     assert torch.allclose(mixed["loss"], mixed["rows"].mean()) and 2 <= mixed["stop"] < 4
+
+
+@pytest.mark.parametrize("form", ["refl", "endpoint"])
+def test_how_a_batch_is_cut_changes_nothing(form, adapted, tiny_projector, decoder, look, sample):
+    """Else a run on two processes would be another run. All rows enter together, each from noise of its own."""
+    objective = reward_of(adapted, tiny_projector, decoder, look, form=form)
+    rows = [sample(1), sample(1), sample(2, content=False), sample(3)]
+    for step in range(4):
+        whole = objective.losses(rows, StepRandom(0, step, 0, 4))
+        cut = [objective.losses([row], StepRandom(0, step, place, 1)) for place, row in enumerate(rows)]
+        assert torch.allclose(whole["rows"], torch.cat([part["rows"] for part in cut]), atol=1e-5)
+        assert {part["stop"].item() for part in cut} == {whole["stop"].item()}
+        assert not torch.isclose(whole["rows"][0], whole["rows"][1], atol=1e-5)
 
 
 def test_the_style_is_never_dropped(adapted, tiny_projector, decoder, look, sample):
