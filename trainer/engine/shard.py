@@ -30,8 +30,9 @@ def shard(accelerator: Accelerator, transformer: UsoTransformer, config: LoopCon
         in_ram: blocks or modulation layers wait in RAM.
 
     Raises:
-        ValueError: something waits in RAM, or micro-batches of more than one row. Rows with and without a reference go through the network apart,
-            so that processes would gather a block different numbers of times and wait for each other for ever.
+        ValueError: something waits in RAM, or micro-batches have more than one row. Rows with and without a reference
+            go through the network apart, so that processes would gather a block different numbers of times and wait
+            for each other for ever.
     """
     # What `accelerate launch --use_fsdp` sets; its own distributed type knows FSDP on cards only.
     if accelerator.num_processes == 1 or not parse_flag_from_env("ACCELERATE_USE_FSDP"):
