@@ -11,7 +11,7 @@ import psutil
 import torch
 
 from .config import load_config
-from .memory.plan import plan
+from .memory.plan import MemoryPlan, plan
 from .mini.cli import CONFIGS
 from .recipe import TrainConfig
 
@@ -78,7 +78,7 @@ def _planned(config: TrainConfig, free: float | None, ram: int) -> list[str]:
     else:
         lines += [f"  {needed.tokens} tokens a row", needed.text()]
         if free is not None:
-            verdict = "fits" if needed.on_card <= free else "DOES NOT FIT"
+            verdict = "fits" if _most(needed) <= free else "DOES NOT FIT"
             lines.append(f"  {verdict}: {free / GB:.1f} GB are free on the card")
         if sum(needed.ram.values()) > ram:
             lines.append(f"  DOES NOT FIT: {ram / GB:.1f} GB are free in RAM")
@@ -92,6 +92,11 @@ def _recommendation(free: float | None) -> str:
     if free is None:
         return "recommended here: uso train toy"
     for name in LADDER:
-        if plan(load_config(TrainConfig, CONFIGS / f"{name}.yaml")).on_card <= free:
+        if _most(plan(load_config(TrainConfig, CONFIGS / f"{name}.yaml"))) <= free:
             return f"recommended here: {name}, or my_style and my_subject for a few pictures of your own"
-    return "recommended here: adapt_12gb with data.size=512, if other programs give back the card's memory"
+    return "recommended here: nothing; T5 alone needs 10 GB of the card, and the free memory is less"
+
+
+def _most(needed: MemoryPlan) -> float:
+    """Return the bytes that must be free on the card, to train or to encode the prompts first."""
+    return max(needed.on_card, needed.encoding)

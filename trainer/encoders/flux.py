@@ -13,6 +13,7 @@ from ...uso_model.checkpoints import load_autoencoder
 from ...uso_model.checkpoints.diffusers import part_of
 from ...uso_model.images import picture_tensor
 from ...uso_model.style import StyleFeatures, select_style_features, siglip_preprocess
+from ..memory.checkpointing import checkpoint_decoder
 from ..recipe import ModelsConfig
 from .fingerprint import fingerprint
 from .interface import Encoders, Gaussian
@@ -59,7 +60,9 @@ def flux_encoders(models: ModelsConfig, device: torch.device) -> Encoders:
         )
     )
     vision = Loaded(lambda: load_siglip(siglip_path, torch.float32, device))
-    autoencoder = Loaded(lambda: load_autoencoder(vae_path, torch.float32, device).requires_grad_(False))
+    autoencoder = Loaded(
+        lambda: checkpoint_decoder(load_autoencoder(vae_path, torch.float32, device).requires_grad_(False))
+    )
 
     def opened(model: Loaded[Model]) -> Model:
         # 10 GB of text encoders leave no room for another one on a small card. The others stay together: the style

@@ -6,11 +6,13 @@ from functools import partial
 from typing import Any
 
 import torch
+from torch import nn
 from torch.utils.checkpoint import checkpoint
 
+from ...uso_model.autoencoder import Autoencoder, ResnetBlock, Upsample
 from ...uso_model.transformer import UsoTransformer
 
-__all__ = ["checkpoint_blocks"]
+__all__ = ["checkpoint_blocks", "checkpoint_decoder"]
 
 
 def checkpoint_blocks(transformer: UsoTransformer) -> None:
@@ -19,7 +21,22 @@ def checkpoint_blocks(transformer: UsoTransformer) -> None:
     What wraps a block's forward before this call is computed again as well; what wraps it later is not.
     """
     for block in (*transformer.double_blocks, *transformer.single_blocks):
-        block.forward = partial(_checkpointed, block.forward)
+        _checkpoint(block)
+
+
+def checkpoint_decoder(autoencoder: Autoencoder) -> Autoencoder:
+    """Do the same to the parts of a decoder, which then needs two fifths of the memory, and return it.
+
+    Recomputing the decoder as a whole would not help: at the end all that it keeps is there at once.
+    """
+    for part in autoencoder.decoder.modules():
+        if isinstance(part, (ResnetBlock, Upsample)):
+            _checkpoint(part)
+    return autoencoder
+
+
+def _checkpoint(module: nn.Module) -> None:
+    module.forward = partial(_checkpointed, module.forward)  # type: ignore[method-assign]
 
 
 def _checkpointed(forward: Any, *inputs: Any) -> Any:

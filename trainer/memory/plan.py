@@ -26,12 +26,16 @@ CONTEXT = 1.5e9
 PROJECTOR = 10_773_120
 """Parameters of USO's projector."""
 
-INNER = 24
-"""Values of one token that a single-stream block keeps for its backward pass, in widths: modulated input, q, k and v
-with their norms, the feed-forward's 4 before and after its activation, the joined 5, the output; our own count."""
+TEXT_ENCODERS, SIGLIP, AUTOENCODER, DESCRIPTOR = 9.77e9, 1.71e9, 0.34e9, 1.22e9
+"""Bytes of T5-XXL and CLIP-L in bfloat16; of SigLIP-so400m, FLUX's autoencoder and CSD in float32."""
 
-DECODE = 1.2e9 / (512 * 512)
-"""Bytes a pixel of decoding with a gradient, recomputed: 15 to 20 maps of 128 channels at full size, an estimate."""
+HELD, MOMENTARY = 21, 26
+"""Values of one token, in widths, that a single-stream block keeps for its backward pass, and that come and go in it:
+gradients and the adapters' float32 copies. Measured on the CPU with torch's profiler, under bfloat16 autocast; a
+double-stream block needs fewer."""
+
+DECODE, DECODE_WITH_GRADIENT = 4_420, 9_430
+"""Bytes a pixel of decoding in float32; with a gradient after `checkpoint_decoder`. Measured in the same way."""
 
 _BYTES = {"fp32": 4, "bf16": 2, "fp8": 1}
 _OPTIMIZER = {"adamw": 16, "prodigy": 24, "adamw8bit": 10}
@@ -42,21 +46,24 @@ class MemoryPlan(NamedTuple):
     """Bytes by what they are for."""
 
     card: dict[str, float]
+    """While training, at the peak."""
     ram: dict[str, float]
+    encoding: float
+    """On the card while prompts are encoded, before training."""
     tokens: int
     """Tokens of one row, the longest sequence."""
 
     @property
     def on_card(self) -> float:
-        """Bytes on the card at the peak."""
+        """Bytes on the card at the peak of training."""
         return sum(self.card.values())
 
     def text(self) -> str:
         """Return a table in GB."""
-        lines = [f"  {name:<34}{size / 1e9:6.1f} GB" for name, size in self.card.items()]
-        lines.append(f"  {'on the card, computed':<34}{self.on_card / 1e9:6.1f} GB")
-        lines += [f"  {name + ' (RAM)':<34}{size / 1e9:6.1f} GB" for name, size in self.ram.items()]
-        return "\n".join(lines)
+        lines = [*self.card.items(), ("on the card, computed", self.on_card)]
+        lines += [(f"{name} (RAM)", size) for name, size in self.ram.items()]
+        lines.append(("card, before: encoding prompts", self.encoding))
+        return "\n".join(f"  {name:<34}{size / 1e9:6.1f} GB" for name, size in lines)
 
 
 def plan(config: TrainConfig, sizes: FluxConfig = FLUX_DEV) -> MemoryPlan:
@@ -71,26 +78,48 @@ def plan(config: TrainConfig, sizes: FluxConfig = FLUX_DEV) -> MemoryPlan:
     trained = lora * (config.stage == "triplet") + PROJECTOR * (config.stage == "style" or config.train_projector)
     if config.stage == "base":
         trained, frozen = round(frozen / 4), 0
-    states = trained * (_OPTIMIZER[config.loop.optimizer] + (4 if config.loop.ema is not None else 0))
-    content = config.data.content_size**2 // 256 if config.stage == "triplet" else 0
-    style = STYLE_TOKENS * config.data.styles if config.stage != "base" else 0
-    tokens = TEXT_TOKENS + style + token_count(config.data.size, config.data.size) + content
-    rows = config.loop.micro_batch or config.loop.batch_size
+    states = _OPTIMIZER[config.loop.optimizer] + 4 * (config.loop.ema is not None)
+    states += 4 * (config.reward is not None)  # gradients of the two losses apart, to compare them
+    tokens = _tokens(config, config.data.size)
+    phase, peak = max(_phases(config, sizes, trained).items(), key=lambda item: item[1])
     card = {
         "frozen weights": frozen,
         "places for visiting blocks": 2 * _largest_block(config, sizes) if config.memory.stream_blocks else 0,
-        "trained values and optimizer": states,
-        "activations": rows * _activations(config, sizes, tokens),
+        "trained values and optimizer": trained * states,
+        "autoencoder and style descriptor": 0 if config.reward is None else AUTOENCODER + DESCRIPTOR,
+        "SigLIP": SIGLIP if config.data.style_features == "online" else 0,
+        phase: peak,
         "CUDA and slack": CONTEXT,
     }
-    if config.reward is not None:
-        card["decoding for the reward"] = rows * DECODE * config.reward.size**2
     ram = {"blocks in RAM": streamed, "modulation in RAM": modulation}
     return MemoryPlan(
         {name: size for name, size in card.items() if size},
         {name: size for name, size in ram.items() if size},
+        TEXT_ENCODERS + CONTEXT,
         tokens,
     )
+
+
+def _phases(config: TrainConfig, sizes: FluxConfig, trained: int) -> dict[str, float]:
+    """Return what is on the card only for a while; no two of these are there at once."""
+    rows = config.loop.micro_batch or config.loop.batch_size
+    phases = {"activations": rows * _activations(config, sizes, _tokens(config, config.data.size))}
+    reward = config.reward
+    if reward is not None:
+        passes = reward.active if reward.form == "endpoint" else 1
+        inputs = passes * _activations(config, sizes, _tokens(config, reward.size))
+        phases["activations, decoding the reward"] = rows * (inputs + DECODE_WITH_GRADIENT * reward.size**2)
+    if config.monitor.samples_every:
+        live = 4 * trained if config.loop.ema is not None else 0  # put aside while the averages are in the network
+        models = AUTOENCODER if reward is None else 0
+        phases["drawing samples"] = live + models + DECODE * config.data.size**2
+    return phases
+
+
+def _tokens(config: TrainConfig, size: int) -> int:
+    content = config.data.content_size**2 // 256 if config.stage == "triplet" else 0
+    style = STYLE_TOKENS * config.data.styles if config.stage != "base" else 0
+    return TEXT_TOKENS + style + token_count(size, size) + content
 
 
 def _weights(config: TrainConfig, sizes: FluxConfig) -> tuple[float, float, float]:
@@ -99,19 +128,21 @@ def _weights(config: TrainConfig, sizes: FluxConfig) -> tuple[float, float, floa
     with torch.device("meta"):
         parameters = UsoTransformer(sizes).state_dict()
     names = streamed_names(sizes.depth, sizes.depth_single_blocks, memory.stream_blocks)
-    blocks = tuple(f"{name}." for name in names)
-    card = modulation = streamed = 0.0
+    card = modulation = 0
+    streamed = dict.fromkeys(names, 0)
     for name, tensor in parameters.items():
         in_ram = memory.modulation == "offloaded" and MODULATION.search(name) is not None
         quantised = memory.base == "fp8" and is_block_matrix(name, tensor) and not in_ram
         size = tensor.numel() * (1 if quantised else 4 if memory.base == "fp32" else 2)
+        block = ".".join(name.split(".")[:2])
         if in_ram:
             modulation += size
-        elif name.startswith(blocks) and tensor.ndim == 2:
-            streamed += size
+        elif block in streamed and tensor.ndim == 2:
+            streamed[block] += size
         else:
             card += size
-    return card, modulation, streamed
+    # torch rounds page-locked memory up to a power of two.
+    return card, modulation, sum(1 << (size - 1).bit_length() for size in streamed.values())
 
 
 def _largest_block(config: TrainConfig, sizes: FluxConfig) -> float:
@@ -131,4 +162,5 @@ def _activations(config: TrainConfig, sizes: FluxConfig, tokens: int) -> float:
     """Return the bytes of one row's activations: the input of every block and the inside of one, or of all."""
     blocks = sizes.depth + sizes.depth_single_blocks
     width = sizes.hidden_size * tokens * (2 if config.loop.precision == "bf16" else 4)
-    return width * (blocks + INNER) if config.memory.checkpointing else width * INNER * blocks
+    inside = HELD + MOMENTARY
+    return width * (blocks + inside if config.memory.checkpointing else HELD * (blocks - 1) + inside)

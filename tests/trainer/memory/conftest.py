@@ -13,6 +13,7 @@ from comfyui_uso.uso_model.checkpoints import save_transformer
 from comfyui_uso.uso_model.config import FLUX_DEV
 from comfyui_uso.uso_model.transformer import UsoTransformer
 from torch import Tensor
+from torch.profiler import ProfilerActivity, profile
 
 SIZES = replace(
     FLUX_DEV,
@@ -76,3 +77,16 @@ def adapted(transformer: UsoTransformer) -> UsoTransformer:
             if "lora_B" in name:
                 p.copy_(0.1 * torch.randn(p.shape, generator=generator))
     return transformer
+
+
+def peak(work: Callable[[], object]) -> int:
+    """Return the most bytes that were allocated at a time."""
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as seen:
+        work()
+    kineto = seen.profiler.kineto_results
+    events = [event for event in kineto.events() if event.name() == "[memory]"]
+    held = most = 0
+    for event in sorted(events, key=lambda event: event.start_ns()):
+        held += event.nbytes()
+        most = max(most, held)
+    return most

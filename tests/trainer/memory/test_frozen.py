@@ -10,7 +10,7 @@ from comfyui_uso.trainer.memory.load import load_frozen
 from comfyui_uso.uso_model.checkpoints import Lora, LowRank, load_transformer, merge_lora, save_transformer
 from torch import nn
 
-from .conftest import adapted, inputs
+from .conftest import adapted, inputs, peak
 
 
 @pytest.fixture
@@ -31,6 +31,8 @@ def test_the_error_bound():
     assert bits.dtype == torch.float8_e4m3fn and scale.shape == (64, 1)
     error = (bits.float() * scale - weight).abs()
     assert (error <= torch.maximum(weight.abs() / 16, scale * 2.0**-10)).all()
+    out = bits.float() * scale
+    assert torch.equal(out.bfloat16().float(), out), "bfloat16 holds what 8 bits and a power of two make"
 
 
 def test_gradients_are_those_of_the_weights_multiplied_out(layer):
@@ -60,7 +62,9 @@ def test_autocast_computes_in_its_dtype(layer):
     assert x.grad.dtype == torch.float32 and torch.isfinite(x.grad).all()
 
 
-def test_a_transformer_in_fp8_takes_adapters_and_gives_their_gradients(flux_file, step):
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+def test_a_transformer_in_fp8_takes_adapters_and_gives_their_gradients(precision, flux_file, step):
+    """Those of the weights multiplied out, to the last bit, in either precision."""
     frozen = adapted(load_frozen(flux_file, "fp8"))
     count = sum(isinstance(module, FrozenLinear) for module in frozen.modules())
     assert count == 2 * 10 + 3 * 4, "every matrix inside the blocks"
@@ -72,8 +76,10 @@ def test_a_transformer_in_fp8_takes_adapters_and_gives_their_gradients(flux_file
         if p.dtype == torch.bfloat16:
             p.data = p.data.float()  # so that only the 8-bit layers differ from the reference
             reference.get_parameter(name).data = p.data.clone()
-    out, grads = step(frozen)
-    expected, wanted = step(reference)
+    with torch.autocast("cpu", torch.bfloat16, enabled=precision is torch.bfloat16):
+        out, grads = step(frozen)
+        expected, wanted = step(reference)
+    assert out.dtype == precision
     assert torch.equal(out, expected) and grads.keys() == wanted.keys() and len(grads) == 2 * (2 * 4 + 3 * 2)
     assert all(torch.equal(grads[name], wanted[name]) for name in grads)
     assert all(p.dtype == torch.float32 for p in frozen.parameters() if p.requires_grad)
@@ -112,3 +118,14 @@ def test_a_lora_is_added_before_rounding(flux_file):
     assert torch.equal(load_frozen(flux_file, "fp8", lora=lora).get_submodule(name).weight.float(), bits.float())
     with pytest.raises(ValueError, match="no such weight"):
         load_frozen(flux_file, "bf16", lora=Lora({"double_blocks.7.x": LowRank(torch.ones(1, 2), torch.ones(2, 1))}))
+
+
+@pytest.mark.parametrize("base", ["bf16", "fp8"])
+def test_reading_takes_no_more_than_the_weights_and_a_few_matrices(base, flux_file):
+    """The file is memory-mapped: its pages are counted here, but the system takes them back when it needs them."""
+    loaded = []
+    most = peak(lambda: loaded.append(load_frozen(flux_file, base))) - flux_file.stat().st_size
+    tensors = [*loaded[0].parameters(), *loaded[0].buffers()]
+    final = sum(t.numel() * t.element_size() for t in tensors)
+    largest = max(t.numel() for t in tensors)
+    assert most < final + 4 * 4 * largest

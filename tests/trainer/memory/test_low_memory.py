@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import pytest
 import torch
-from comfyui_uso.trainer.memory.checkpointing import checkpoint_blocks
+from comfyui_uso.trainer.memory.checkpointing import checkpoint_blocks, checkpoint_decoder
 from comfyui_uso.trainer.memory.load import load_frozen
 from comfyui_uso.trainer.memory.modulation import offload_modulation
 from comfyui_uso.trainer.memory.stream import stream_blocks
+from comfyui_uso.uso_model.autoencoder import Autoencoder
+from comfyui_uso.uso_model.config import FLUX_AE
 
 from .conftest import adapted, inputs
 
@@ -52,6 +55,17 @@ def test_recomputing_keeps_less(flux_file):
     plain, frugal = adapted(load_frozen(flux_file, "fp32")), adapted(load_frozen(flux_file, "fp32"))
     checkpoint_blocks(frugal)
     assert kept(frugal) < 0.3 * kept(plain)
+
+
+def test_recomputing_a_decoder_changes_no_number():
+    sizes = replace(FLUX_AE, ch=32, ch_mult=(1, 2))
+    autoencoder = Autoencoder(sizes).requires_grad_(False)
+    z = torch.randn(1, 16, 4, 4, requires_grad=True)
+    plain = autoencoder.decode(z)
+    (wanted,) = torch.autograd.grad(plain.square().sum(), z)
+    frugal = checkpoint_decoder(autoencoder).decode(z)
+    (grad,) = torch.autograd.grad(frugal.square().sum(), z)
+    assert torch.equal(frugal, plain) and torch.equal(grad, wanted)
 
 
 def test_modulation_is_computed_once_a_step(flux_file, step):
