@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import Any
 
 from comfy_api.latest import io
 
-from .checks import check_content_fits, check_flux, check_style_fits
+from .checks import block_counts, check_content_fits, check_flux, check_style_fits
 from .conditioning import Conditioning, emptied, with_content, with_style
-from .reference_hooks import install_style_hooks
+from .reference_hooks import install_hooks
+from .settings import dial_inputs, setting_of
 from .sockets import Content, ContentSocket, Style, StyleSocket, advanced, schema
 
 __all__ = ["Apply"]
 
 logger = logging.getLogger(__name__)
+
+SIDES = ("positive", "both", "negative")
 
 
 class Apply(io.ComfyNode):
@@ -67,6 +71,16 @@ class Apply(io.ComfyNode):
                     tooltip="Give the subject to the negative conditioning too; matters only with a CFG "
                     "above 1, which then strengthens the prompt and the style instead of the subject.",
                 ),
+                *dial_inputs("style", "the style"),
+                *dial_inputs("content", "the subject"),
+                io.Combo.Input(
+                    "style_on",
+                    options=list(SIDES),
+                    default=SIDES[0],
+                    **advanced(io.Combo.Input),
+                    tooltip="Which conditioning gets the style: the prompt; both; or the negative alone, which pushes "
+                    "away from the style. The last two matter only with a CFG above 1.",
+                ),
             ],
             outputs=[
                 io.Model.Output(display_name="model", tooltip="The model to sample with."),
@@ -84,6 +98,8 @@ class Apply(io.ComfyNode):
         style: Style | None = None,
         content: Content | None = None,
         content_on_negative: bool = False,
+        style_on: str = "positive",
+        **dials: Any,
     ) -> io.NodeOutput:
         """Return the model and both conditionings; what has no reference to take stays the same object."""
         if negative is None:
@@ -91,16 +107,21 @@ class Apply(io.ComfyNode):
         if style is None and content is None:
             return io.NodeOutput(model, positive, negative)
         hidden_size = check_flux(model)
-        if content is not None:
+        how_style, how_content = (setting_of(role, dials, block_counts(model)) for role in ("style", "content"))
+        hooked = False
+        if content is not None and how_content is not None:
             check_content_fits(content, model)
-            positive = with_content(positive, content)
-            negative = with_content(negative, content) if content_on_negative else negative
-        if style is not None:
+            positive = how_content.on(positive, partial(with_content, content=content))
+            negative = how_content.on(negative, partial(with_content, content=content)) if content_on_negative else negative
+            hooked = how_content.is_set
+        if style is not None and how_style is not None:
             check_style_fits(style, hidden_size)
             _warn_of_core_style(model)
-            positive = with_style(positive, style)
-            model = install_style_hooks(model)
-        return io.NodeOutput(model, positive, negative)
+            add = partial(with_style, style=style)
+            positive = how_style.on(positive, add) if style_on != "negative" else positive
+            negative = how_style.on(negative, add) if style_on != "positive" else negative
+            hooked = True
+        return io.NodeOutput(install_hooks(model) if hooked else model, positive, negative)
 
 
 def _warn_of_core_style(model: Any) -> None:

@@ -16,6 +16,7 @@ __all__ = [
     "LORA_FILE",
     "PROJECTOR_FILE",
     "ProjectorSizes",
+    "block_counts",
     "check_content_fits",
     "check_features",
     "check_flux",
@@ -157,6 +158,12 @@ def check_flux(model: Any) -> int:
             f"them): load {FLUX_FILE} with the Load Diffusion Model node."
         )
     return params.hidden_size
+
+
+def block_counts(model: Any) -> tuple[int, int]:
+    """Return the numbers of double and single blocks of a FLUX.1 MODEL."""
+    network = model.model.diffusion_model
+    return len(network.double_blocks), len(network.single_blocks)
 
 
 def check_style_fits(style: Style, hidden_size: int) -> None:

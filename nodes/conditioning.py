@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from .dials import CONTENT_DIALS, STYLE_DIALS, Dial, appended
 from .reference_hooks import COUNTS, STYLE
 from .sockets import Content, Style
 
@@ -19,22 +20,45 @@ UNO_METHOD = "uxo"
 """ComfyUI's name for UNO's and USO's diagonal positions (UnoPE)."""
 
 
-def with_style(conditioning: Conditioning, style: Style) -> Conditioning:
-    """Append style tokens to every entry, after those it already has."""
+def with_style(conditioning: Conditioning, style: Style, dial: Dial | None = None) -> Conditioning:
+    """Append style tokens to every entry, after those it already has.
+
+    Args:
+        conditioning: list of entries.
+        style: one or several style pictures.
+        dial: what is set on all of them; None: nothing.
+    """
     out = []
     for text, values in conditioning:
         old = values.get(STYLE)
         tokens = style.tokens if old is None else torch.cat([old, style.tokens.to(old)], dim=1)
-        out.append([text, {**values, STYLE: tokens, COUNTS: (*values.get(COUNTS, ()), *style.counts)}])
+        had = values.get(COUNTS, ())
+        dials = appended(values, STYLE_DIALS, len(had), style_dials(style, dial or {}))
+        out.append([text, {**values, STYLE: tokens, COUNTS: (*had, *style.counts), **dials}])
     return out
 
 
-def with_content(conditioning: Conditioning, content: Content) -> Conditioning:
-    """Append reference latents to every entry and ask for USO's positions, in ComfyUI's own keys."""
-    return [
-        [text, {**values, REFERENCES: [*values.get(REFERENCES, ()), *content.latents], METHOD: UNO_METHOD}]
-        for text, values in conditioning
-    ]
+def style_dials(style: Style, dial: Dial) -> list[Dial]:
+    """Return the dials of each picture of a style: what is set on all, and its own tokens' strengths."""
+    if style.bias is None:
+        return [dial] * len(style.counts)
+    return [{**dial, "tokens": tokens} for tokens in style.bias.split(style.counts)]
+
+
+def with_content(conditioning: Conditioning, content: Content, dial: Dial | None = None) -> Conditioning:
+    """Append reference latents to every entry and ask for USO's positions, in ComfyUI's own keys.
+
+    Args:
+        conditioning: list of entries.
+        content: one or several subject pictures.
+        dial: what is set on all of them; None: nothing.
+    """
+    out = []
+    for text, values in conditioning:
+        had = values.get(REFERENCES, ())
+        dials = appended(values, CONTENT_DIALS, len(had), [dial or {}] * len(content.latents))
+        out.append([text, {**values, REFERENCES: [*had, *content.latents], METHOD: UNO_METHOD, **dials}])
+    return out
 
 
 def with_guidance(conditioning: Conditioning, guidance: float) -> Conditioning:

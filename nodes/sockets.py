@@ -37,6 +37,8 @@ class Style:
     """`1 L D`, the pictures' tokens one after the other."""
     counts: tuple[int, ...]
     """Tokens of each picture, in order; they add up to `L`."""
+    bias: Tensor | None = None
+    """Logarithm of the strength of every token, `L`; None where all count fully."""
 
     def __post_init__(self) -> None:
         """Check that the counts cover the tokens.
@@ -48,6 +50,11 @@ class Style:
             raise ValueError(
                 f"style tokens of shape {tuple(self.tokens.shape)} do not fit the token counts "
                 f"{self.counts}: expected (1, {sum(self.counts)}, width)"
+            )
+        if self.bias is not None and self.bias.shape != (sum(self.counts),):
+            raise ValueError(
+                f"strengths of shape {tuple(self.bias.shape)} do not fit the token counts {self.counts}: expected "
+                f"({sum(self.counts)},)"
             )
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from comfy_extras.nodes_model_patch import USOStyleReference
 from comfyui_uso.nodes.apply import Apply
-from comfyui_uso.nodes.reference_hooks import COUNTS, STYLE, has_style_hooks, install_style_hooks
+from comfyui_uso.nodes.reference_hooks import COUNTS, STYLE, has_hooks, install_hooks
 from comfyui_uso.nodes.sockets import Content, Style
 from comfyui_uso.nodes.style import ProjectStyle
 
@@ -56,7 +56,7 @@ def test_inputs_are_left_alone(base_model: Any, prompt: Any, style: Style) -> No
     before = dict(positive[0][1])
     model, new, same = Apply.execute(base_model, positive, negative, style, content((4, 4))).result
     assert positive[0][1] == before and same is negative
-    assert model is not base_model and not has_style_hooks(base_model)
+    assert model is not base_model and not has_hooks(base_model)
     assert torch.equal(new[0][1][STYLE], style.tokens) and new[0][1][COUNTS] == (192,)
     assert new[0][1]["reference_latents_method"] == "uxo"
 
@@ -184,8 +184,8 @@ def test_chained_nodes_append(base_model: Any, prompt: Any, sample: Any, feature
 
 
 def test_hooks_are_installed_once(base_model: Any) -> None:
-    once = install_style_hooks(base_model)
-    twice = install_style_hooks(once.clone())
+    once = install_hooks(base_model)
+    twice = install_hooks(once.clone())
     patches = twice.model_options["transformer_options"]["patches"]["post_input"]
     assert len(patches) == 1 and len(twice.get_wrappers("sampler_sample", "uso")) == 1
 
@@ -304,7 +304,7 @@ def test_compiled_network_looks_again_for_a_style(
 
     styles = [ProjectStyle.execute(features(seed), core_projector).result[0] for seed in (2, 9)]
     base = make_model(depth=1, depth_single_blocks=1)
-    model = install_style_hooks(base)
+    model = install_hooks(base)
     compiled = model.clone(disable_dynamic=True)
     options = {"guard_filter_fn": skip_torch_compile_dict}
     set_torch_compile_wrapper(model=compiled, backend="eager", options=options)

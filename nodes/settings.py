@@ -1,0 +1,126 @@
+"""The dials of USO Apply: inputs, and what they mean for a conditioning."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from comfy_api.latest import io
+from torch import Tensor
+
+from ..uso_model.dials.blocks import parse_blocks
+from ..uso_model.dials.curves import CURVES, Span, curve_values, spans
+from .conditioning import Conditioning
+from .dials import Dial
+from .sockets import advanced
+from .timing import edited_within
+
+__all__ = ["Setting", "dial_inputs", "setting_of"]
+
+LARGEST = 5.0
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is set on the references of one kind."""
+
+    strength: float
+    spans: list[Span]
+    dial: Dial
+    """Region and blocks."""
+
+    @property
+    def is_set(self) -> bool:
+        """Whether attention needs a bias."""
+        return bool(self.dial) or any(self.strength * factor != 1.0 for _, _, factor in self.spans if factor)
+
+    def on(self, conditioning: Conditioning, add: Callable[..., Conditioning]) -> Conditioning:
+        """Return a conditioning with the references that `add` appends, when and as strongly as was set."""
+        if self.spans == [(0.0, 1.0, 1.0)]:
+            return add(conditioning, dial=self._dial(1.0))
+        return edited_within(conditioning, self.spans, lambda part, factor: add(part, dial=self._dial(factor)))
+
+    def _dial(self, factor: float) -> Dial:
+        strength = self.strength * factor
+        return self.dial if strength == 1.0 else {**self.dial, "strength": strength}
+
+
+def dial_inputs(role: str, what: str) -> list[Any]:
+    """Return the inputs of one kind of reference.
+
+    Args:
+        role: `style` or `content`, the beginning of the inputs' names.
+        what: the reference in words.
+    """
+    return [
+        io.Float.Input(
+            f"{role}_strength",
+            default=1.0,
+            min=0.0,
+            max=LARGEST,
+            step=0.01,
+            tooltip=f"How much {what} counts: 1 is USO, 0 leaves it out, 2 weighs it as if it were given twice.",
+        ),
+        io.Float.Input(
+            f"{role}_start",
+            default=0.0,
+            min=0.0,
+            max=1.0,
+            step=0.01,
+            tooltip=f"Share of the sampling at which {what} begins to count; before it costs nothing.",
+        ),
+        io.Float.Input(
+            f"{role}_end",
+            default=1.0,
+            min=0.0,
+            max=1.0,
+            step=0.01,
+            tooltip=f"Share of the sampling at which {what} stops counting; afterwards it costs nothing.",
+        ),
+        io.String.Input(
+            f"{role}_curve",
+            default=CURVES[0],
+            **advanced(io.String.Input),
+            tooltip=f"How the strength goes between start and end: {', '.join(CURVES)}, or numbers such as 1, 0.8, 0.5 "
+            "for parts of equal length.",
+        ),
+        io.String.Input(
+            f"{role}_blocks",
+            default="",
+            **advanced(io.String.Input),
+            tooltip="Strength in single blocks, such as d0-18:1, s0-37:0.5 (d: double blocks, s: single blocks); empty: "
+            "the same in all.",
+        ),
+        io.Mask.Input(
+            f"{role}_region",
+            optional=True,
+            tooltip=f"Where in the drawn picture {what} counts; of any size, soft edges stay soft.",
+        ),
+    ]
+
+
+def setting_of(role: str, values: Mapping[str, Any], blocks: tuple[int, int]) -> Setting | None:
+    """Return what is set for one kind of reference, None where its strength is 0.
+
+    Args:
+        role: `style` or `content`.
+        values: of the inputs; those that an older graph lacks have their defaults.
+        blocks: double and single blocks of the model.
+
+    Raises:
+        ValueError: a value cannot be read.
+    """
+    strength = values.get(f"{role}_strength", 1.0)
+    if strength == 0:
+        return None
+    start, end = values.get(f"{role}_start", 0.0), values.get(f"{role}_end", 1.0)
+    parts = spans(start, end, curve_values(values.get(f"{role}_curve", CURVES[0])))
+    weights = parse_blocks(values.get(f"{role}_blocks", ""), *blocks)
+    region: Tensor | None = values.get(f"{role}_region")
+    dial: Dial = {}
+    if region is not None:
+        dial["region"] = region.reshape(-1, *region.shape[-2:])
+    if weights is not None:
+        dial["blocks"] = tuple(weights)
+    return Setting(strength, parts, dial)

@@ -1,0 +1,1 @@
+"""The arithmetic behind the dials: how strongly, where, when, at which level and in which mix references count."""

@@ -1,0 +1,42 @@
+"""Weights for single blocks of the network, written as text such as `d0-18:1, s0-37:0.5`."""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["parse_blocks"]
+
+_PART = re.compile(r"([ds])(\d+)(?:-(\d+))?:([-+]?\d*\.?\d+)")
+_EXPECTED = "parts such as `d0-18:1, s0-37:0.5` (d: double blocks, s: single blocks)"
+
+
+def parse_blocks(text: str, double: int, single: int) -> list[float] | None:
+    """Return a weight for every block, double blocks first; those that are not named keep 1.
+
+    Args:
+        text: parts `d<first>[-<last>]:<weight>` or `s...`, separated by commas or white space; later ones win.
+        double: number of double blocks.
+        single: number of single blocks.
+
+    Returns:
+        `double + single` weights, or None where all are 1.
+
+    Raises:
+        ValueError: a part cannot be read, or names blocks that the network does not have.
+    """
+    weights = [1.0] * (double + single)
+    for part in re.split(r"[,;\s]+", text.strip()):
+        if not part:
+            continue
+        match = _PART.fullmatch(part.lower())
+        if match is None:
+            raise ValueError(f"Got {part!r} among the block weights, expected {_EXPECTED}: correct it.")
+        kind, first, last, weight = match[1], int(match[2]), int(match[3] or match[2]), float(match[4])
+        count = double if kind == "d" else single
+        if not first <= last < count:
+            raise ValueError(
+                f"Got blocks {part!r}, but the model has {kind}0 to {kind}{count - 1}, expected {_EXPECTED}: correct it."
+            )
+        start = 0 if kind == "d" else double
+        weights[start + first : start + last + 1] = [weight] * (last - first + 1)
+    return None if all(weight == 1.0 for weight in weights) else weights
