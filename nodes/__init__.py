@@ -7,10 +7,12 @@ from comfy_api.latest import ComfyExtension, io
 from .apply import Apply
 from .content import EncodeContent
 from .mini import LoadMini
+from .mixing import MixStyles
 from .models import LoadModels
 from .sampler import Sampler
 from .schedule import Scheduler
 from .style import EncodeStyle, ProjectStyle
+from .style_files import LoadStyle, SaveStyle, register_folder
 
 __all__ = ["NODES", "UsoExtension", "comfy_entrypoint"]
 
@@ -20,6 +22,9 @@ NODES: list[type[io.ComfyNode]] = [
     EncodeStyle,
     ProjectStyle,
     EncodeContent,
+    MixStyles,
+    SaveStyle,
+    LoadStyle,
     Apply,
     Scheduler,
     Sampler,
@@ -36,4 +41,5 @@ class UsoExtension(ComfyExtension):
 
 async def comfy_entrypoint() -> ComfyExtension:
     """Return the extension; ComfyUI calls this when it loads the pack."""
+    register_folder()
     return UsoExtension()

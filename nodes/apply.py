@@ -112,7 +112,9 @@ class Apply(io.ComfyNode):
         if content is not None and how_content is not None:
             check_content_fits(content, model)
             positive = how_content.on(positive, partial(with_content, content=content))
-            negative = how_content.on(negative, partial(with_content, content=content)) if content_on_negative else negative
+            negative = (
+                how_content.on(negative, partial(with_content, content=content)) if content_on_negative else negative
+            )
             hooked = how_content.is_set
         if style is not None and how_style is not None:
             check_style_fits(style, hidden_size)

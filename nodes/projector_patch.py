@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,7 +17,7 @@ from ..uso_model.projector import HierarchicalProjector
 from ..uso_model.style import StyleFeatures
 from .checks import ProjectorSizes, check_features, check_projector
 
-__all__ = ["PREFIX", "HostProjector", "project", "projector_patch"]
+__all__ = ["PREFIX", "HostProjector", "fingerprint", "project", "projector_patch"]
 
 PREFIX = "feature_embedder."
 
@@ -70,6 +71,12 @@ def project(patch: Any, features: StyleFeatures) -> tuple[Tensor, ProjectorSizes
     stacks = torch.stack([features.low, features.mid, features.high]).to(patch.load_device)  # 3 B N C
     tokens = [patch.model(stacks[:, i : i + 1]) for i in range(stacks.shape[1])]
     return torch.cat(tokens, dim=1).to(comfy.model_management.intermediate_device()), sizes
+
+
+def fingerprint(patch: Any) -> str:
+    """Return 16 hex digits that tell projectors apart, of the values of one of their weights in float32."""
+    weight = check_projector(patch) and patch.model.high_projection.weight
+    return hashlib.sha256(weight.detach().float().cpu().contiguous().numpy().tobytes()).hexdigest()[:16]
 
 
 def _weight_dtype(model: HierarchicalProjector) -> torch.dtype:

@@ -123,9 +123,7 @@ def _handed_over(
             added[key] = CONDRegular(bias.to(device))
     whole = ({},) * (len(counts) if not style_dials else 0)
     references = entry.get("reference_latents", ())
-    drawn = regions(
-        (*style_dials, *whole, *(content_dials or ({},) * len(references))), *size
-    )
+    drawn = regions((*style_dials, *whole, *(content_dials or ({},) * len(references))), *size)
     if drawn is not None:
         added[REGION] = CONDNoiseShape(drawn.to(device))
     if len(added) > (style is not None):

@@ -39,6 +39,8 @@ class Style:
     """Tokens of each picture, in order; they add up to `L`."""
     bias: Tensor | None = None
     """Logarithm of the strength of every token, `L`; None where all count fully."""
+    projector: str | None = None
+    """Fingerprint of the projector that made the tokens; None where it is not known."""
 
     def __post_init__(self) -> None:
         """Check that the counts cover the tokens.

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 from comfy_api.latest import io
 from torch import Tensor
 
+from ..uso_model.projector import LEVELS
 from ..uso_model.style import StyleFeatures, prepare_style_image, style_layers
 from .checks import check_images, check_mask, check_vision
 from .convert import grey_outside, image_to_planes, planes_to_image
-from .projector_patch import project
-from .sockets import FeaturesSocket, ModelPatchSocket, Style, StyleSocket, schema
+from .projector_patch import fingerprint, project
+from .sockets import FeaturesSocket, ModelPatchSocket, Style, StyleSocket, advanced, schema
 
 __all__ = ["EncodeStyle", "ProjectStyle"]
 
 FITS = ("squash", "center", "pad")
+
+LEVEL_MEANING = {
+    "low": "the early depth: texture and brushwork",
+    "mid": "the middle depth",
+    "high": "the late depth: what the picture means",
+}
 
 
 class EncodeStyle(io.ComfyNode):
@@ -105,16 +114,73 @@ class ProjectStyle(io.ComfyNode):
                     tooltip="USO's style projector: uso-flux1-projector-v1.safetensors from "
                     "models/model_patches, or the output of a USO loader.",
                 ),
+                *(_level_input(level, what) for level, what in LEVEL_MEANING.items()),
+                io.Combo.Input(
+                    "tokens_per_level",
+                    options=["all", "1/2", "1/4", "1/8"],
+                    default="all",
+                    **advanced(io.Combo.Input),
+                    tooltip="How many of each level's tokens are kept, as means of neighbours; fewer say less and leave "
+                    "more to the prompt.",
+                ),
             ],
             outputs=[StyleSocket.Output(display_name="style", tooltip="Style tokens for USO Apply.")],
         )
 
     @classmethod
-    def execute(cls, features: StyleFeatures, projector: Any) -> io.NodeOutput:
+    def execute(
+        cls,
+        features: StyleFeatures,
+        projector: Any,
+        low: float = 1.0,
+        mid: float = 1.0,
+        high: float = 1.0,
+        tokens_per_level: str = "all",
+    ) -> io.NodeOutput:
         """Return the style tokens of all pictures."""
-        tokens, _ = project(projector, features)
-        pictures = features.high.shape[0]
-        return io.NodeOutput(Style(tokens=tokens, counts=(tokens.shape[1] // pictures,) * pictures))
+        tokens, sizes = project(projector, features)
+        parts = 1 if tokens_per_level == "all" else int(tokens_per_level.partition("/")[2])
+        weights = {"low": low, "mid": mid, "high": high}
+        style = of_levels(tokens, sizes.tokens_out, [weights[level] for level in LEVELS], parts)
+        return io.NodeOutput(replace(style, projector=fingerprint(projector)))
+
+
+def of_levels(tokens: Tensor, per_level: int, weights: Sequence[float], parts: int = 1) -> Style:
+    """Return the tokens of several pictures with a weight for each level; a level of weight 0 is left out.
+
+    Args:
+        tokens: of all pictures, each level's after the other, `1 L D`.
+        per_level: tokens of one level.
+        weights: of the levels in the order of their tokens.
+        parts: neighbours that become one token.
+
+    Raises:
+        ValueError: all weights are 0, or one is negative.
+    """
+    if min(weights) < 0 or max(weights) == 0:
+        raise ValueError(
+            f"Got level weights {', '.join(f'{w:g}' for w in weights)} (high, mid, low), expected none below 0 and one "
+            "above: to leave the style out, set its strength in USO Apply to 0."
+        )
+    used = [level for level, weight in enumerate(weights) if weight > 0]
+    pictures = tokens.shape[1] // (len(weights) * per_level)
+    split = tokens.unflatten(1, (pictures, len(weights), per_level))[:, :, used]
+    if parts > 1:
+        split = split.unflatten(3, (per_level // parts, parts)).mean(dim=4)
+    bias = torch.tensor([weights[level] for level in used]).log().repeat_interleave(split.shape[3]).repeat(pictures)
+    count = len(used) * split.shape[3]
+    return Style(tokens=split.flatten(1, 3), counts=(count,) * pictures, bias=bias if bias.any() else None)
+
+
+def _level_input(level: str, what: str) -> Any:
+    return io.Float.Input(
+        level,
+        default=1.0,
+        min=0.0,
+        max=5.0,
+        step=0.01,
+        tooltip=f"Weight of {what}; 0 leaves its tokens out.",
+    )
 
 
 def _encode(clip_vision: Any, picture: Tensor, fit: str) -> StyleFeatures:
