@@ -9,16 +9,16 @@ from typing import Any
 from comfy_api.latest import io
 
 from .checks import block_counts, check_content_fits, check_flux, check_style_fits
-from .conditioning import Conditioning, emptied, with_content, with_style
+from .conditioning import Conditioning, emptied, with_content, with_style, with_text_strength
 from .reference_hooks import install_hooks
-from .settings import dial_inputs, setting_of
+from .settings import Setting, dial_inputs, setting_of
 from .sockets import Content, ContentSocket, Style, StyleSocket, advanced, schema
 
 __all__ = ["Apply"]
 
 logger = logging.getLogger(__name__)
 
-SIDES = ("positive", "both", "negative")
+SIDES = ("positive", "both", "negative", "positive, batched")
 
 
 class Apply(io.ComfyNode):
@@ -75,11 +75,23 @@ class Apply(io.ComfyNode):
                 *dial_inputs("content", "the subject"),
                 io.Combo.Input(
                     "style_on",
+                    optional=True,
                     options=list(SIDES),
                     default=SIDES[0],
                     **advanced(io.Combo.Input),
                     tooltip="Which conditioning gets the style: the prompt; both; or the negative alone, which pushes "
-                    "away from the style. The last two matter only with a CFG above 1.",
+                    "away from the style. These two matter only with a CFG above 1. batched: the prompt sees it, and "
+                    "the negative carries it unseen, so that both run as one batch, as NAGuidance needs it.",
+                ),
+                io.Float.Input(
+                    "text_strength",
+                    optional=True,
+                    default=1.0,
+                    min=0.0,
+                    max=5.0,
+                    step=0.01,
+                    **advanced(io.Float.Input),
+                    tooltip="How much the prompt counts against the references; 1 is USO.",
                 ),
             ],
             outputs=[
@@ -99,31 +111,45 @@ class Apply(io.ComfyNode):
         content: Content | None = None,
         content_on_negative: bool = False,
         style_on: str = "positive",
+        text_strength: float = 1.0,
         **dials: Any,
     ) -> io.NodeOutput:
         """Return the model and both conditionings; what has no reference to take stays the same object."""
         if negative is None:
             negative = emptied(positive)
-        if style is None and content is None:
+        if style is None and content is None and text_strength == 1.0:
             return io.NodeOutput(model, positive, negative)
         hidden_size = check_flux(model)
         how_style, how_content = (setting_of(role, dials, block_counts(model)) for role in ("style", "content"))
-        hooked = False
+        hooked = in_attention = False
         if content is not None and how_content is not None:
             check_content_fits(content, model)
-            positive = how_content.on(positive, partial(with_content, content=content))
-            negative = (
-                how_content.on(negative, partial(with_content, content=content)) if content_on_negative else negative
-            )
-            hooked = how_content.is_set
+            add = partial(with_content, content=content)
+            positive = how_content.on(positive, add)
+            negative = how_content.on(negative, add) if content_on_negative else negative
+            hooked = how_content.is_set or content.place is not None
+            in_attention = how_content.in_attention
         if style is not None and how_style is not None:
             check_style_fits(style, hidden_size)
             _warn_of_core_style(model)
-            add = partial(with_style, style=style)
-            positive = how_style.on(positive, add) if style_on != "negative" else positive
-            negative = how_style.on(negative, add) if style_on != "positive" else negative
-            hooked = True
-        return io.NodeOutput(install_hooks(model) if hooked else model, positive, negative)
+            positive, negative = _styled(positive, negative, style, how_style, style_on)
+            hooked, in_attention = True, in_attention or how_style.in_attention
+        if text_strength != 1.0:
+            positive, hooked = with_text_strength(positive, text_strength), True
+        return io.NodeOutput(install_hooks(model, in_attention) if hooked else model, positive, negative)
+
+
+def _styled(
+    positive: Conditioning, negative: Conditioning, style: Style, how: Setting, on: str
+) -> tuple[Conditioning, Conditioning]:
+    """Return both conditionings with the style on those that are to have it."""
+    add = partial(with_style, style=style)
+    if on == "positive, batched":
+        return how.sharing().on(positive, add), how.sharing().hidden().on(negative, add)
+    return (
+        how.on(positive, add) if on in ("positive", "both") else positive,
+        how.on(negative, add) if on in ("negative", "both") else negative,
+    )
 
 
 def _warn_of_core_style(model: Any) -> None:

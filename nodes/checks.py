@@ -73,7 +73,7 @@ def check_images(image: Tensor, role: str) -> None:
         )
 
 
-def check_mask(mask: Tensor, pictures: int) -> None:
+def check_mask(mask: Tensor, pictures: int, role: str) -> None:
     """Check that a MASK can be laid over a batch of pictures.
 
     Raises:
@@ -82,7 +82,7 @@ def check_mask(mask: Tensor, pictures: int) -> None:
     masks = mask.shape[0] if mask.ndim > 2 else 1
     if masks not in (1, pictures):
         raise ValueError(
-            f"Got {masks} masks for {pictures} style images, expected one mask or one per image: make the "
+            f"Got {masks} masks for {pictures} {role} images, expected one mask or one per image: make the "
             "batches equally long."
         )
 

@@ -6,11 +6,11 @@ from typing import Any
 
 import torch
 
-from .dials import CONTENT_DIALS, STYLE_DIALS, Dial, appended
+from .dials import CONTENT_DIALS, STYLE_DIALS, TEXT_STRENGTH, Dial, appended
 from .reference_hooks import COUNTS, STYLE
 from .sockets import Content, Style
 
-__all__ = ["Conditioning", "emptied", "with_content", "with_guidance", "with_style"]
+__all__ = ["Conditioning", "emptied", "with_content", "with_guidance", "with_style", "with_text_strength"]
 
 Conditioning = list[list[Any]]
 
@@ -56,9 +56,15 @@ def with_content(conditioning: Conditioning, content: Content, dial: Dial | None
     out = []
     for text, values in conditioning:
         had = values.get(REFERENCES, ())
-        dials = appended(values, CONTENT_DIALS, len(had), [dial or {}] * len(content.latents))
+        own = {} if content.place is None else {"place": content.place}
+        dials = appended(values, CONTENT_DIALS, len(had), [{**(dial or {}), **own}] * len(content.latents))
         out.append([text, {**values, REFERENCES: [*had, *content.latents], METHOD: UNO_METHOD, **dials}])
     return out
+
+
+def with_text_strength(conditioning: Conditioning, strength: float) -> Conditioning:
+    """Set how much the prompt's tokens count in every entry."""
+    return [[text, {**values, TEXT_STRENGTH: strength}] for text, values in conditioning]
 
 
 def with_guidance(conditioning: Conditioning, guidance: float) -> Conditioning:

@@ -5,19 +5,31 @@ from __future__ import annotations
 from typing import Any
 
 import comfy.model_management
+import torch
 from comfy_api.latest import io
 from torch import Tensor
 
 from ..uso_model.images import CONTENT_LONG_SIDE, fit_content_image
 from ..uso_model.packing import PIXELS_PER_TOKEN
-from .checks import check_images, check_vae_latent
-from .convert import empty_latent, image_from_pil, pil_from_image
-from .sockets import Content, ContentSocket, schema
+from ..uso_model.positions import Placement
+from .checks import check_images, check_mask, check_vae_latent
+from .convert import empty_latent, filled_outside, image_from_pil, pil_from_image
+from .dials import Place
+from .sockets import Content, ContentSocket, advanced, schema
 
 __all__ = ["EncodeContent"]
 
 CHANNELS = 16
 """Latent channels of FLUX.1's autoencoder."""
+
+FILLS = {"white": 1.0, "grey": 0.5, "black": 0.0}
+
+SIDES: dict[str, Placement] = {"diagonal": "d", "below": "h", "beside": "w", "over": "o"}
+
+BATCHES = ("subjects", "frames")
+
+FURTHEST = 128
+"""Largest offset in tokens of 16 pixels."""
 
 
 class EncodeContent(io.ComfyNode):
@@ -60,31 +72,93 @@ class EncodeContent(io.ComfyNode):
                 io.Int.Input(
                     "latent_long_side",
                     default=1024,
-                    min=step,
+                    min=0,
                     max=8192,
                     step=step,
-                    tooltip="Longer side in pixels of the empty latent, which has the first picture's aspect ratio.",
+                    tooltip="Longer side in pixels of the empty latent, which has the first picture's aspect ratio; 0: "
+                    "the picture's own size.",
+                ),
+                io.Mask.Input("mask", optional=True, tooltip="Where the subject is; the rest is painted over."),
+                io.Combo.Input(
+                    "background",
+                    optional=True,
+                    options=list(FILLS),
+                    default="white",
+                    **advanced(io.Combo.Input),
+                    tooltip="Colour outside the mask; white is what most pictures of objects have.",
+                ),
+                io.Combo.Input(
+                    "placement",
+                    optional=True,
+                    options=list(SIDES),
+                    default="diagonal",
+                    **advanced(io.Combo.Input),
+                    tooltip="Where FLUX thinks the subject's picture lies: diagonal is USO; below, beside; over the "
+                    "drawn picture, which ties places in one to the same places in the other.",
+                ),
+                *(
+                    io.Int.Input(
+                        f"{axis}_offset",
+                        optional=True,
+                        default=0,
+                        min=-FURTHEST,
+                        max=FURTHEST,
+                        **advanced(io.Int.Input),
+                        tooltip=f"Moves that place by so many tokens of {step} pixels {way}.",
+                    )
+                    for axis, way in (("row", "down"), ("column", "to the right"))
+                ),
+                io.Combo.Input(
+                    "batch",
+                    optional=True,
+                    options=list(BATCHES),
+                    default=BATCHES[0],
+                    **advanced(io.Combo.Input),
+                    tooltip="What a batch of pictures is: several subjects in every drawn picture, or the frames of an "
+                    "animation, one for each drawn picture.",
                 ),
             ],
             outputs=[
                 ContentSocket.Output(display_name="content", tooltip="Subject latents for USO Apply."),
                 io.Latent.Output(
-                    display_name="latent", tooltip="Empty latent in the aspect ratio of the first picture."
+                    display_name="latent",
+                    tooltip="Empty latent in the aspect ratio of the first picture, one for each frame.",
                 ),
+                io.Image.Output(display_name="seen", tooltip="The first picture as the VAE sees it."),
             ],
         )
 
     @classmethod
-    def execute(cls, vae: Any, image: Tensor, long_side: int, latent_long_side: int) -> io.NodeOutput:
-        """Return one latent per picture, and an empty latent to start from."""
+    def execute(
+        cls,
+        vae: Any,
+        image: Tensor,
+        long_side: int,
+        latent_long_side: int,
+        mask: Tensor | None = None,
+        background: str = "white",
+        placement: str = "diagonal",
+        row_offset: int = 0,
+        column_offset: int = 0,
+        batch: str = BATCHES[0],
+    ) -> io.NodeOutput:
+        """Return one latent per picture, an empty latent to start from, and what the VAE sees of the first."""
         check_images(image, "content")
-        latents = tuple(
-            vae.encode(image_from_pil(fit_content_image(pil_from_image(picture), long_side))) for picture in image
-        )
+        if mask is not None:
+            check_mask(mask, image.shape[0], "content")
+            image = filled_outside(image, mask, FILLS[background])
+        seen = [image_from_pil(fit_content_image(pil_from_image(picture), long_side)) for picture in image]
+        latents = tuple(vae.encode(picture) for picture in seen)
         check_vae_latent(latents[0], CHANNELS)
-        width, height = _canvas(image.shape[2], image.shape[1], latent_long_side)
+        frames = len(latents) if batch == "frames" else 1
+        place = Place(SIDES[placement], row_offset, column_offset)
+        content = Content(
+            latents=(torch.cat(latents),) if frames > 1 else latents, place=None if place == Place() else place
+        )
+        height, width = image.shape[1:3]
+        canvas = _canvas(width, height, latent_long_side or max(width, height))
         device = comfy.model_management.intermediate_device()
-        return io.NodeOutput(Content(latents=latents), empty_latent(width, height, CHANNELS, device))
+        return io.NodeOutput(content, empty_latent(*canvas, CHANNELS, device, frames), seen[0])
 
 
 def _canvas(width: int, height: int, long_side: int) -> tuple[int, int]:

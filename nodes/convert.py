@@ -9,7 +9,7 @@ from torch import Tensor
 
 __all__ = [
     "empty_latent",
-    "grey_outside",
+    "filled_outside",
     "image_from_pil",
     "image_to_planes",
     "latent_pixels",
@@ -43,8 +43,8 @@ def image_from_pil(picture: Image.Image) -> Tensor:
     return torch.from_numpy(numpy.asarray(picture.convert("RGB"), dtype=numpy.float32) / 255)[None]
 
 
-def grey_outside(image: Tensor, mask: Tensor) -> Tensor:
-    """Fade `b h w c` to mid-grey where the mask is 0; mid-grey is zero after SigLIP's normalisation.
+def filled_outside(image: Tensor, mask: Tensor, grey: float = MID_GREY) -> Tensor:
+    """Fade `b h w c` to a grey where the mask is 0; mid-grey is zero after SigLIP's normalisation.
 
     A mask of another size is resized, one mask serves all pictures.
     """
@@ -52,12 +52,14 @@ def grey_outside(image: Tensor, mask: Tensor) -> Tensor:
     if mask.shape[-2:] != image.shape[1:3]:
         mask = torch.nn.functional.interpolate(mask, size=image.shape[1:3], mode="bilinear", antialias=True)
     weight = mask.movedim(1, -1).clamp(0, 1)
-    return image * weight + MID_GREY * (1 - weight)
+    return image * weight + grey * (1 - weight)
 
 
-def empty_latent(width: int, height: int, channels: int, device: torch.device) -> dict[str, Tensor | int]:
-    """Return an empty LATENT for a picture of `width` x `height` pixels, one in the batch."""
-    samples = torch.zeros(1, channels, height // LATENT_SCALE, width // LATENT_SCALE, device=device)
+def empty_latent(
+    width: int, height: int, channels: int, device: torch.device, count: int = 1
+) -> dict[str, Tensor | int]:
+    """Return an empty LATENT for `count` pictures of `width` x `height` pixels."""
+    samples = torch.zeros(count, channels, height // LATENT_SCALE, width // LATENT_SCALE, device=device)
     return {"samples": samples, "downscale_ratio_spacial": LATENT_SCALE}
 
 

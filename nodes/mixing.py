@@ -25,19 +25,22 @@ class MixStyles(io.ComfyNode):
         return schema(
             node_id="USO_MixStyles",
             display_name="USO Mix Styles",
-            description="Makes one style of several. concat keeps the tokens of all and costs as much as all; the others "
-            "make one set of tokens and cost as much as one.",
+            description="Makes one style of several. concat keeps the tokens of all and costs as much as all; the "
+            "others make one set of tokens and cost as much as one.",
             search_aliases=["style mix", "blend", "average", "slerp", "interpolate", "combine embeds", "ip adapter"],
             inputs=[
                 StyleSocket.Input("style_1", tooltip="From USO Project Style or USO Load Style."),
-                StyleSocket.Input("style_2", tooltip="Another."),
-                *(StyleSocket.Input(f"style_{n}", optional=True, tooltip="Another.") for n in range(3, MOST + 1)),
+                StyleSocket.Input("style_2", tooltip="Another one, likewise."),
+                *(
+                    StyleSocket.Input(f"style_{n}", optional=True, tooltip="Another one, likewise.")
+                    for n in range(3, MOST + 1)
+                ),
                 io.Combo.Input(
                     "mode",
                     options=list(MODES),
                     default=MODES[0],
-                    tooltip="concat: all tokens, as two references; average: weighted mean; lerp and slerp: a point on the "
-                    "line or the arc between two styles, where weight_2 / (weight_1 + weight_2) says how far.",
+                    tooltip="concat: all tokens, as two references; average: weighted mean; lerp and slerp: a point on "
+                    "the line or the arc between two styles, where weight_2 / (weight_1 + weight_2) says how far.",
                 ),
                 *(
                     io.Float.Input(

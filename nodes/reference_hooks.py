@@ -1,16 +1,18 @@
 """How references and their dials get from a conditioning into FLUX.
 
-Style tokens are a plain tensor under the key `uso_style` of a conditioning entry. Three hooks, installed once on a MODEL, carry
-them on: the sampler hook hands the tensors of every entry to ComfyUI's batching (which is what makes latent batches, CFG,
-regions and timestep ranges work), the model hook moves them from the call's keywords to that call's transformer options and
-puts strengths and regions into the call's attention mask, and the input patch puts the tokens before the text tokens at
-position zero (USO, `uso/flux/model.py`: style tokens come first and carry zero ids). The first two run outside the part that
-torch.compile sees, and the patch is kept out of it: a compiled network does not look again whether its transformer options
-hold a style.
+Style tokens are a plain tensor under the key `uso_style` of a conditioning entry. Hooks, installed once on a MODEL,
+carry them on: the sampler hook hands the tensors of every entry to ComfyUI's batching (which is what makes latent
+batches, CFG, regions and timestep ranges work), the model hook moves them from the call's keywords to that call's
+transformer options and puts strengths and regions into the call's attention mask, and the input patch puts the tokens
+before the text tokens at position zero (USO, `uso/flux/model.py`: style tokens come first and carry zero ids). The
+first two run outside the part that torch.compile sees, and the patch is kept out of it: a compiled network does not
+look again whether its transformer options hold a style. A fourth hook, inside attention, is there only for weights of
+single blocks and for the fast form.
 """
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import torch
@@ -18,8 +20,9 @@ from comfy.conds import CONDConstant, CONDNoiseShape, CONDRegular
 from comfy.patcher_extension import WrappersMP
 from torch import Tensor
 
-from .attention import layout_of, mask_of_call
-from .dials import CONTENT_DIALS, STYLE_DIALS, key_bias, regions
+from .attention import EDITS, Edits, Set, edit_attention, edits_of_call, layout_of
+from .dials import CONTENT_DIALS, STYLE_DIALS, TEXT_STRENGTH, Plan, key_bias, plan_of, regions
+from .placement import placed
 
 __all__ = ["COUNTS", "HOOK", "STYLE", "has_hooks", "install_hooks"]
 
@@ -32,58 +35,92 @@ COUNTS = "uso_style_counts"
 HOOK = "uso"
 """The key our wrappers are filed under in a MODEL."""
 
-STYLE_BIAS, CONTENT_BIAS, REGION = "uso_style_bias", "uso_content_bias", "uso_region"
-"""Keywords of a model call: logarithms of strengths `b L` and `b R`, regions `b S+R h w`."""
+_PLAN = "uso_plan"
+_SET = ("uso_style_bias", "uso_content_bias", "uso_text_bias", "uso_regions")
+"""Keywords of a model call: its Plan, and the fields of its Set."""
+
+_PLACES, _SEEN = "uso_places", "uso_seen"
+"""Transformer options: places of the references, and a list that grows when the input patch runs."""
 
 _CONTEXT, _OPTIONS = 3, 5
 """Places of the text and of the transformer options among the positional arguments of a model call."""
 
-_NOISE = 3
-"""Place of the noise among the sampler's arguments behind the guider: sigmas, extra_args, callback, noise, ..."""
+_EXTRA, _NOISE = 1, 3
+"""Places among the sampler's arguments behind the guider: sigmas, extra_args, callback, noise, ..."""
+
+logger = logging.getLogger(__name__)
 
 
 def hand_over_references(executor: Any, guider: Any, *args: Any, **kwargs: Any) -> Any:
-    """Give the entries' tokens and dials to the batching code, moved to the load device once per run."""
+    """Give the entries' tokens and dials to the batching code, moved to the load device once per run.
+
+    Says so afterwards if the network has never asked for them.
+    """
     patcher = guider.model_patcher
     device, dtype = patcher.load_device, _compute_dtype(patcher.model)
-    size = _latent_size(args, kwargs)
+    noise = args[_NOISE] if len(args) > _NOISE else kwargs["noise"]
+    size = (noise.shape[-2], noise.shape[-1])
     guider.conds = {
         name: [_handed_over(entry, device, dtype, size) for entry in entries] for name, entries in guider.conds.items()
     }
-    return executor(guider, *args, **kwargs)
+    calls: list[bool] = []
+    args = tuple(_watched(arg, calls) if place == _EXTRA else arg for place, arg in enumerate(args))
+    out = executor(guider, *args, **kwargs)
+    if False in calls and True not in calls:
+        logger.error(
+            "The style had no effect: something (such as Nunchaku, or another node that replaces FLUX's forward) runs "
+            "the network without ComfyUI's input patches, expected ComfyUI's own FLUX: take that node out, or load the "
+            "model with Load Diffusion Model."
+        )
+    return out
 
 
 def route_references(executor: Any, *args: Any, **kwargs: Any) -> Any:
     """Move what the sampler hook has handed over from one call's keywords to where the network looks for it."""
     style = kwargs.pop(STYLE, None)
-    style_bias, content_bias, region = (kwargs.pop(key, None) for key in (STYLE_BIAS, CONTENT_BIAS, REGION))
-    counts = kwargs.pop(COUNTS, ())
-    latents, context = args[0], args[_CONTEXT] if len(args) > _CONTEXT else kwargs.get("c_crossattn")
-    layout = layout_of(latents, context, style, kwargs.get("ref_latents") or ())
+    plan: Plan = kwargs.pop(_PLAN, Plan())
+    dials = Set(*(kwargs.pop(key, None) for key in _SET))
+    context = args[_CONTEXT] if len(args) > _CONTEXT else kwargs.get("c_crossattn")
+    layout = layout_of(args[0], context, style, kwargs.get("ref_latents") or ())
     other = kwargs.get("attention_mask") if style is not None or layout.references else None
-    mask = mask_of_call(layout, style_bias, content_bias, region, counts, other)
-    if mask is not None:
-        kwargs["attention_mask"] = mask
-    if style is None:
+    edits = edits_of_call(layout, plan, dials, other)
+    added: dict[str, Any] = {}
+    if style is not None:
+        added[STYLE] = style
+    if plan.places:
+        added[_PLACES] = plan.places
+    if not edits.alike:
+        added[EDITS] = Edits(*(tuple(part) for part in edits[:2]), edits.double)
+        kwargs.pop("attention_mask", None)  # it is part of every block's own mask
+    elif edits.masks[0] is not None:
+        kwargs["attention_mask"] = edits.masks[0]
+    if not added:
         return executor(*args, **kwargs)
     if len(args) > _OPTIONS:
-        options = {**args[_OPTIONS], STYLE: style}
-        return executor(*args[:_OPTIONS], options, *args[_OPTIONS + 1 :], **kwargs)
-    kwargs["transformer_options"] = {**kwargs.get("transformer_options", {}), STYLE: style}
-    return executor(*args, **kwargs)
+        options = args[_OPTIONS]
+        out = executor(*args[:_OPTIONS], {**options, **added}, *args[_OPTIONS + 1 :], **kwargs)
+    else:
+        options = kwargs.get("transformer_options", {})
+        out = executor(*args, **{**kwargs, "transformer_options": {**options, **added}})
+    options.get(_SEEN, []).append(False)
+    return out
 
 
 @torch.compiler.disable
-def prepend_style(inputs: dict[str, Any]) -> dict[str, Any]:
-    """Put the style tokens before the text tokens (`B L D`) with position ids of zero."""
-    style = inputs["transformer_options"].get(STYLE)
-    if style is None:
-        return inputs
-    txt: Tensor = inputs["txt"]
-    ids: Tensor = inputs["txt_ids"]
-    style = style.to(txt).expand(txt.shape[0], -1, -1)
-    inputs["txt"] = torch.cat([style, txt], dim=1)
-    inputs["txt_ids"] = torch.cat([ids.new_zeros(ids.shape[0], style.shape[1], ids.shape[2]), ids], dim=1)
+def put_references(inputs: dict[str, Any]) -> dict[str, Any]:
+    """Put the style tokens before the text tokens (`B L D`), with position ids of zero, and move references."""
+    options = inputs["transformer_options"]
+    style, places = options.get(STYLE), options.get(_PLACES)
+    if style is not None:
+        txt: Tensor = inputs["txt"]
+        ids: Tensor = inputs["txt_ids"]
+        style = style.to(txt).expand(txt.shape[0], -1, -1)
+        inputs["txt"] = torch.cat([style, txt], dim=1)
+        inputs["txt_ids"] = torch.cat([ids.new_zeros(ids.shape[0], style.shape[1], ids.shape[2]), ids], dim=1)
+    if places is not None:
+        inputs["img_ids"] = placed(inputs["img_ids"], options["reference_image_num_tokens"], places)
+    if style is not None or places is not None:
+        options.get(_SEEN, []).append(True)
     return inputs
 
 
@@ -92,49 +129,58 @@ def has_hooks(model: Any) -> bool:
     return bool(model.get_wrappers(WrappersMP.SAMPLER_SAMPLE, HOOK))
 
 
-def install_hooks(model: Any) -> Any:
-    """Return a clone of a MODEL with the hooks, or the MODEL itself where it has them already."""
-    if has_hooks(model):
+def install_hooks(model: Any, in_attention: bool = False) -> Any:
+    """Return a clone of a MODEL with the hooks, or the MODEL itself where it has them already.
+
+    Args:
+        model: a FLUX.1 MODEL.
+        in_attention: also the hook that block weights and the fast form need.
+    """
+    patches = model.model_options.get("transformer_options", {}).get("patches", {})
+    has_inner = edit_attention in patches.get("attn1_patch", [])
+    if has_hooks(model) and (has_inner or not in_attention):
         return model
     patched = model.clone()
-    patched.add_wrapper_with_key(WrappersMP.SAMPLER_SAMPLE, HOOK, hand_over_references)
-    patched.add_wrapper_with_key(WrappersMP.APPLY_MODEL, HOOK, route_references)
-    patched.set_model_post_input_patch(prepend_style)
+    if not has_hooks(model):
+        patched.add_wrapper_with_key(WrappersMP.SAMPLER_SAMPLE, HOOK, hand_over_references)
+        patched.add_wrapper_with_key(WrappersMP.APPLY_MODEL, HOOK, route_references)
+        patched.set_model_post_input_patch(put_references)
+    if in_attention and not has_inner:
+        patched.set_model_attn1_patch(edit_attention)
     return patched
 
 
 def _handed_over(
     entry: dict[str, Any], device: torch.device, dtype: torch.dtype | None, size: tuple[int, int]
 ) -> dict[str, Any]:
-    style = entry.get(STYLE)
-    style_dials, content_dials = entry.get(STYLE_DIALS, ()), entry.get(CONTENT_DIALS, ())
-    if style is None and not content_dials:
-        return entry
-    added: dict[str, Any] = {}
-    counts = entry.get(COUNTS, ())
+    style, counts = entry.get(STYLE), entry.get(COUNTS, ())
+    style_dials = entry.get(STYLE_DIALS, ({},) * len(counts))
+    content_dials = entry.get(CONTENT_DIALS, ({},) * len(entry.get("reference_latents", ())))
+    text = entry.get(TEXT_STRENGTH, 1.0)
+    biases = (
+        key_bias(style_dials, counts),
+        key_bias(content_dials, (1,) * len(content_dials)),
+        key_bias([{"strength": text}], (1,)),
+    )
+    added: dict[str, Any] = {
+        key: CONDRegular(bias.to(device)) for key, bias in zip(_SET, biases, strict=False) if bias is not None
+    }
+    drawn = regions((*style_dials, *content_dials), *size)
+    if drawn is not None:
+        added[_SET[-1]] = CONDNoiseShape(drawn.to(device))
+    plan = plan_of(style_dials, counts, content_dials)
+    if added or any(plan[1:]):
+        added[_PLAN] = CONDConstant(plan)
     if style is not None:
         added[STYLE] = CONDRegular(style.to(device, dtype))
-    for key, dials, sizes in (
-        (STYLE_BIAS, style_dials, counts if style_dials else ()),
-        (CONTENT_BIAS, content_dials, (1,) * len(content_dials)),
-    ):
-        bias = key_bias(dials, sizes)
-        if bias is not None:
-            added[key] = CONDRegular(bias.to(device))
-    whole = ({},) * (len(counts) if not style_dials else 0)
-    references = entry.get("reference_latents", ())
-    drawn = regions((*style_dials, *whole, *(content_dials or ({},) * len(references))), *size)
-    if drawn is not None:
-        added[REGION] = CONDNoiseShape(drawn.to(device))
-    if len(added) > (style is not None):
-        added[COUNTS] = CONDConstant(tuple(counts))
-    return {**entry, "model_conds": {**entry["model_conds"], **added}}
+    return {**entry, "model_conds": {**entry["model_conds"], **added}} if added else entry
 
 
-def _latent_size(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[int, int]:
-    """Return height and width of the latent that is sampled; see the sampler's signature in comfy/samplers.py."""
-    noise = args[_NOISE] if len(args) > _NOISE else kwargs["noise"]
-    return noise.shape[-2], noise.shape[-1]
+def _watched(extra_args: dict[str, Any], calls: list[bool]) -> dict[str, Any]:
+    """Return the sampler's arguments with a list in the transformer options of every call."""
+    options = extra_args.get("model_options", {})
+    inner = {**options.get("transformer_options", {}), _SEEN: calls}
+    return {**extra_args, "model_options": {**options, "transformer_options": inner}}
 
 
 def _compute_dtype(model: Any) -> torch.dtype | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from comfy_api.latest import io
@@ -20,6 +20,8 @@ __all__ = ["Setting", "dial_inputs", "setting_of"]
 
 LARGEST = 5.0
 
+FORMS = ("exact", "fast")
+
 
 @dataclass(frozen=True)
 class Setting:
@@ -28,12 +30,17 @@ class Setting:
     strength: float
     spans: list[Span]
     dial: Dial
-    """Region and blocks."""
+    """Everything but strength."""
 
     @property
     def is_set(self) -> bool:
-        """Whether attention needs a bias."""
+        """Whether the network needs to know of it."""
         return bool(self.dial) or any(self.strength * factor != 1.0 for _, _, factor in self.spans if factor)
+
+    @property
+    def in_attention(self) -> bool:
+        """Whether single blocks have to be told apart, or values to be scaled."""
+        return "blocks" in self.dial or "fast" in self.dial
 
     def on(self, conditioning: Conditioning, add: Callable[..., Conditioning]) -> Conditioning:
         """Return a conditioning with the references that `add` appends, when and as strongly as was set."""
@@ -44,6 +51,14 @@ class Setting:
     def _dial(self, factor: float) -> Dial:
         strength = self.strength * factor
         return self.dial if strength == 1.0 else {**self.dial, "strength": strength}
+
+    def hidden(self) -> Setting:
+        """Return the setting of references that are there unseen, so that both conditionings share a batch."""
+        return replace(self, strength=0.0, spans=[(start, end, 1.0) for start, end, factor in self.spans if factor])
+
+    def sharing(self) -> Setting:
+        """Return the setting with a mask in any case, as the hidden references have one."""
+        return replace(self, dial={**self.dial, "shared": True})
 
 
 def dial_inputs(role: str, what: str) -> list[Any]:
@@ -56,6 +71,7 @@ def dial_inputs(role: str, what: str) -> list[Any]:
     return [
         io.Float.Input(
             f"{role}_strength",
+            optional=True,
             default=1.0,
             min=0.0,
             max=LARGEST,
@@ -64,6 +80,7 @@ def dial_inputs(role: str, what: str) -> list[Any]:
         ),
         io.Float.Input(
             f"{role}_start",
+            optional=True,
             default=0.0,
             min=0.0,
             max=1.0,
@@ -72,6 +89,7 @@ def dial_inputs(role: str, what: str) -> list[Any]:
         ),
         io.Float.Input(
             f"{role}_end",
+            optional=True,
             default=1.0,
             min=0.0,
             max=1.0,
@@ -80,6 +98,7 @@ def dial_inputs(role: str, what: str) -> list[Any]:
         ),
         io.String.Input(
             f"{role}_curve",
+            optional=True,
             default=CURVES[0],
             **advanced(io.String.Input),
             tooltip=f"How the strength goes between start and end: {', '.join(CURVES)}, or numbers such as 1, 0.8, 0.5 "
@@ -87,10 +106,20 @@ def dial_inputs(role: str, what: str) -> list[Any]:
         ),
         io.String.Input(
             f"{role}_blocks",
+            optional=True,
             default="",
             **advanced(io.String.Input),
-            tooltip="Strength in single blocks, such as d0-18:1, s0-37:0.5 (d: double blocks, s: single blocks); empty: "
-            "the same in all.",
+            tooltip="Strength in single blocks, such as d0-18:1, s0-37:0.5 (d: double blocks, s: single blocks); "
+            "empty: the same in all.",
+        ),
+        io.Combo.Input(
+            f"{role}_form",
+            optional=True,
+            options=list(FORMS),
+            default=FORMS[0],
+            **advanced(io.Combo.Input),
+            tooltip="exact: a mask that attention adds to its scores, which flash and sage attention cannot use; fast: "
+            "no mask, weaker towards 0, no region.",
         ),
         io.Mask.Input(
             f"{role}_region",
@@ -118,9 +147,18 @@ def setting_of(role: str, values: Mapping[str, Any], blocks: tuple[int, int]) ->
     parts = spans(start, end, curve_values(values.get(f"{role}_curve", CURVES[0])))
     weights = parse_blocks(values.get(f"{role}_blocks", ""), *blocks)
     region: Tensor | None = values.get(f"{role}_region")
+    if weights is not None and min(*weights.double, *weights.single) < 0:
+        raise ValueError(f"Got a {role} block weight below 0, expected 0 or more: correct {role}_blocks.")
     dial: Dial = {}
+    if values.get(f"{role}_form", FORMS[0]) == "fast":
+        if region is not None:
+            raise ValueError(
+                f"Got a region for {role} in the fast form, expected no region, which needs a mask: set {role}_form to "
+                "exact, or take the mask away."
+            )
+        dial["fast"] = True
     if region is not None:
         dial["region"] = region.reshape(-1, *region.shape[-2:])
     if weights is not None:
-        dial["blocks"] = tuple(weights)
+        dial["blocks"] = weights
     return Setting(strength, parts, dial)

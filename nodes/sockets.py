@@ -9,6 +9,8 @@ from typing import Any
 from comfy_api.latest import io
 from torch import Tensor
 
+from .dials import Place
+
 __all__ = [
     "CATEGORY",
     "Content",
@@ -65,7 +67,10 @@ class Content:
     """Carry the latents of the subject pictures, each with its own size."""
 
     latents: tuple[Tensor, ...]
-    """One `1 c h w` latent per picture, as the VAE gives it (not yet scaled and shifted)."""
+    """One `1 c h w` latent per picture, as the VAE gives it (not yet scaled and shifted); `n c h w` for the
+    frames of an animation."""
+    place: Place | None = None
+    """Where they stand beside the drawn picture; None: on the official diagonal."""
 
 
 def schema(**fields: Any) -> io.Schema:

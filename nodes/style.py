@@ -13,7 +13,7 @@ from torch import Tensor
 from ..uso_model.projector import LEVELS
 from ..uso_model.style import StyleFeatures, prepare_style_image, style_layers
 from .checks import check_images, check_mask, check_vision
-from .convert import grey_outside, image_to_planes, planes_to_image
+from .convert import filled_outside, image_to_planes, planes_to_image
 from .projector_patch import fingerprint, project
 from .sockets import FeaturesSocket, ModelPatchSocket, Style, StyleSocket, advanced, schema
 
@@ -72,7 +72,8 @@ class EncodeStyle(io.ComfyNode):
                 ),
             ],
             outputs=[
-                FeaturesSocket.Output(display_name="features", tooltip="Three depths of SigLIP features per picture.")
+                FeaturesSocket.Output(display_name="features", tooltip="Three depths of SigLIP features per picture."),
+                io.Image.Output(display_name="seen", tooltip="The pictures as SigLIP sees them."),
             ],
         )
 
@@ -82,10 +83,12 @@ class EncodeStyle(io.ComfyNode):
         check_vision(clip_vision)
         check_images(image, "style")
         if mask is not None:
-            check_mask(mask, image.shape[0])
-            image = grey_outside(image, mask)
-        levels = [_encode(clip_vision, picture[None], fit) for picture in image]
-        return io.NodeOutput(StyleFeatures(*(torch.cat(level) for level in zip(*levels, strict=True))))
+            check_mask(mask, image.shape[0], "style")
+            image = filled_outside(image, mask)
+        seen = [_square(clip_vision, picture[None], fit) for picture in image]
+        levels = [_encode(clip_vision, square) for square in seen]
+        features = StyleFeatures(*(torch.cat(level) for level in zip(*levels, strict=True)))
+        return io.NodeOutput(features, torch.cat(seen).cpu())
 
 
 class ProjectStyle(io.ComfyNode):
@@ -117,11 +120,12 @@ class ProjectStyle(io.ComfyNode):
                 *(_level_input(level, what) for level, what in LEVEL_MEANING.items()),
                 io.Combo.Input(
                     "tokens_per_level",
+                    optional=True,
                     options=["all", "1/2", "1/4", "1/8"],
                     default="all",
                     **advanced(io.Combo.Input),
-                    tooltip="How many of each level's tokens are kept, as means of neighbours; fewer say less and leave "
-                    "more to the prompt.",
+                    tooltip="How many of each level's tokens are kept, as means of neighbours; fewer say less and "
+                    "leave more to the prompt.",
                 ),
             ],
             outputs=[StyleSocket.Output(display_name="style", tooltip="Style tokens for USO Apply.")],
@@ -175,6 +179,7 @@ def of_levels(tokens: Tensor, per_level: int, weights: Sequence[float], parts: i
 def _level_input(level: str, what: str) -> Any:
     return io.Float.Input(
         level,
+        optional=True,
         default=1.0,
         min=0.0,
         max=5.0,
@@ -183,11 +188,15 @@ def _level_input(level: str, what: str) -> Any:
     )
 
 
-def _encode(clip_vision: Any, picture: Tensor, fit: str) -> StyleFeatures:
-    """Return the three levels of one picture `1 h w 3`."""
+def _square(clip_vision: Any, picture: Tensor, fit: str) -> Tensor:
+    """Return one picture `1 h w 3` at the encoder's own size."""
     planes = image_to_planes(picture).to(clip_vision.load_device)
-    # At the encoder's own size ComfyUI only rounds to 8 bits and normalises, whatever its crop setting.
-    square = planes_to_image(prepare_style_image(planes, clip_vision.image_size, fit))
+    return planes_to_image(prepare_style_image(planes, clip_vision.image_size, fit))
+
+
+def _encode(clip_vision: Any, square: Tensor) -> StyleFeatures:
+    """Return the three levels of one picture of the encoder's own size."""
+    # At this size ComfyUI only rounds to 8 bits and normalises, whatever its crop setting.
     states = clip_vision.encode_image(square, crop=False).all_hidden_states  # 1 layers N C, without the embeddings
     # A copy, because a slice would keep all layers (27 of which 3 are needed) alive in the node cache.
     return StyleFeatures(*(states[:, layer - 1].clone() for layer in style_layers(states.shape[1])))

@@ -30,8 +30,14 @@ THUMBNAIL = 192
 
 
 def register_folder() -> None:
-    """Tell ComfyUI of the folder, once, when the pack is loaded."""
+    """Tell ComfyUI of the folder when the pack is loaded; a folder that it knows already stays as it is."""
     folder_paths.add_model_folder_path(FOLDER, str(Path(folder_paths.models_dir) / FOLDER))
+
+
+def style_names() -> list[str]:
+    """Return the files that a user may choose from."""
+    register_folder()
+    return [name for name in folder_paths.get_filename_list(FOLDER) if name.endswith(".safetensors")]
 
 
 class SaveStyle(io.ComfyNode):
@@ -81,7 +87,7 @@ class LoadStyle(io.ComfyNode):
             description=f"Reads a style from models/{FOLDER}. Needs neither the picture nor the vision model.",
             search_aliases=["load embeds", "style library", "preset", "import style"],
             inputs=[
-                io.Combo.Input("name", options=folder_paths.get_filename_list(FOLDER), tooltip="File of the style."),
+                io.Combo.Input("name", options=style_names(), tooltip="File of the style, from models/uso_styles."),
                 ModelPatchSocket.Input(
                     "projector",
                     optional=True,
@@ -134,8 +140,8 @@ def read_style(path: Path) -> tuple[Style, Image.Image]:
     metadata = read_metadata(path)
     if metadata.get("format") != FORMAT:
         raise ValueError(
-            f"{path.name} is no style file (format {metadata.get('format')!r}), expected {FORMAT!r}: choose a file that "
-            "USO Save Style has written."
+            f"{path.name} is no style file (format {metadata.get('format')!r}), expected {FORMAT!r}: choose a file "
+            "that USO Save Style has written."
         )
     tensors, settings = read_safetensors(path), json.loads(metadata["settings"])
     style = Style(

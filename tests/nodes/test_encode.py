@@ -157,7 +157,7 @@ def test_pil_round_trip_is_exact() -> None:
 @pytest.mark.parametrize("size", [(100, 60), (60, 100), (64, 64)])
 def test_content_is_the_reference_pipelines(vae: Any, autoencoder: Autoencoder, size: tuple[int, int]) -> None:
     image = picture(*size)
-    content, _ = EncodeContent.execute(vae, image, 96, 1024).result
+    content, _, _ = EncodeContent.execute(vae, image, 96, 1024).result
     pixels = image_from_pil(fit_content_image(pil_from_image(image[0]), 96)).movedim(-1, 1) * 2 - 1
     expected = autoencoder.encode(pixels) / AE.scale_factor + AE.shift_factor
     assert torch.allclose(content.latents[0], expected, atol=1e-4)
@@ -170,7 +170,7 @@ def test_decoding_is_the_reference_pipelines(vae: Any, autoencoder: Autoencoder)
 
 
 def test_one_latent_per_subject(vae: Any) -> None:
-    content, _ = EncodeContent.execute(vae, picture(64, 48, 2), 64, 1024).result
+    content, _, _ = EncodeContent.execute(vae, picture(64, 48, 2), 64, 1024).result
     assert [tuple(latent.shape) for latent in content.latents] == [(1, 16, 8, 6)] * 2
 
 

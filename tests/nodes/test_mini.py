@@ -62,7 +62,7 @@ def test_style_tokens(host: Any, reference: mini.MiniModels, image: torch.Tensor
 
 @shipped
 def test_autoencoder(host: Any, reference: mini.MiniModels, image: torch.Tensor) -> None:
-    content, latent = EncodeContent.execute(host[2], image, SIZE, SIZE).result
+    content, latent, _ = EncodeContent.execute(host[2], image, SIZE, SIZE).result
     encoded = reference.encoders.autoencoder.encode(image.movedim(-1, 1) * 2 - 1)
     assert torch.allclose(content.latents[0], encoded / FLUX_AE.scale_factor + FLUX_AE.shift_factor, atol=1e-4)
     assert latent["samples"].shape == (1, 16, SIZE // 8, SIZE // 8)
@@ -81,7 +81,7 @@ def test_the_whole_way(lora_strength: float, host: Any, image: torch.Tensor) -> 
     transformer = mini.load(lora_strength=lora_strength).transformer
     positive = comfy_nodes.CLIPTextEncode().encode(host[1], "a red fox")[0]
     style = ProjectStyle.execute(EncodeStyle.execute(host[3], image, "squash").result[0], host[4]).result[0]
-    content, latent = EncodeContent.execute(host[2], image.flip(2), SIZE, SIZE).result
+    content, latent, _ = EncodeContent.execute(host[2], image.flip(2), SIZE, SIZE).result
     patched, conditioned, _ = Apply.execute(model, positive, None, style, content).result
     ours = Sampler.execute(patched, conditioned, latent, 5, 4, 4.0, 1.0, "euler", "official", 1.15, 1.0).result[0]
 

@@ -10,17 +10,49 @@ from comfy_api.latest import io
 from comfyui_uso import nodes
 from comfyui_uso.nodes import sockets
 
+DIALS = ("strength", "start", "end", "curve", "blocks", "form", "region")
+
 FACES = {
     "USO_LoadModels": (
         ["model", "lora", "lora_strength", "projector", "clip_vision"],
         ["MODEL", "MODEL_PATCH", "CLIP_VISION"],
     ),
     "USO_LoadMini": (["lora_strength"], ["MODEL", "CLIP", "VAE", "CLIP_VISION", "MODEL_PATCH"]),
-    "USO_EncodeStyle": (["clip_vision", "image", "fit", "mask"], ["USO_FEATURES"]),
-    "USO_ProjectStyle": (["features", "projector"], ["USO_STYLE"]),
-    "USO_EncodeContent": (["vae", "image", "long_side", "latent_long_side"], ["USO_CONTENT", "LATENT"]),
+    "USO_EncodeStyle": (["clip_vision", "image", "fit", "mask"], ["USO_FEATURES", "IMAGE"]),
+    "USO_ProjectStyle": (["features", "projector", "low", "mid", "high", "tokens_per_level"], ["USO_STYLE"]),
+    "USO_EncodeContent": (
+        [
+            "vae",
+            "image",
+            "long_side",
+            "latent_long_side",
+            "mask",
+            "background",
+            "placement",
+            "row_offset",
+            "column_offset",
+            "batch",
+        ],
+        ["USO_CONTENT", "LATENT", "IMAGE"],
+    ),
+    "USO_MixStyles": (
+        [*(f"style_{n}" for n in range(1, 9)), "mode", *(f"weight_{n}" for n in range(1, 9))],
+        ["USO_STYLE"],
+    ),
+    "USO_SaveStyle": (["style", "name", "thumbnail", "overwrite"], ["USO_STYLE"]),
+    "USO_LoadStyle": (["name", "projector"], ["USO_STYLE", "IMAGE"]),
     "USO_Apply": (
-        ["model", "positive", "negative", "style", "content", "content_on_negative"],
+        [
+            "model",
+            "positive",
+            "negative",
+            "style",
+            "content",
+            "content_on_negative",
+            *(f"{role}_{dial}" for role in ("style", "content") for dial in DIALS),
+            "style_on",
+            "text_strength",
+        ],
         ["MODEL", "CONDITIONING", "CONDITIONING"],
     ),
     "USO_Scheduler": (
@@ -50,7 +82,13 @@ DEFAULTS = {
     ("USO_EncodeStyle", "fit"): "squash",
     ("USO_EncodeContent", "long_side"): 512,
     ("USO_EncodeContent", "latent_long_side"): 1024,
+    ("USO_EncodeContent", "placement"): "diagonal",
     ("USO_Apply", "content_on_negative"): False,
+    ("USO_Apply", "style_strength"): 1.0,
+    ("USO_Apply", "style_curve"): "constant",
+    ("USO_Apply", "content_end"): 1.0,
+    ("USO_Apply", "text_strength"): 1.0,
+    ("USO_MixStyles", "mode"): "concat",
     ("USO_Scheduler", "steps"): 25,
     ("USO_Scheduler", "mu"): 1.15,
     ("USO_Scheduler", "schedule"): "official",
@@ -104,7 +142,7 @@ def test_all_nodes_are_there_and_searchable() -> None:
     assert {word for face in faces for word in face.search_aliases} >= WORDS
 
 
-def test_only_optional_references_may_be_left_out() -> None:
+def test_references_and_dials_may_be_left_out() -> None:
     optional = {
         (face.node_id, item.id)
         for face in (node.define_schema() for node in nodes.NODES)
@@ -113,9 +151,12 @@ def test_only_optional_references_may_be_left_out() -> None:
     }
     assert optional == {
         ("USO_EncodeStyle", "mask"),
-        ("USO_Apply", "negative"),
-        ("USO_Apply", "style"),
-        ("USO_Apply", "content"),
+        *(("USO_ProjectStyle", dial) for dial in ("low", "mid", "high", "tokens_per_level")),
+        *(("USO_EncodeContent", dial) for dial in FACES["USO_EncodeContent"][0][4:]),
+        *(("USO_MixStyles", f"style_{n}") for n in range(3, 9)),
+        ("USO_SaveStyle", "thumbnail"),
+        ("USO_LoadStyle", "projector"),
+        *(("USO_Apply", dial) for dial in FACES["USO_Apply"][0][2:] if dial != "content_on_negative"),
         ("USO_Scheduler", "latent"),
         ("USO_Sampler", "negative"),
     }

@@ -1,8 +1,8 @@
 """Strength as a bias of attention.
 
-Scaling tokens is no dial: a block normalises them before it reads them. What works is the logarithm of the strength, added to
-the attention scores of a reference's keys: softmax then weighs them as if each key stood there `strength` times. 1 adds
-nothing, 0 would be minus infinity and is done by leaving the tokens out.
+Scaling tokens is no dial: a block normalises them before it reads them. What works is the logarithm of the strength,
+added to the attention scores of a reference's keys: softmax then weighs them as if each key stood there `strength`
+times. 1 adds nothing, 0 would be minus infinity and is done by leaving the tokens out.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["OFF", "Layout", "Reference", "attention_bias", "is_neutral", "region_rows"]
+__all__ = ["OFF", "Layout", "Reference", "attention_bias", "is_neutral", "region_rows", "value_scale"]
 
 OFF = -1e4
 """Bias of a key that must not count; minus infinity would make rows of nothing but it undefined."""
@@ -45,17 +45,14 @@ class Reference:
     """First of its tokens in the sequence."""
     length: int
     bias: Tensor | float = 0.0
-    """Logarithm of its strength: one number, or one for each of its tokens."""
+    """Logarithm of its strength: a number, or `b n` for each of its `n` tokens (1: for all), by place in the batch."""
     region: Tensor | None = None
     """Where in the drawn picture it counts: `b h w` in 0..1, of any size; None: everywhere."""
 
 
 def is_neutral(references: Sequence[Reference]) -> bool:
-    """Whether nothing is set on any of them, so that attention needs no bias at all."""
-    return all(
-        part.region is None and not (part.bias.any() if isinstance(part.bias, Tensor) else part.bias)
-        for part in references
-    )
+    """Whether nothing is set on any of them, so that attention needs no bias at all. Tensors count as set, unread."""
+    return all(part.region is None and not isinstance(part.bias, Tensor) and part.bias == 0 for part in references)
 
 
 def attention_bias(layout: Layout, references: Sequence[Reference], like: Tensor) -> Tensor:
@@ -68,19 +65,42 @@ def attention_bias(layout: Layout, references: Sequence[Reference], like: Tensor
         references: those that have something set; the others have bias 0.
         like: gives device and dtype.
     """
-    keys = torch.zeros(layout.length, dtype=torch.float32, device=like.device)
-    for part in references:
-        keys[part.start : part.start + part.length] += torch.as_tensor(part.bias, device=like.device)
+    keys = _key_bias(layout, references, like.device)
     regional = [part for part in references if part.region is not None]
     if not regional:
-        return keys[None, None, None].to(like.dtype)
-    batch = max(part.region.shape[0] for part in regional if part.region is not None)
-    scores = keys.expand(batch, 1, layout.length, layout.length).clone()
+        return keys[:, None, None].to(like.dtype)
+    batch = max(len(keys), *(part.region.shape[0] for part in regional if part.region is not None))
+    scores = keys[:, None, None].expand(batch, 1, layout.length, layout.length).clone()
     for part in regional:
         assert part.region is not None
         rows = region_rows(layout, part, part.region.to(like.device))
         scores[:, 0, :, part.start : part.start + part.length] += rows[:, :, None]
     return scores.to(like.dtype)
+
+
+def value_scale(layout: Layout, references: Sequence[Reference], like: Tensor) -> Tensor:
+    """Return factors of the attention values, `b 1 L 1`: the fast form of strength, which needs no mask.
+
+    Attention then returns `sum(a s v)` of weights `a`, values `v` and strengths `s` where the exact form returns
+    `sum(a s v) / sum(a s)`: what a reference loses is not handed to the other tokens, and what it gains is not taken
+    from them. Regions cannot be expressed in this way and are not read.
+
+    Args:
+        layout: of the sequence.
+        references: those that have something set; the others have bias 0.
+        like: gives device and dtype.
+    """
+    return _key_bias(layout, references, like.device).exp()[:, None, :, None].to(like.dtype)
+
+
+def _key_bias(layout: Layout, references: Sequence[Reference], device: torch.device) -> Tensor:
+    """Return the logarithm of every token's strength, `b L`."""
+    batch = max((len(part.bias) for part in references if isinstance(part.bias, Tensor)), default=1)
+    keys = torch.zeros(batch, layout.length, device=device)
+    for part in references:
+        bias = part.bias.to(keys) if isinstance(part.bias, Tensor) else part.bias
+        keys[:, part.start : part.start + part.length] += bias
+    return keys
 
 
 def region_rows(layout: Layout, reference: Reference, region: Tensor) -> Tensor:
@@ -95,7 +115,8 @@ def region_rows(layout: Layout, reference: Reference, region: Tensor) -> Tensor:
     small = F.interpolate(region[:, None].float(), (rows, columns), mode="area")[:, 0].clamp(0, 1)
     seen = torch.ones(region.shape[0], layout.length, device=region.device)
     first = layout.style + layout.text
-    # What carries no place of its own would hand the reference on to everywhere, so it sees as much as the region is large.
+    # What carries no place of its own would hand the reference on to everywhere, so it sees as much as the region is
+    # large.
     seen[:] = small.mean(dim=(1, 2))[:, None]
     seen[:, first : first + rows * columns] = small.flatten(1)
     seen[:, reference.start : reference.start + reference.length] = 1.0

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 
-__all__ = ["parse_blocks"]
+__all__ = ["Blocks", "parse_blocks"]
+
+
+class Blocks(NamedTuple):
+    """A weight for every block of a network."""
+
+    double: tuple[float, ...]
+    single: tuple[float, ...]
+
 
 _PART = re.compile(r"([ds])(\d+)(?:-(\d+))?:([-+]?\d*\.?\d+)")
 _EXPECTED = "parts such as `d0-18:1, s0-37:0.5` (d: double blocks, s: single blocks)"
 
 
-def parse_blocks(text: str, double: int, single: int) -> list[float] | None:
-    """Return a weight for every block, double blocks first; those that are not named keep 1.
+def parse_blocks(text: str, double: int, single: int) -> Blocks | None:
+    """Return a weight for every block; those that are not named keep 1.
 
     Args:
         text: parts `d<first>[-<last>]:<weight>` or `s...`, separated by commas or white space; later ones win.
@@ -19,7 +28,7 @@ def parse_blocks(text: str, double: int, single: int) -> list[float] | None:
         single: number of single blocks.
 
     Returns:
-        `double + single` weights, or None where all are 1.
+        The weights, or None where all are 1.
 
     Raises:
         ValueError: a part cannot be read, or names blocks that the network does not have.
@@ -35,8 +44,11 @@ def parse_blocks(text: str, double: int, single: int) -> list[float] | None:
         count = double if kind == "d" else single
         if not first <= last < count:
             raise ValueError(
-                f"Got blocks {part!r}, but the model has {kind}0 to {kind}{count - 1}, expected {_EXPECTED}: correct it."
+                f"Got blocks {part!r}, but the model has {kind}0 to {kind}{count - 1}, expected {_EXPECTED}: "
+                "correct it."
             )
         start = 0 if kind == "d" else double
         weights[start + first : start + last + 1] = [weight] * (last - first + 1)
-    return None if all(weight == 1.0 for weight in weights) else weights
+    if all(weight == 1.0 for weight in weights):
+        return None
+    return Blocks(tuple(weights[:double]), tuple(weights[double:]))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-__all__ = ["MODES", "mix", "pooled"]
+__all__ = ["MODES", "mix"]
 
 MODES = ("concat", "average", "lerp", "slerp")
 """One after the other; weighted mean; on the straight line between two; on the arc between two."""
@@ -33,7 +33,8 @@ def mix(tokens: Sequence[Tensor], weights: Sequence[float], mode: str) -> Tensor
         )
     if len(weights) != len(tokens) or total == 0:
         raise ValueError(
-            f"Got the weights {list(weights)} for {len(tokens)} styles, expected one for each and not all 0: correct them."
+            f"Got the weights {list(weights)} for {len(tokens)} styles, expected one for each and not all 0: "
+            "correct them."
         )
     if mode == "average":
         stack = torch.stack([part * (weight / total) for part, weight in zip(tokens, weights, strict=True)])
@@ -44,18 +45,6 @@ def mix(tokens: Sequence[Tensor], weights: Sequence[float], mode: str) -> Tensor
     if mode == "lerp":
         return torch.lerp(tokens[0], tokens[1], share)
     return _slerp(tokens[0], tokens[1], share)
-
-
-def pooled(tokens: Tensor, count: int) -> Tensor:
-    """Return fewer tokens, `1 count D`, each the mean of neighbours, of tokens `1 L D`.
-
-    Raises:
-        ValueError: L is no multiple of the count.
-    """
-    length = tokens.shape[1]
-    if count < 1 or length % count:
-        raise ValueError(f"Got {count} tokens a level, expected a divisor of {length}: choose another number.")
-    return tokens.unflatten(1, (count, length // count)).mean(dim=2)
 
 
 def _slerp(a: Tensor, b: Tensor, share: float) -> Tensor:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import pytest
 import torch
 import torch.nn.functional as F
-from comfyui_uso.uso_model.dials.bias import OFF, Layout, Reference, attention_bias, is_neutral
+from comfyui_uso.uso_model.dials.bias import OFF, Layout, Reference, attention_bias, is_neutral, value_scale
 from comfyui_uso.uso_model.dials.blocks import parse_blocks
 from comfyui_uso.uso_model.dials.curves import CURVES, curve_values, spans
-from comfyui_uso.uso_model.dials.mixing import mix, pooled
+from comfyui_uso.uso_model.dials.mixing import mix
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,8 +19,9 @@ from hypothesis import strategies as st
 def test_blocks_are_read_and_the_rest_stays_one() -> None:
     assert parse_blocks("", 19, 38) is None and parse_blocks("d0-18:1", 19, 38) is None
     weights = parse_blocks("d0-1:0.5, s37:2;S0:0", 19, 38)
-    assert weights is not None and len(weights) == 57
-    assert weights[:3] == [0.5, 0.5, 1.0] and weights[19] == 0 and weights[56] == 2 and sum(weights) == 57 - 1
+    assert weights is not None and [len(part) for part in weights] == [19, 38]
+    double, single = weights
+    assert double[:3] == (0.5, 0.5, 1.0) and single[0] == 0 and single[37] == 2 and sum(double + single) == 57 - 1
 
 
 @pytest.mark.parametrize("text", ["d19:1", "x0:1", "d3-1:1", "d0", "s0-38:1", "d0:one"])
@@ -46,7 +48,7 @@ def test_a_curve_can_be_written_as_numbers() -> None:
 def test_spans_cover_their_range_without_gap(values: list[float], start: float, end: float) -> None:
     found = spans(start, end, values)
     assert found[0][0] == start and found[-1][1] == end
-    assert all(left[1] == right[0] and left[2] != right[2] for left, right in zip(found, found[1:], strict=False))
+    assert all(left[1] == right[0] and left[2] != right[2] for left, right in pairwise(found))
 
 
 def test_empty_ranges_are_refused() -> None:
@@ -71,14 +73,6 @@ def test_what_cannot_be_mixed_is_said() -> None:
     for tokens, weights, mode in (([a, b], [1, 1], "lerp"), ([a, a], [0, 0], "average"), ([a] * 3, [1] * 3, "slerp")):
         with pytest.raises(ValueError, match="expected"):
             mix(tokens, weights, mode)
-
-
-def test_pooling_takes_means_of_neighbours() -> None:
-    tokens = torch.arange(8.0).reshape(1, 4, 2)
-    assert torch.equal(pooled(tokens, 2), torch.tensor([[[1.0, 2.0], [5.0, 6.0]]]))
-    assert torch.equal(pooled(tokens, 4), tokens)
-    with pytest.raises(ValueError, match="divisor"):
-        pooled(tokens, 3)
 
 
 LAYOUT = Layout(style=2, text=3, image=(2, 2), references=(4,))
@@ -123,6 +117,17 @@ def test_a_batch_of_regions_gives_a_batch_of_biases() -> None:
     assert attention_bias(LAYOUT, [Reference(9, 4, 0.5, regions)], torch.zeros(1)).shape == (3, 1, 13, 13)
 
 
+def test_places_of_a_batch_have_their_own_strengths() -> None:
+    bias = attention_bias(LAYOUT, [Reference(0, 2, torch.tensor([[0.0], [1.0]]))], torch.zeros(1))
+    assert bias.shape == (2, 1, 1, 13) and bias[1, 0, 0].tolist() == [1.0, 1.0] + [0.0] * 11 and not bias[0].any()
+
+
+def test_the_fast_form_scales_values() -> None:
+    scale = value_scale(LAYOUT, [Reference(9, 4, math.log(0.5))], torch.zeros(1))
+    assert scale.shape == (1, 1, 13, 1) and scale.flatten().tolist() == pytest.approx([1.0] * 9 + [0.5] * 4)
+
+
 def test_neutral_needs_no_bias() -> None:
-    assert is_neutral([]) and is_neutral([Reference(0, 2), Reference(9, 4, torch.zeros(4))])
+    assert is_neutral([]) and is_neutral([Reference(0, 2), Reference(9, 4)])
+    assert not is_neutral([Reference(9, 4, torch.zeros(1, 4))])  # not read, which would wait for the card
     assert not is_neutral([Reference(0, 2, 0.1)]) and not is_neutral([Reference(0, 2, 0.0, torch.ones(1, 2, 2))])
