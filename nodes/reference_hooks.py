@@ -13,6 +13,7 @@ single blocks and for the fast form.
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -39,8 +40,8 @@ _PLAN = "uso_plan"
 _SET = ("uso_style_bias", "uso_content_bias", "uso_text_bias", "uso_regions")
 """Keywords of a model call: its Plan, and the fields of its Set."""
 
-_PLACES, _SEEN = "uso_places", "uso_seen"
-"""Transformer options: places of the references, and a list that grows when the input patch runs."""
+_PLACES, _WATCH = "uso_places", "uso_watch"
+"""Transformer options: places of the references, and the run's _Watch."""
 
 _CONTEXT, _OPTIONS = 3, 5
 """Places of the text and of the transformer options among the positional arguments of a model call."""
@@ -49,6 +50,16 @@ _EXTRA, _NOISE = 1, 3
 """Places among the sampler's arguments behind the guider: sigmas, extra_args, callback, noise, ..."""
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Watch:
+    """What has happened in a run; an object, because ComfyUI copies the lists in transformer options."""
+
+    handed: bool = False
+    """Whether a call had something for the input patch."""
+    taken: bool = False
+    """Whether the input patch ran."""
 
 
 def hand_over_references(executor: Any, guider: Any, *args: Any, **kwargs: Any) -> Any:
@@ -63,10 +74,10 @@ def hand_over_references(executor: Any, guider: Any, *args: Any, **kwargs: Any) 
     guider.conds = {
         name: [_handed_over(entry, device, dtype, size) for entry in entries] for name, entries in guider.conds.items()
     }
-    calls: list[bool] = []
-    args = tuple(_watched(arg, calls) if place == _EXTRA else arg for place, arg in enumerate(args))
+    watch = _Watch()
+    args = tuple(_watched(arg, watch) if place == _EXTRA else arg for place, arg in enumerate(args))
     out = executor(guider, *args, **kwargs)
-    if False in calls and True not in calls:
+    if watch.handed and not watch.taken:
         logger.error(
             "The style had no effect: something (such as Nunchaku, or another node that replaces FLUX's forward) runs "
             "the network without ComfyUI's input patches, expected ComfyUI's own FLUX: take that node out, or load the "
@@ -102,7 +113,8 @@ def route_references(executor: Any, *args: Any, **kwargs: Any) -> Any:
     else:
         options = kwargs.get("transformer_options", {})
         out = executor(*args, **{**kwargs, "transformer_options": {**options, **added}})
-    options.get(_SEEN, []).append(False)
+    if _WATCH in options:
+        options[_WATCH].handed = True
     return out
 
 
@@ -119,8 +131,8 @@ def put_references(inputs: dict[str, Any]) -> dict[str, Any]:
         inputs["txt_ids"] = torch.cat([ids.new_zeros(ids.shape[0], style.shape[1], ids.shape[2]), ids], dim=1)
     if places is not None:
         inputs["img_ids"] = placed(inputs["img_ids"], options["reference_image_num_tokens"], places)
-    if style is not None or places is not None:
-        options.get(_SEEN, []).append(True)
+    if _WATCH in options:
+        options[_WATCH].taken = True
     return inputs
 
 
@@ -176,10 +188,10 @@ def _handed_over(
     return {**entry, "model_conds": {**entry["model_conds"], **added}} if added else entry
 
 
-def _watched(extra_args: dict[str, Any], calls: list[bool]) -> dict[str, Any]:
-    """Return the sampler's arguments with a list in the transformer options of every call."""
+def _watched(extra_args: dict[str, Any], watch: _Watch) -> dict[str, Any]:
+    """Return the sampler's arguments with a watch in the transformer options of every call."""
     options = extra_args.get("model_options", {})
-    inner = {**options.get("transformer_options", {}), _SEEN: calls}
+    inner = {**options.get("transformer_options", {}), _WATCH: watch}
     return {**extra_args, "model_options": {**options, "transformer_options": inner}}
 
 
