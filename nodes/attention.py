@@ -109,7 +109,10 @@ def edit_attention(
         number = options["block_index"] + (edits.double if options["block_type"] == "single" else 0)
     mask, values = edits.masks[number], edits.values[number]
     changed: dict[str, Any] = {} if mask is None else {"attn_mask": mask.to(q.dtype)}
-    return changed if values is None else {**changed, "v": v * values.to(v.dtype)}
+    if values is None:
+        return changed
+    # Flux KV Cache takes the references off the end of later steps and puts them back, already scaled, behind us.
+    return {**changed, "v": v * values[:, :, : v.shape[2]].to(v.dtype)}
 
 
 def grown(mask: Tensor, layout: Layout) -> Tensor:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from ..uso_model import mini
 from ..uso_model.checkpoints.files import read_safetensors
-from .models import with_lora
+from .lora import blocks_input, with_lora
 from .projector_patch import projector_patch
 from .sockets import ModelPatchSocket, schema
 
@@ -51,6 +51,7 @@ class LoadMini(io.ComfyNode):
                     step=0.01,
                     tooltip="How strongly the USO LoRA changes the model; 0 gives the plain text-to-image model.",
                 ),
+                blocks_input(),
             ],
             outputs=[
                 io.Model.Output(display_name="model", tooltip="FLUX-shaped model with the USO LoRA."),
@@ -64,12 +65,12 @@ class LoadMini(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, lora_strength: float) -> io.NodeOutput:
+    def execute(cls, lora_strength: float, lora_blocks: str = "") -> io.NodeOutput:
         """Return the five models."""
         files = _files()
         model = _diffusion_model(files["flux"])
         if lora_strength != 0:
-            model = with_lora(model, read_safetensors(files["lora"]), lora_strength, files["lora"].name)
+            model = with_lora(model, read_safetensors(files["lora"]), lora_strength, files["lora"].name, lora_blocks)
         return io.NodeOutput(
             model,
             _clip(),

@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import comfy.clip_vision
-import comfy.lora_convert
-import comfy.sd
 import folder_paths
 from comfy_api.latest import io
 from torch import Tensor
@@ -19,10 +17,11 @@ from ..uso_model.checkpoints.files import read_safetensors, read_shapes
 from ..uso_model.checkpoints.kinds import kind_of, looks_like
 from ..uso_model.checkpoints.strict import CheckpointError
 from .checks import ENCODER_FILE, LORA_FILE, PROJECTOR_FILE, ProjectorSizes, check_flux, check_projector
+from .lora import blocks_input, with_lora
 from .projector_patch import PREFIX, projector_patch
 from .sockets import ModelPatchSocket, schema
 
-__all__ = ["AUTO", "NONE", "LoadModels", "with_lora"]
+__all__ = ["AUTO", "NONE", "LoadModels"]
 
 AUTO = "auto"
 NONE = "none"
@@ -96,6 +95,7 @@ class LoadModels(io.ComfyNode):
                     default=AUTO,
                     tooltip="SigLIP from models/clip_vision: sigclip_vision_patch14_384.safetensors.",
                 ),
+                blocks_input(),
             ],
             outputs=[
                 io.Model.Output(display_name="model", tooltip="The model with the LoRA."),
@@ -112,6 +112,7 @@ class LoadModels(io.ComfyNode):
         lora_strength: float = 1.0,
         projector: str = AUTO,
         clip_vision: str = AUTO,
+        lora_blocks: str = "",
     ) -> list[tuple[str, int, int]]:
         """Return what changes when the files that could be loaded change."""
         chosen = {"loras": lora, "model_patches": projector, "clip_vision": clip_vision}
@@ -125,32 +126,19 @@ class LoadModels(io.ComfyNode):
         return [(str(path), path.stat().st_mtime_ns, path.stat().st_size) for path in paths]
 
     @classmethod
-    def execute(cls, model: Any, lora: str, lora_strength: float, projector: str, clip_vision: str) -> io.NodeOutput:
+    def execute(
+        cls, model: Any, lora: str, lora_strength: float, projector: str, clip_vision: str, lora_blocks: str = ""
+    ) -> io.NodeOutput:
         """Return the model with the LoRA, the projector and the vision model."""
         hidden_size = check_flux(model)
         if lora != NONE and lora_strength != 0:
             name, weights = _load(_lora_wanted(hidden_size), lora)
-            model = with_lora(model, weights, lora_strength, name)
+            model = with_lora(model, weights, lora_strength, name, lora_blocks)
         patch = projector_patch(_load(_projector_wanted(hidden_size), projector)[1])
         vision = comfy.clip_vision.load_clipvision_from_sd(
             _load(_encoder_wanted(check_projector(patch)), clip_vision)[1]
         )
         return io.NodeOutput(model, patch, vision)
-
-
-def with_lora(model: Any, weights: dict[str, Tensor], strength: float, name: str) -> Any:
-    """Return a clone of a MODEL with a LoRA, loaded by ComfyUI.
-
-    Raises:
-        ValueError: if no weight of the LoRA belongs to the model.
-    """
-    if kind_of(weights) == "uso_lora":
-        # ComfyUI recognises the released names only where all of FLUX.1's blocks are present.
-        weights = comfy.lora_convert.convert_uso_lora(weights)
-    patched, _ = comfy.sd.load_lora_for_models(model, None, weights, strength, 0)
-    if sum(map(len, patched.patches.values())) == sum(map(len, model.patches.values())):
-        raise ValueError(f"{name} changes none of the model's weights, expected a LoRA for FLUX.1: choose {LORA_FILE}.")
-    return patched
 
 
 def _lora_wanted(hidden_size: int) -> _Wanted:

@@ -95,6 +95,9 @@ def route_references(executor: Any, *args: Any, **kwargs: Any) -> Any:
     layout = layout_of(args[0], context, style, kwargs.get("ref_latents") or ())
     other = kwargs.get("attention_mask") if style is not None or layout.references else None
     edits = edits_of_call(layout, plan, dials, other)
+    options = args[_OPTIONS] if len(args) > _OPTIONS else kwargs.get("transformer_options", {})
+    if any(mask is not None and mask.shape[2] > 1 for mask in edits.masks):
+        _refuse_cached_keys(options)
     added: dict[str, Any] = {}
     if style is not None:
         added[STYLE] = style
@@ -108,10 +111,8 @@ def route_references(executor: Any, *args: Any, **kwargs: Any) -> Any:
     if not added:
         return executor(*args, **kwargs)
     if len(args) > _OPTIONS:
-        options = args[_OPTIONS]
         out = executor(*args[:_OPTIONS], {**options, **added}, *args[_OPTIONS + 1 :], **kwargs)
     else:
-        options = kwargs.get("transformer_options", {})
         out = executor(*args, **{**kwargs, "transformer_options": {**options, **added}})
     if _WATCH in options:
         options[_WATCH].handed = True
@@ -160,6 +161,19 @@ def install_hooks(model: Any, in_attention: bool = False) -> Any:
     if in_attention and not has_inner:
         patched.set_model_attn1_patch(edit_attention)
     return patched
+
+
+def _refuse_cached_keys(options: dict[str, Any]) -> None:
+    """Refuse a mask for every token together with ComfyUI's key cache, which leaves out tokens from the second step on.
+
+    Raises:
+        ValueError: the cache is there.
+    """
+    if any(type(patch).__name__ == "KV_Attn_Input" for patch in options.get("patches", {}).get("attn1_patch", [])):
+        raise ValueError(
+            "Got a region, or another mask for single tokens, together with Flux KV Cache, expected one of them, because "
+            "the cache changes the number of tokens between steps: take out that node, or the region."
+        )
 
 
 def _handed_over(

@@ -121,6 +121,21 @@ def test_partial_lora_with_released_names_is_applied_like_its_plain_twin(put: An
         assert torch.equal(ours, theirs) and not torch.equal(ours, weight)
 
 
+def test_blocks_of_a_lora_have_strengths_of_their_own(put: Any, base_model: Any) -> None:
+    put("loras/uso.safetensors", lora())
+    put("model_patches/p.safetensors", projector())
+    put("clip_vision/v.safetensors", siglip())
+    plain, weighed = (
+        LoadModels.execute(base_model, "auto", 0.5, "auto", "auto", blocks).result[0] for blocks in ("", "d1:0.5, s0:0")
+    )
+    factors = {"double_blocks.1.": 0.5, "single_blocks.0.": 0.0}
+    for key, patches in plain.patches.items():
+        factor = next((value for name, value in factors.items() if name in key), 1.0)
+        assert [patch[0] for patch in weighed.patches[key]] == [factor * patch[0] for patch in patches]
+    with pytest.raises(ValueError, match="d0 to d1"):
+        LoadModels.execute(base_model, "auto", 0.5, "auto", "auto", "d2:1")
+
+
 def test_without_lora_the_model_stays_the_same_object(put: Any, base_model: Any) -> None:
     put("loras/b.safetensors", lora())
     put("model_patches/c.safetensors", projector())

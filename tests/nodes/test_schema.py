@@ -14,10 +14,10 @@ DIALS = ("strength", "start", "end", "curve", "blocks", "form", "region")
 
 FACES = {
     "USO_LoadModels": (
-        ["model", "lora", "lora_strength", "projector", "clip_vision"],
+        ["model", "lora", "lora_strength", "projector", "clip_vision", "lora_blocks"],
         ["MODEL", "MODEL_PATCH", "CLIP_VISION"],
     ),
-    "USO_LoadMini": (["lora_strength"], ["MODEL", "CLIP", "VAE", "CLIP_VISION", "MODEL_PATCH"]),
+    "USO_LoadMini": (["lora_strength", "lora_blocks"], ["MODEL", "CLIP", "VAE", "CLIP_VISION", "MODEL_PATCH"]),
     "USO_EncodeStyle": (["clip_vision", "image", "fit", "mask"], ["USO_FEATURES", "IMAGE"]),
     "USO_ProjectStyle": (["features", "projector", "low", "mid", "high", "tokens_per_level"], ["USO_STYLE"]),
     "USO_EncodeContent": (
@@ -150,6 +150,8 @@ def test_references_and_dials_may_be_left_out() -> None:
         if item.optional
     }
     assert optional == {
+        ("USO_LoadModels", "lora_blocks"),
+        ("USO_LoadMini", "lora_blocks"),
         ("USO_EncodeStyle", "mask"),
         *(("USO_ProjectStyle", dial) for dial in ("low", "mid", "high", "tokens_per_level")),
         *(("USO_EncodeContent", dial) for dial in FACES["USO_EncodeContent"][0][4:]),
