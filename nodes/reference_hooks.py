@@ -164,15 +164,15 @@ def install_hooks(model: Any, in_attention: bool = False) -> Any:
 
 
 def _refuse_cached_keys(options: dict[str, Any]) -> None:
-    """Refuse a mask for every token together with ComfyUI's key cache, which leaves out tokens from the second step on.
+    """Refuse a mask for single tokens beside ComfyUI's key cache, which leaves tokens out from the second step on.
 
     Raises:
         ValueError: the cache is there.
     """
     if any(type(patch).__name__ == "KV_Attn_Input" for patch in options.get("patches", {}).get("attn1_patch", [])):
         raise ValueError(
-            "Got a region, or another mask for single tokens, together with Flux KV Cache, expected one of them, because "
-            "the cache changes the number of tokens between steps: take out that node, or the region."
+            "Got a region, or another mask for single tokens, together with Flux KV Cache, expected one of them: the "
+            "cache changes the number of tokens between steps, so take out that node, or the region."
         )
 
 
