@@ -6,6 +6,7 @@ from comfy_api.latest import ComfyExtension, io
 
 from .apply import Apply
 from .content import EncodeContent
+from .host import check_host, host_version
 from .mini import LoadMini
 from .mixing import MixStyles
 from .models import LoadModels
@@ -40,6 +41,7 @@ class UsoExtension(ComfyExtension):
 
 
 async def comfy_entrypoint() -> ComfyExtension:
-    """Return the extension; ComfyUI calls this when it loads the pack."""
+    """Return the extension; ComfyUI calls this when it loads the pack, and prints the error of an older one."""
+    check_host(host_version())
     register_folder()
     return UsoExtension()
