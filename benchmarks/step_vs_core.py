@@ -181,16 +181,21 @@ class Bench:
         pooled = {"pooled_output": noise(1, POOLED_WIDTH), "guidance": 4.0}
         self.prompt = [[noise(1, TEXT_TOKENS, TEXT_WIDTH), pooled]]
 
-    def ours(self, styles: int, contents: int, pixels: int) -> Case:
-        """Wire the pack's nodes."""
-        from comfyui_uso.nodes.apply import Apply
-        from comfyui_uso.nodes.sockets import Content
+    def style(self, styles: int) -> Any:
+        """Return USO_STYLE of some of the made-up pictures."""
         from comfyui_uso.nodes.style import ProjectStyle
         from comfyui_uso.uso_model.style import StyleFeatures, style_layers
 
         states = torch.cat(self.seen[:styles])
         features = StyleFeatures(*(states[:, layer - 1].clone() for layer in style_layers(STYLE_LAYERS)))
-        style = ProjectStyle.execute(features, self.projector).result[0]
+        return ProjectStyle.execute(features, self.projector).result[0]
+
+    def ours(self, styles: int, contents: int, pixels: int) -> Case:
+        """Wire the pack's nodes."""
+        from comfyui_uso.nodes.apply import Apply
+        from comfyui_uso.nodes.sockets import Content
+
+        style = self.style(styles)
         content = Content(latents=tuple(self.latents[:contents]))
         model, positive, _ = Apply.execute(self.model, self.prompt, None, style, content).result
         return Case(model, positive, pixels)

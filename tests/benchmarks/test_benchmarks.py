@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -28,3 +29,13 @@ def test_training_memory():
     done = run(str(FOLDER / "train_memory.py"), "--tiny", "--steps", "1")
     assert done.returncode == 0, done.stderr[-2000:]
     assert all(name in done.stdout for name in ("bf16, resident", "fp8, 1024 + 512", "adapt_12gb"))
+
+
+@pytest.mark.slow
+def test_the_dials_step():
+    comfy = Path(os.environ.get("COMFYUI_PATH") or "~/comfy/ComfyUI").expanduser()
+    if not (comfy / "main.py").is_file():
+        pytest.skip(f"no ComfyUI in {comfy}; set COMFYUI_PATH")
+    done = run(str(FOLDER / "dials_step.py"), "--width", "128", "--single-blocks", "1", "--pairs", "1")
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.count("cpu time") == 6
