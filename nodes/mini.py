@@ -23,8 +23,8 @@ from .sockets import ModelPatchSocket, schema
 
 __all__ = ["LoadMini", "MiniClipModel", "MiniClipTokenizer"]
 
-BYTES_PER_PIXEL = 4 * 128
-"""Memory of the autoencoder: four maps of 32 float32 channels at full size."""
+BYTES_PER_PIXEL = 4 * (2 * 3 + 4 * 64 // 16)
+"""Memory of the autoencoder in float32: two pictures, and four maps of 64 channels at a quarter of the side."""
 
 TEXT = "uso_mini"
 """Name of the only text encoder in the token dictionary."""

@@ -21,6 +21,7 @@ EXAMPLES = ROOT / "trainer/mini/examples"
 
 NAMES = {
     *(f"mini_{name}" for name in ("style_and_subject", "style", "subject", "two_styles")),
+    *(f"mini_{name}" for name in ("restyle", "new_scene", "new_pose")),
     *("style", "subject", "style_and_subject", "two_styles"),
     "official_1_identity",
     "official_2_identity_and_style",

@@ -88,7 +88,7 @@ def export_run(
         lines.append(_write_plain(folder / TRANSFORMER, tensors, metadata))
     if config.stage == "triplet":
         lines.append(_write_lora(folder / LORA, _lora(config, parameters), metadata, kind))
-    if config.stage != "base":
+    if config.stage != "base" and config.conditions.style_path == "siglip":
         tensors = {f"{PROJECTOR_PREFIX}{k}": v.to(kind) for k, v in _projector(config, parameters).items()}
         lines.append(_write_plain(folder / PROJECTOR, tensors, metadata))
     return "\n".join(lines)

@@ -8,13 +8,14 @@ import torch
 from torch import nn
 
 from ..uso_model.checkpoints import Lora, load_projector, read_lora
-from ..uso_model.projector import HierarchicalProjector
+from ..uso_model.projector import LEVELS, HierarchicalProjector
 from ..uso_model.transformer import UsoTransformer
 from .adapters import add_lora, load_into
 from .memory.checkpointing import checkpoint_blocks
 from .memory.load import load_frozen
 from .memory.modulation import offload_modulation
 from .memory.stream import stream_blocks
+from .mini.networks import SIZES
 from .mini.networks import fresh_projector as fresh_mini_projector
 from .mini.networks import fresh_transformer as fresh_mini_transformer
 from .recipe import TrainConfig
@@ -31,7 +32,7 @@ class Networks(NamedTuple):
 
     transformer: UsoTransformer
     projector: HierarchicalProjector | None
-    """None in stage `base`."""
+    """None in stage `base`, and where styles go the content's way."""
 
     @property
     def together(self) -> nn.Module:
@@ -51,8 +52,10 @@ def build_networks(config: TrainConfig, device: torch.device) -> Networks:
     lora = None if path is None else read_lora(path)
     merged = lora if config.lora.start == "add" or config.stage == "style" else None
     transformer = _transformer(config, device, merged)
-    projector = None if config.stage == "base" else _projector(config, transformer.config.hidden_size).to(device)
+    without = config.stage == "base" or config.conditions.style_path == "vae"
+    projector = None if without else _projector(config, transformer.config.hidden_size).to(device)
     if projector is not None:
+        projector.levels = tuple(level for level in LEVELS if level in config.conditions.style_levels)
         projector.requires_grad_(config.stage == "style" or config.train_projector)
     if config.stage == "triplet":
         if lora is not None and merged is None:
@@ -76,7 +79,7 @@ def _transformer(config: TrainConfig, device: torch.device, merged: Lora | None)
     path, memory = transformer_file(config), config.memory
     if path is None:
         torch.manual_seed(config.loop.seed)
-        return fresh_mini_transformer().to(device)
+        return fresh_mini_transformer(SIZES[config.models.mini_size]).to(device)
     return load_frozen(path, memory.base, device, merged, memory.stream_blocks, memory.modulation == "offloaded")
 
 
@@ -86,5 +89,5 @@ def _projector(config: TrainConfig, width: int) -> HierarchicalProjector:
         return load_projector(path, torch.float32).train()
     torch.manual_seed(config.loop.seed)
     if config.models.mini:
-        return fresh_mini_projector()
+        return fresh_mini_projector(width)
     return HierarchicalProjector(SIGLIP_TOKENS, STYLE_TOKENS, SIGLIP_WIDTH, width)

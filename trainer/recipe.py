@@ -14,12 +14,14 @@ __all__ = [
     "DataConfig",
     "DropMode",
     "FlowConfig",
+    "Level",
     "LoraSettings",
     "MemoryConfig",
     "ModelsConfig",
     "MonitorConfig",
     "RewardConfig",
     "Stage",
+    "StylePath",
     "TimeLaw",
     "TrainConfig",
 ]
@@ -32,6 +34,12 @@ DropMode = Literal["one_of", "independent"]
 
 TimeLaw = Literal["uniform_shifted", "logit_normal"]
 """How training times are drawn."""
+
+StylePath = Literal["siglip", "vae"]
+"""How a style reference reaches the network: as projected SigLIP tokens, or as one more content reference."""
+
+Level = Literal["high", "mid", "low"]
+"""A depth of SigLIP."""
 
 
 class DataConfig(Settings):
@@ -56,8 +64,11 @@ class ModelsConfig(Settings):
     """Files of the frozen networks, ComfyUI's single files or Hugging Face folders. `mini` names none."""
 
     mini: bool = Field(False, description="the bundled USO-mini's encoders instead of files")
+    mini_size: Literal["mini", "nano"] = Field("mini", description="USO-mini's base from nothing: its size")
+    mini_weights: Path | None = Field(None, description="folder of USO-mini's files; none: the bundled ones")
     transformer: Path | None = Field(None, description="FLUX to start from; none: from nothing (mini only)")
     projector: Path | None = Field(None, description="projector to start from; none: from nothing")
+    new_projector: bool = Field(False, description="begin with an untrained projector where a stage would read one")
     lora: Path | None = Field(None, description="LoRA to start from, such as the published one; see lora.start")
     vae: Path | None = None
     t5: Path | None = None
@@ -92,6 +103,10 @@ class ConditionsConfig(Settings):
 
     dropout: float = Field(0.25, ge=0, le=1)
     mode: DropMode = "one_of"
+    style_path: StylePath = Field(
+        "siglip", description="vae: the style goes the content's way, the paper's run without disentangled encoders"
+    )
+    style_levels: list[Level] = Field(["high", "mid", "low"], min_length=1, description="depths that give tokens")
 
 
 class FlowConfig(Settings):
@@ -172,6 +187,8 @@ class TrainConfig(Settings):
             )
         if self.stage == "base" and (memory.base != "fp32" or memory.stream_blocks or memory.modulation == "offloaded"):
             raise ValueError("stage base trains the transformer itself: memory.base must be fp32 and nothing in RAM")
+        if self.stage == "style" and self.conditions.style_path == "vae":
+            raise ValueError("stage style trains the projector, which conditions.style_path vae does without")
         if self.stage == "base" and self.reward is not None:
             raise ValueError("stage base has no style reference and so no reward")
         return self

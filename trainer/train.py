@@ -26,7 +26,7 @@ from .monitor import monitors
 from .networks import build_networks
 from .objective.reward import RewardObjective, reward_weight
 from .objective.velocity import VelocityObjective
-from .recipe import ConditionsConfig, DataConfig, TrainConfig
+from .recipe import DataConfig, TrainConfig
 from .run_folder import require_unchanged, write_run
 
 __all__ = ["encode", "held_out_data", "train", "training_data"]
@@ -70,7 +70,9 @@ def train(config: TrainConfig, encoders: Encoders | None = None, allow_change: b
     shard(accelerator, networks.transformer, config.loop, in_ram)
     if accelerator.is_main_process:  # not before all that the recipe names has been found to be there
         write_run(config, len(data), data.fingerprint())
-    conditions = config.conditions if config.stage == "triplet" else ConditionsConfig(dropout=0.0)
+    conditions = (
+        config.conditions if config.stage == "triplet" else config.conditions.model_copy(update={"dropout": 0.0})
+    )
     velocity = VelocityObjective(networks.transformer, networks.projector, config.flow, conditions)
     terms = [Term("flow", velocity.losses)]
     if config.reward is not None:
@@ -136,6 +138,7 @@ def _dataset(config: TrainConfig, encoders: Encoders, rows: list[Row], settings:
         style=config.stage != "base",
         content=config.stage == "triplet",
         look=config.reward is not None,
+        style_path=config.conditions.style_path,
     )
 
 

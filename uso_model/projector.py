@@ -44,6 +44,8 @@ class HierarchicalProjector(nn.Module):
             self.add_module(f"{level}_embedding_linear", nn.Sequential(mix, nn.SiLU()))
             self.add_module(f"{level}_layer_norm", operations.LayerNorm(dim_in, **made))
             self.add_module(f"{level}_projection", operations.Linear(dim_in, dim_out, **made))
+        self.levels: tuple[str, ...] = LEVELS
+        """Levels that give tokens, of LEVELS and in its order; fewer than three is an ablation."""
 
     @staticmethod
     def sizes(state_dict: Mapping[str, Tensor]) -> dict[str, int]:
@@ -57,7 +59,7 @@ class HierarchicalProjector(nn.Module):
         return {"tokens_in": tokens_in, "tokens_out": tokens_out, "dim_in": dim_in, "dim_out": dim_out}
 
     def forward(self, features: StyleFeatures) -> Tensor:
-        """Return style tokens `B 3*S D` of SigLIP features, each level `B N C`.
+        """Return style tokens `B 3*S D` (`S` for each of `levels`) of SigLIP features, each level `B N C`.
 
         Raises:
             ValueError: another token count or width than the projector was made for.
@@ -68,7 +70,7 @@ class HierarchicalProjector(nn.Module):
                 f"the projector expects {self.tokens_in} SigLIP tokens of width {self.dim_in}, got {got[0]} of width "
                 f"{got[1]}; use the vision model that the projector was trained with"
             )
-        return torch.cat([self._branch(level, x) for level, x in zip(LEVELS, features, strict=True)], dim=1)
+        return torch.cat([self._branch(level, getattr(features, level)) for level in self.levels], dim=1)
 
     def _branch(self, level: str, x: Tensor) -> Tensor:
         branch = self.get_submodule

@@ -7,6 +7,7 @@ import re
 import pytest
 from comfyui_uso.trainer.config import load_config
 from comfyui_uso.trainer.mini.cli import CONFIGS
+from comfyui_uso.trainer.mini.judge_training import JudgeRun
 from comfyui_uso.trainer.mini.train import AutoencoderRun, EncoderRun
 from comfyui_uso.trainer.recipe import TrainConfig
 
@@ -16,8 +17,17 @@ PAPER = [name for name in RECIPES if name.startswith(("paper", "adapt", "my_"))]
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_recipe_is_valid(name):
-    kind = {"mini_autoencoder": AutoencoderRun, "mini_encoders": EncoderRun}.get(name, TrainConfig)
-    assert load_config(kind, CONFIGS / f"{name}.yaml", ["loop.steps=7"]).loop.steps == 7
+    path = CONFIGS / f"{name}.yaml"
+    if name == "mini_judges":
+        assert load_config(JudgeRun, path, ["style.steps=7"]).style.steps == 7
+        return
+    own = {
+        "mini_autoencoder": AutoencoderRun,
+        "mini_decoder": AutoencoderRun,
+        "mini_encoders": EncoderRun,
+        "mini_descriptor": EncoderRun,
+    }
+    assert load_config(own.get(name, TrainConfig), path, ["loop.steps=7"]).loop.steps == 7
 
 
 def test_the_promised_recipes_are_there():

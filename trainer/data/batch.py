@@ -25,6 +25,8 @@ class Sample(NamedTuple):
     """Pooled text, `D`."""
     styles: tuple[StyleFeatures, ...] = ()
     """Features of the style references, each level `N C`."""
+    style_latents: tuple[Tensor, ...] = ()
+    """Latents of the style references where these go the content's way, each `c h w`."""
     content: Tensor | None = None
     """Latent of the content reference in model scale, `c h w`."""
     look: Tensor | None = None
@@ -44,6 +46,8 @@ class Batch(NamedTuple):
     """`B D`."""
     styles: tuple[StyleFeatures, ...]
     """One entry for each style reference, each level `B N C`."""
+    style_latents: tuple[Tensor, ...]
+    """One entry for each style reference, `b c h w`."""
     content: Tensor | None
     """`b c h w`."""
     look: Tensor | None
@@ -64,7 +68,14 @@ def stack_by_shape(samples: Sequence[Sample]) -> list[Batch]:
 
 def _shape(sample: Sample) -> tuple:
     content = None if sample.content is None else sample.content.shape
-    return sample.latent.shape, sample.txt.shape, len(sample.styles), content, sample.look is None
+    return (
+        sample.latent.shape,
+        sample.txt.shape,
+        len(sample.styles),
+        len(sample.style_latents),
+        content,
+        sample.look is None,
+    )
 
 
 def _stacked(samples: Sequence[Sample], places: list[int]) -> Batch:
@@ -76,6 +87,7 @@ def _stacked(samples: Sequence[Sample], places: list[int]) -> Batch:
         txt=torch.stack([row.txt for row in rows]),
         vec=torch.stack([row.vec for row in rows]),
         styles=tuple(StyleFeatures(*map(torch.stack, zip(*of_rows, strict=True))) for of_rows in styles),
+        style_latents=tuple(map(torch.stack, zip(*(row.style_latents for row in rows), strict=True))),
         content=_stack_present([row.content for row in rows]),
         look=_stack_present([row.look for row in rows]),
     )

@@ -15,7 +15,7 @@ from torch import Tensor
 from ...uso_model.style import StyleFeatures
 from ..encoders import Encoders, Gaussian
 from ..engine.randomness import StepRandom
-from ..recipe import DataConfig
+from ..recipe import DataConfig, StylePath
 from .batch import Sample
 from .cache import Cache
 from .encodings import Encoding, encodings
@@ -41,6 +41,7 @@ class TripletDataset:
         style: bool,
         content: bool,
         look: bool = False,
+        style_path: StylePath = "siglip",
     ):
         """Keep the rows that have what the stage needs: a style reference or, where content is carried, either one.
 
@@ -55,6 +56,7 @@ class TripletDataset:
             style: samples carry style references.
             content: samples carry content references.
             look: samples carry the style descriptor of their style references.
+            style_path: `vae` has style references encoded as the content is.
 
         Raises:
             ValueError: no row is left, with what removed how many; or `preserved_share` asks for rows of a layout that
@@ -62,7 +64,7 @@ class TripletDataset:
         """
         self._cache, self._settings = cache, settings
         self._batch_size, self._run, self._seed = batch_size, run, seed
-        self._style, self._content, self._look = style, content, look
+        self._style, self._content, self._look, self._style_path = style, content, look, style_path
         self._encodings = encodings(encoders, settings)
         of_layout = [row for row in rows if settings.layout in (None, row.layout)]
         self.rows = [row for row in of_layout if not style or row.style or (content and row.content)]
@@ -98,7 +100,8 @@ class TripletDataset:
             latent=target.sample(random.row(place, "target")),
             txt=txt,
             vec=vec,
-            styles=tuple(self._features(path) for path in styles),
+            styles=tuple(self._features(path) for path in styles) if self._style_path == "siglip" else (),
+            style_latents=self._style_latents(styles, random.row(place, "style latents")),
             content=content,
             look=self._descriptor(styles) if self._look and styles else None,
         )
@@ -147,7 +150,9 @@ class TripletDataset:
         yield kinds.text, ""
         yield from ((kinds.text, row.prompt) for row in self.rows)
         styles = [path for row in self.rows for path in row.style] if self._style else []
-        if self._settings.style_features == "cached":
+        if self._style_path == "vae":
+            yield from ((kinds.content, path) for path in styles)
+        elif self._settings.style_features == "cached":
             yield from ((kinds.style, path) for path in styles)
         if self._look:
             yield from ((kinds.look, path) for path in styles)
@@ -195,6 +200,11 @@ class TripletDataset:
             return []
         drawn = torch.randperm(len(row.style), generator=generator)[: self._settings.styles]
         return [row.style[number] for number in sorted(drawn.tolist())]
+
+    def _style_latents(self, styles: Sequence[Path], generator: torch.Generator) -> tuple[Tensor, ...]:
+        if self._style_path != "vae":
+            return ()
+        return tuple(self._latent(self._encodings.content, path).sample(generator) for path in styles)
 
     def _latent(self, encoding: Encoding, path: Path) -> Gaussian:
         found = self._encoded(encoding, path)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 from PIL import Image
 from torch import Tensor
@@ -11,13 +13,15 @@ from ...uso_model.images import picture_tensor
 from ...uso_model.style import StyleFeatures, siglip_preprocess
 from .fingerprint import fingerprint
 from .interface import Encoders, Gaussian
+from .loaded import Loaded
 
 __all__ = ["mini_encoders"]
 
 
-def mini_encoders() -> Encoders:
-    """Return the bundled encoders, on the CPU; they are too small to be worth moving or releasing."""
-    models = mini.load_encoders()
+def mini_encoders(folder: Path = mini.WEIGHTS) -> Encoders:
+    """Return the encoders of a folder, on the CPU; they are too small to be worth moving or releasing."""
+    models = mini.load_encoders(folder)
+    descriptor = Loaded(lambda: mini.load_descriptor(folder).requires_grad_(False))  # the reward's alone
     for network in (models.autoencoder, models.vision, models.text):
         network.requires_grad_(False)
 
@@ -38,9 +42,10 @@ def mini_encoders() -> Encoders:
     def decode(latents: Tensor) -> Tensor:
         return models.autoencoder.decode(latents.cpu()).to(latents.device)
 
-    files = mini.paths()
-    names = {
-        name: fingerprint(files[part])
-        for name, part in {"latent": "autoencoder", "style": "vision", "text": "text"}.items()
-    }
-    return Encoders(latent, style, text, decode, look=None, names=names, release=lambda: None)
+    def look(pixels: Tensor) -> Tensor:
+        return descriptor.get()(pixels.cpu()).to(pixels.device)
+
+    files = mini.paths(folder)
+    parts = {"latent": "autoencoder", "style": "vision", "text": "text", "look": "descriptor"}
+    names = {name: fingerprint(files[part]) for name, part in parts.items() if files[part].is_file()}
+    return Encoders(latent, style, text, decode, look, names=names, release=lambda: None)

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import torch
 
+from ...uso_model.mini import WEIGHTS
 from ..recipe import ModelsConfig
 from .fingerprint import fingerprint
 from .flux import flux_encoders
@@ -22,7 +23,9 @@ def open_encoders(models: ModelsConfig, device: torch.device | str = "cpu") -> E
     Raises:
         ValueError: a file or folder is missing or of another kind, or no tokenizer was found.
     """
-    encoders = mini_encoders() if models.mini else flux_encoders(models, torch.device(device))
+    encoders = (
+        mini_encoders(models.mini_weights or WEIGHTS) if models.mini else flux_encoders(models, torch.device(device))
+    )
     if models.csd is None:
         return encoders
     from ..objective.csd import load_csd  # open_clip takes seconds to import

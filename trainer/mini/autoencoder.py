@@ -1,4 +1,4 @@
-"""Train the touch-up of the miniature's autoencoder on random crops."""
+"""Train the networks of the miniature's autoencoder on random crops."""
 
 from __future__ import annotations
 
@@ -18,11 +18,10 @@ class AutoencoderObjective(nn.Module):
     would come out soft.
     """
 
-    def __init__(self, autoencoder: MiniAutoencoder, latent_noise: float = 0.1, edge_weight: float = 1.0):
+    def __init__(self, autoencoder: MiniAutoencoder, latent_noise: float, edge_weight: float = 1.0):
         super().__init__()
         self.autoencoder = autoencoder
         self.latent_noise, self.edge_weight = latent_noise, edge_weight
-        autoencoder.analysis.requires_grad_(False)
 
     def forward(self, x: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         """Return the losses of pictures `b 3 h w` in -1..1."""
@@ -31,4 +30,6 @@ class AutoencoderObjective(nn.Module):
         y = self.autoencoder.decode(latent + strength * torch.randn(latent.shape, generator=generator))
         pixel = F.l1_loss(y, x)
         edge = F.l1_loss(y.diff(dim=-1), x.diff(dim=-1)) + F.l1_loss(y.diff(dim=-2), x.diff(dim=-2))
-        return {"loss": pixel + self.edge_weight * edge, "pixel": pixel, "edge": edge}
+        # The flow model's target should stay close to unit deviation, whatever the encoder adds.
+        size = (latent.square().mean() - 1).relu()
+        return {"loss": pixel + self.edge_weight * edge + size, "pixel": pixel, "edge": edge, "size": size}

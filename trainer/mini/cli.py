@@ -12,7 +12,7 @@ __all__ = ["CONFIGS", "STAGES", "add_commands"]
 CONFIGS = Path(__file__).parents[1] / "configs"
 """Folder of the recipes."""
 
-STAGES = ("autoencoder", "encoders", "base", "style", "copy", "triplet")
+STAGES = ("autoencoder", "decoder", "encoders", "descriptor", "judges", "base", "style", "copy", "triplet", "reward")
 """Stages in the order in which each needs the one before."""
 
 
@@ -20,9 +20,15 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     """Add the sub-commands of `uso mini`."""
     world = commands.add_parser("world", help="render training pictures and their manifests")
     world.add_argument("--out", type=Path, required=True, help="folder to write")
-    world.add_argument("--count", type=int, default=5000, help="triplets, three pictures each (%(default)s)")
+    world.add_argument("--pictures", type=int, default=12000, help="captioned pictures (%(default)s)")
+    world.add_argument("--triplets", type=int, default=4000, help="triplets, three pictures each (%(default)s)")
     world.add_argument("--seed", type=int, default=1, help="the same seed gives the same files (%(default)s)")
     world.set_defaults(handler=_world)
+
+    sheet = commands.add_parser("sheet", help="draw the world on three contact sheets")
+    sheet.add_argument("--out", type=Path, required=True, help="folder to write")
+    sheet.add_argument("--seed", type=int, default=1, help="(%(default)s)")
+    sheet.set_defaults(handler=_sheet)
 
     train = commands.add_parser(
         "train",
@@ -34,25 +40,46 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     train.add_argument("settings", nargs="*", metavar="NAME=VALUE", help="settings that differ, such as loop.steps=200")
     train.set_defaults(handler=_train)
 
-    install = commands.add_parser("install", help="copy the trained stages to the bundled weights")
+    install = commands.add_parser("install", help="copy what was trained to the bundled weights")
+    install.add_argument("--work", type=Path, default=Path("mini"), help="folder of all that was made (%(default)s)")
+    install.add_argument("--base", type=Path, default=Path("mini/out/base"), help="output of stage base (%(default)s)")
     install.add_argument(
-        "--runs", type=Path, default=Path("mini/out"), help="folder of the stages' outputs (%(default)s)"
+        "--adapters", type=Path, default=Path("mini/out/reward"), help="output of the last stage (%(default)s)"
     )
     install.set_defaults(handler=_install)
 
-    score = commands.add_parser(
-        "score",
-        help="ask an independent judge for subject and style on held-out pairs; trains the judge first",
+    again = commands.add_parser(
+        "reproduce",
+        help="the whole experiment: from nothing to measured rows and a report",
+        description="Draw the world, train every network, run the rows of a plan and measure them. What is there is "
+        "not done again, so an interrupted command goes on where it stopped.",
     )
-    score.add_argument("--count", type=int, default=96, help="pictures per mode (%(default)s)")
-    score.add_argument("--steps", type=int, default=12, help="sampling steps (%(default)s)")
-    score.set_defaults(handler=_score)
+    again.add_argument("--plan", default="nano", help="mini, nano, quick, or the path of a YAML file (%(default)s)")
+    again.add_argument("--quick", action="store_const", const="quick", dest="plan", help="the same as --plan quick")
+    again.add_argument("--work", type=Path, default=Path("mini"), help="folder of all that is made (%(default)s)")
+    again.add_argument("--rows", nargs="+", help="rows to run instead of the plan's; see configs/experiment/rows.yaml")
+    again.add_argument("--seeds", nargs="+", type=int, help="seeds instead of the plan's")
+    again.set_defaults(handler=_reproduce)
+
+    report = commands.add_parser("report", help="write tables and plots of measured rows")
+    report.add_argument("--results", type=Path, default=Path("mini"), help="folder of the results (%(default)s)")
+    report.add_argument("--out", type=Path, default=Path("docs/mini.md"), help="page to write (%(default)s)")
+    report.set_defaults(handler=_report)
 
 
 def _world(args: argparse.Namespace) -> None:
     from .data import write_data
 
-    write_data(args.out, args.count, args.seed)
+    write_data(args.out, args.pictures, args.triplets, args.seed)
+
+
+def _sheet(args: argparse.Namespace) -> None:
+    from .world import individual_sheet, styles_sheet, subjects_sheet
+
+    args.out.mkdir(parents=True, exist_ok=True)
+    subjects_sheet(args.seed).save(args.out / "subjects.png")
+    styles_sheet(args.seed).save(args.out / "styles.png")
+    individual_sheet(args.seed).save(args.out / "individual.png")
 
 
 def _train(args: argparse.Namespace) -> None:
@@ -64,10 +91,22 @@ def _train(args: argparse.Namespace) -> None:
         from .train import AutoencoderRun, train_autoencoder
 
         train_autoencoder(load_config(AutoencoderRun, recipe, args.settings))
+    elif args.stage == "decoder":
+        from .train import AutoencoderRun, train_decoder
+
+        train_decoder(load_config(AutoencoderRun, recipe, args.settings))
     elif args.stage == "encoders":
         from .train import EncoderRun, train_encoders
 
         train_encoders(load_config(EncoderRun, recipe, args.settings))
+    elif args.stage == "judges":
+        from .judge_training import JudgeRun, train_judges
+
+        print(json.dumps(train_judges(load_config(JudgeRun, recipe, args.settings)), indent=1))
+    elif args.stage == "descriptor":
+        from .train import EncoderRun, train_descriptor
+
+        train_descriptor(load_config(EncoderRun, recipe, args.settings))
     else:
         from ..recipe import TrainConfig
         from ..train import train
@@ -78,15 +117,18 @@ def _train(args: argparse.Namespace) -> None:
 def _install(args: argparse.Namespace) -> None:
     from .install import install
 
-    install(args.runs)
+    install(args.work, args.base, args.adapters)
 
 
-def _score(args: argparse.Namespace) -> None:
-    from ...uso_model import mini
-    from .judge import train_judge
-    from .score import score
+def _reproduce(args: argparse.Namespace) -> None:
+    from .experiment.plan import load_plan
+    from .experiment.reproduce import reproduce
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    judge, accuracy = train_judge()
-    result = {"judge": accuracy, **score(mini.load(), judge, args.count, steps=args.steps)}
-    print(json.dumps(result, indent=1))
+    print(reproduce(load_plan(args.plan), args.work, args.rows, args.seeds))
+
+
+def _report(args: argparse.Namespace) -> None:
+    from .experiment.report import write_report
+
+    write_report(args.results, args.out)

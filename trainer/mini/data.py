@@ -1,7 +1,7 @@
 """The miniature's training data on disk: ordinary PNG files and triplet manifests.
 
-`manifest.jsonl` is what the style and the triplet stage read. `captions.jsonl` lists the same pictures with a caption
-each and without references; it is what the autoencoder, the encoders and the text-to-image base are trained on.
+`manifest.jsonl` is what the style and the triplet stage read. `captions.jsonl` lists other pictures with a caption each
+and without references; it is what the autoencoder, the encoders and the text-to-image base are trained on.
 `identity.jsonl` has rows whose content is the target itself, which the triplet stage reads besides.
 """
 
@@ -13,42 +13,59 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
-from .world import photo_caption, sample_triplet, style_caption, write_manifest
+from .world import (
+    IMPROVISED,
+    photo_caption,
+    render_photo,
+    render_style,
+    sample_scene,
+    sample_style,
+    style_caption,
+    write_manifest,
+)
 
-__all__ = ["CAPTIONS", "IDENTITY", "TRIPLETS", "write_data", "write_identity"]
+__all__ = ["CAPTIONS", "IDENTITY", "TRIPLETS", "write_captioned", "write_data", "write_identity"]
 
 TRIPLETS = "manifest.jsonl"
 CAPTIONS = "captions.jsonl"
 IDENTITY = "identity.jsonl"
 
 
-def write_data(folder: str | Path, count: int, seed: int) -> None:
-    """Write `count` triplets (held-out pairs left out) and the caption manifest of their pictures.
+def write_data(folder: str | Path, pictures: int, triplets: int, seed: int) -> None:
+    """Write captioned pictures, triplets, and the manifests of both.
 
     The last sixteenth of the triplets is marked for validation.
 
     Args:
-        folder: created if needed; holds both manifests and the PNG files.
-        count: number of triplets; three pictures each.
+        folder: created if needed; holds the manifests and the PNG files.
+        pictures: captioned ones of all subjects and styles.
+        triplets: three pictures each, of training subjects and styles.
         seed: the same seed gives the same files.
     """
-    _write(Path(folder) / TRIPLETS, _with_validation(_lines(write_manifest(folder, count, seed))))
-    # The world draws nothing but the triplets from its generator, so the same seed replays them.
-    rng = np.random.default_rng(seed)
-    rows = []
-    for _ in range(count):
-        triplet = sample_triplet(rng)
-        rows.append(
-            _row(
-                f"{triplet.id}-t",
-                f"targets/{triplet.id}.png",
-                style_caption(triplet.target, triplet.style.name),
-            )
-        )
-        rows.append(_row(f"{triplet.id}-c", f"contents/{triplet.id}.png", photo_caption(triplet.content)))
-    _write(Path(folder) / CAPTIONS, rows)
+    _write(Path(folder) / TRIPLETS, _with_validation(_lines(write_manifest(folder, triplets, seed))))
+    write_captioned(folder, pictures, seed)
     write_identity(folder)
+
+
+def write_captioned(folder: str | Path, count: int, seed: int) -> None:
+    """Write captioned pictures of all subjects: one in five a photo, one in five in a style without a name."""
+    root = Path(folder) / "pictures"
+    root.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng([seed, 1])
+    rows = []
+    for number in range(count):
+        scene = sample_scene(rng)
+        kind = rng.uniform()
+        if kind < 0.2:
+            picture, prompt = render_photo(scene), photo_caption(scene)
+        else:
+            style = sample_style(rng, IMPROVISED if kind < 0.4 else None)
+            picture, prompt = render_style(scene, style), style_caption(scene, style.name)
+        Image.fromarray(picture).save(root / f"{number:06d}.png")
+        rows.append(_row(f"{seed}-{number:06d}", f"pictures/{number:06d}.png", prompt))
+    _write(Path(folder) / CAPTIONS, rows)
 
 
 def write_identity(folder: str | Path) -> None:

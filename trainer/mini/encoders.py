@@ -33,8 +33,16 @@ def make_vision() -> MiniVision:
     )
 
 
+GRAMMAR = {"a", "an", "and", "of", "on"}
+"""Words of the vocabulary that say nothing about a picture."""
+
+
 class ContrastiveObjective(nn.Module):
-    """Sigmoid loss over all picture-caption pairs of a batch; equal captions count as matches."""
+    """Sigmoid loss over all pairs of a picture and a text; the texts are the batch's captions and single words.
+
+    A picture matches its caption, captions equal to it, and every word of it. Without the words a tower this small
+    learns little from few pictures: a batch holds one right caption, but half a dozen right words.
+    """
 
     def __init__(self, vision: MiniVision, text: MiniTextEncoder, tokenizer: MiniTokenizer, width: int = 128):
         super().__init__()
@@ -42,18 +50,29 @@ class ContrastiveObjective(nn.Module):
         self.image_head = nn.Linear(vision.config.hidden_size, width)
         self.text_head = nn.Linear(text.config.d_model, width)
         self.log_scale = nn.Parameter(torch.tensor(10.0).log())
-        self.bias = nn.Parameter(torch.tensor(-10.0))
+        self.bias = nn.Parameter(torch.tensor([-10.0, -10.0]))
+        words = [word for word in tokenizer.vocabulary if word not in GRAMMAR]
+        self.words = tokenizer.batch(words)
 
     def forward(self, batch: tuple[Tensor, list[str]]) -> dict[str, Tensor]:
-        """Return the loss and how often a picture finds its caption in the batch."""
+        """Return the loss, how often a picture finds its caption in the batch, and how often its words come first."""
         pixels, captions = batch
         _, states = self.vision(pixels)
         tokens = self.tokenizer.batch(captions)
-        _, pooled = self.text(tokens)
+        _, pooled = self.text(torch.cat([tokens, self.words]))
         image = F.normalize(self.image_head(states.mean(dim=1)), dim=-1)
         text = F.normalize(self.text_head(pooled), dim=-1)
-        logits = self.log_scale.exp() * image @ text.T + self.bias
+        count = len(captions)
+        own, words = (self.log_scale.exp() * image @ text.T).split([count, len(self.words)], dim=1)
         match = (tokens[:, None] == tokens[None]).all(dim=-1)
-        loss = -F.logsigmoid(torch.where(match, logits, -logits)).sum(dim=1).mean()
-        found = match[torch.arange(len(captions)), logits.argmax(dim=1)].float().mean()
-        return {"loss": loss, "found": found}
+        said = (tokens[:, None] == self.words[None, :, :1]).any(dim=-1)
+        loss = _sigmoid_loss(own + self.bias[0], match) + _sigmoid_loss(words + self.bias[1], said)
+        found = match[torch.arange(count), own.argmax(dim=1)].float().mean()
+        number = said.sum(dim=1)
+        first = words.argsort(dim=1, descending=True).argsort(dim=1) < number[:, None]
+        return {"loss": loss, "found": found, "named": ((first & said).sum(dim=1) / number).mean()}
+
+
+def _sigmoid_loss(logits: Tensor, match: Tensor) -> Tensor:
+    """Return the mean over pictures of the summed loss of their texts."""
+    return -F.logsigmoid(torch.where(match, logits, -logits)).sum(dim=1).mean()

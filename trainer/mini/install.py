@@ -7,27 +7,37 @@ from pathlib import Path
 
 from ...uso_model import mini
 from ..export import LORA, PROJECTOR, TRANSFORMER
+from .judge import JUDGES
 
 __all__ = ["install"]
 
+ENCODERS = ("autoencoder", "vision", "vision_config", "text", "text_config", "descriptor")
 
-def install(runs: str | Path) -> None:
-    """Copy base, LoRA and projector of the stages' output folders to the bundled weights.
+
+def install(work: Path, base: Path, adapters: Path) -> None:
+    """Copy encoders, judges, base, LoRA and projector to where the pack keeps them.
 
     Args:
-        runs: holds the folders `base` and `triplet`.
+        work: holds the folders `weights` and `judges`.
+        base: folder that stage `base` has written.
+        adapters: folder that the last stage has written.
 
     Raises:
-        FileNotFoundError: a stage has written nothing yet.
+        FileNotFoundError: a stage has written nothing yet; nothing is copied then.
     """
-    files = mini.paths()
-    for part, source in {
-        "flux": Path(runs) / "base" / TRANSFORMER,
-        "lora": Path(runs) / "triplet" / LORA,
-        "projector": Path(runs) / "triplet" / PROJECTOR,
-    }.items():
-        if not source.is_file():
-            raise FileNotFoundError(
-                f"{source} is not there; train its stage first with `uso mini train {source.parent.name}`"
-            )
-        shutil.copyfile(source, files[part])
+    trained, bundled = mini.paths(work / "weights"), mini.paths()
+    copies = {trained[part]: bundled[part] for part in ENCODERS}
+    copies |= {
+        work / "judges" / f"{name}.safetensors": JUDGES / f"{name}.safetensors" for name in ("style", "identity")
+    }
+    copies |= {
+        base / TRANSFORMER: bundled["flux"],
+        adapters / LORA: bundled["lora"],
+        adapters / PROJECTOR: bundled["projector"],
+    }
+    absent = [str(source) for source in copies if not source.is_file()]
+    if absent:
+        raise FileNotFoundError(f"{', '.join(absent)} are not there; train their stages first with `uso mini train`")
+    for source, place in copies.items():
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, place)

@@ -1,88 +1,118 @@
-"""An independent judge: small classifiers of subject and style, trained on fresh renders and never used in training."""
+"""The judges: who sees a style and an individual in USO-mini's pictures without having had a part in making it.
+
+Both are convolutional networks with group normalisation on renders of their own seed; nothing else of the miniature is
+built like them, reads their pictures or sees their outputs in training. They know every style and class, also those
+kept from the miniature's reference stages, and the ranges kept from all of it.
+"""
 
 from __future__ import annotations
 
-import logging
+from pathlib import Path
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .world import STYLES, SUBJECTS, render_photo, render_style, sample_scene, sample_style
+from ...uso_model.checkpoints.files import read_safetensors, write_safetensors
+from ...uso_model.checkpoints.strict import load_strict
+from .world import ACCENTS, COLOURS, MARKINGS, STYLES, SUBJECTS, Individual
 
-__all__ = ["Judge", "train_judge"]
-
-logger = logging.getLogger(__name__)
+__all__ = ["JUDGES", "PHOTO", "TRAITS", "IdentityJudge", "StyleJudge", "load_judges", "save_judge", "traits_of"]
 
 PHOTO = len(STYLES)
 """Number of the class of pictures in no style at all."""
 
+TRAITS = (len(SUBJECTS), len(COLOURS), len(COLOURS), len(ACCENTS), len(MARKINGS))
+"""Number of classes of each trait of an individual: subject, first and second colour, accent, marking."""
 
-class Judge(nn.Module):
-    """Tell subject and style of pictures `b 3 128 128` in -1..1."""
+JUDGES = Path(__file__).parent / "judges"
+"""Folder of the trained judges."""
 
-    def __init__(self, width: int = 24):
+
+class _Trunk(nn.Sequential):
+    """Pictures `b 3 128 128` to features `b 2C`: strided convolutions, mean and maximum over the rest."""
+
+    def __init__(self, width: int, layers: int = 5):
+        parts: list[nn.Module] = []
+        before = 3
+        for i in range(layers):
+            after = min(width * 2**i, 6 * width)
+            parts += [nn.Conv2d(before, after, 5 if i == 0 else 3, stride=2, padding=2 if i == 0 else 1, bias=False)]
+            parts += [nn.GroupNorm(4, after), nn.ReLU()]
+            if 0 < i < layers - 1:
+                parts += [nn.Conv2d(after, after, 3, padding=1, bias=False), nn.GroupNorm(4, after), nn.ReLU()]
+            before = after
+        super().__init__(*parts)
+        self.features = 2 * before
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        maps = super().forward(pixels)
+        return torch.cat([maps.mean(dim=(2, 3)), maps.amax(dim=(2, 3))], dim=1)
+
+
+class StyleJudge(nn.Module):
+    """Name the style of pictures."""
+
+    def __init__(self, width: int = 20):
         super().__init__()
-        layers: list[nn.Module] = [nn.Conv2d(3, width, 5, stride=2, padding=2)]
-        for i in range(4):
-            layers += [nn.ReLU(), nn.BatchNorm2d(width * min(2**i, 4))]
-            layers += [nn.Conv2d(width * min(2**i, 4), width * min(2 ** (i + 1), 4), 3, stride=2, padding=1)]
-        self.body = nn.Sequential(*layers, nn.ReLU())
-        self.subject = nn.Linear(4 * width * 16, len(SUBJECTS))
-        self.style = nn.Linear(4 * width, len(STYLES) + 1)
+        self.trunk = _Trunk(width)
+        self.head = nn.Linear(self.trunk.features, len(STYLES) + 1)
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the scores of every subject and of every style (the last: photo)."""
-        h = self.body(x)
-        return self.subject(h.flatten(1)), self.style(h.mean(dim=(2, 3)))
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Return logits `b styles + 1` (the last: a photo) of pictures `b 3 128 128` in -1..1."""
+        return self.head(self.trunk(pixels))
 
 
-def train_judge(
-    seed: int = 12345, pictures: int = 6000, steps: int = 700, batch_size: int = 64
-) -> tuple[Judge, dict[str, float]]:
-    """Train a judge on its own renders, all pairs included, and measure it on renders it has not seen.
+class IdentityJudge(nn.Module):
+    """Tell individuals apart, whatever the style, pose and background, and name what they are made of."""
 
-    Returns:
-        The judge and its accuracies `{"subject", "style"}`.
+    def __init__(self, width: int = 24, out: int = 96):
+        super().__init__()
+        self.trunk = _Trunk(width)
+        self.head = nn.Linear(self.trunk.features, out)
+        self.traits = nn.Linear(self.trunk.features, sum(TRAITS))
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Return what is seen in pictures `b 3 128 128` in -1..1.
+
+        Returns:
+            Unit vectors `b 96`, whose cosines tell how alike two individuals are; logits of each of TRAITS.
+        """
+        features = self.trunk(pixels)
+        return F.normalize(self.head(features), dim=1), self.traits(features).split(TRAITS, dim=1)
+
+
+def load_judges(folder: Path = JUDGES) -> tuple[StyleJudge, IdentityJudge]:
+    """Read both judges.
+
+    Raises:
+        FileNotFoundError: they are not there.
     """
-    rng = np.random.default_rng(seed)
-    pixels, subjects, styles = _renders(rng, pictures)
-    torch.manual_seed(seed)
-    judge = Judge()
-    optimizer = torch.optim.AdamW(judge.parameters(), lr=2e-3, weight_decay=0.01)
-    plan = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, total_steps=steps)
-    generator = torch.Generator().manual_seed(seed)
-    for step in range(steps):
-        index = torch.randint(pictures, (batch_size,), generator=generator)
-        x = pixels[index].float() / 127.5 - 1
-        x = x + 0.1 * torch.rand((), generator=generator) * torch.randn(x.shape, generator=generator)
-        subject, style = judge(x)
-        loss = F.cross_entropy(subject, subjects[index]) + F.cross_entropy(style, styles[index])
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        plan.step()
-        if (step + 1) % 100 == 0:
-            logger.info("judge: step %d of %d, loss %.3f", step + 1, steps, loss.item())
-    judge.eval()
-    fresh, true_subjects, true_styles = _renders(rng, 600)
-    with torch.no_grad():
-        subject, style = judge(fresh.float() / 127.5 - 1)
-    return judge, {
-        "subject": (subject.argmax(1) == true_subjects).float().mean().item(),
-        "style": (style.argmax(1) == true_styles).float().mean().item(),
-    }
+    judges = StyleJudge(), IdentityJudge()
+    for judge, name in zip(judges, ("style", "identity"), strict=True):
+        path = folder / f"{name}.safetensors"
+        if not path.is_file():
+            raise FileNotFoundError(f"{path} is missing: restore it, or train it with `uso mini train judges`")
+        tensors = read_safetensors(path)
+        load_strict(judge, {n: t.float() if t.is_floating_point() else t for n, t in tensors.items()}, path.name)
+        judge.eval()
+    return judges
 
 
-def _renders(rng: np.random.Generator, count: int) -> tuple[Tensor, Tensor, Tensor]:
-    pixels, subjects, styles = [], [], []
-    for _ in range(count):
-        subject = int(rng.integers(len(SUBJECTS)))
-        style = int(rng.integers(len(STYLES) + 1))
-        scene = sample_scene(rng, SUBJECTS[subject])
-        pixels.append(render_photo(scene) if style == PHOTO else render_style(scene, sample_style(rng, STYLES[style])))
-        subjects.append(subject)
-        styles.append(style)
-    stacked = torch.from_numpy(np.stack(pixels)).movedim(-1, 1).contiguous()
-    return stacked, torch.tensor(subjects), torch.tensor(styles)
+def save_judge(judge: StyleJudge | IdentityJudge, folder: Path = JUDGES) -> Path:
+    """Write a judge in float16."""
+    path = folder / ("style.safetensors" if isinstance(judge, StyleJudge) else "identity.safetensors")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_safetensors(path, {n: t.half() if t.is_floating_point() else t for n, t in judge.state_dict().items()})
+    return path
+
+
+def traits_of(who: Individual) -> list[int]:
+    """Return the number of each of an individual's TRAITS."""
+    return [
+        SUBJECTS.index(who.subject),
+        COLOURS.index(who.first),
+        COLOURS.index(who.second),
+        ACCENTS.index(who.accent),
+        MARKINGS.index(who.marking),
+    ]

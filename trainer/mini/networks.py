@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from torch import nn
 
 from ...uso_model.config import FluxConfig
 from ...uso_model.projector import HierarchicalProjector
 from ...uso_model.transformer import UsoTransformer
 
-__all__ = ["FLUX_MINI", "fresh_projector", "fresh_transformer"]
+__all__ = ["FLUX_MINI", "FLUX_NANO", "SIZES", "fresh_projector", "fresh_transformer"]
 
 FLUX_MINI = FluxConfig(
     in_channels=64,
@@ -25,13 +27,18 @@ FLUX_MINI = FluxConfig(
     guidance_embed=True,
 )
 
+FLUX_NANO = replace(FLUX_MINI, hidden_size=128, num_heads=1)
+"""A quarter of it, for experiments with many runs."""
 
-def fresh_transformer() -> UsoTransformer:
+SIZES = {"mini": FLUX_MINI, "nano": FLUX_NANO}
+
+
+def fresh_transformer(config: FluxConfig = FLUX_MINI) -> UsoTransformer:
     """Return an untrained miniature FLUX: modulation and output start at zero, so every block starts as the identity.
 
     Source: adaLN-Zero (Peebles and Xie, "Scalable Diffusion Models with Transformers", section 3.2).
     """
-    transformer = UsoTransformer(FLUX_MINI)
+    transformer = UsoTransformer(config)
     for name, module in transformer.named_modules():
         if isinstance(module, nn.Linear):
             nn.init.xavier_uniform_(module.weight)
@@ -41,6 +48,6 @@ def fresh_transformer() -> UsoTransformer:
     return transformer
 
 
-def fresh_projector() -> HierarchicalProjector:
+def fresh_projector(width: int = FLUX_MINI.hidden_size) -> HierarchicalProjector:
     """Return an untrained projector: 64 tokens of width 192 to 8 tokens a level."""
-    return HierarchicalProjector(tokens_in=64, tokens_out=8, dim_in=192, dim_out=FLUX_MINI.hidden_size)
+    return HierarchicalProjector(tokens_in=64, tokens_out=8, dim_in=192, dim_out=width)

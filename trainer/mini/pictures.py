@@ -1,4 +1,4 @@
-"""Pictures and captions of the caption manifests, in memory as bytes."""
+"""Pictures of the manifests, in memory as bytes: captioned ones and triplets."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
-from .data import CAPTIONS
+from .data import CAPTIONS, TRIPLETS
 
-__all__ = ["Pictures", "load_pictures"]
+__all__ = ["Pictures", "TripletPictures", "load_pictures", "load_triplets"]
 
 GRID = 8
 """Crops start at multiples of it, as the autoencoder's blocks do."""
@@ -46,13 +47,44 @@ class Pictures:
         return torch.stack(crops).float() / 127.5 - 1
 
 
+@dataclass(frozen=True)
+class TripletPictures:
+    """Targets, style references and contents, `3 n 3 h w` uint8."""
+
+    pixels: Tensor
+
+    def pick(self, generator: torch.Generator, count: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Return targets, style references and contents of `count` random triplets in -1..1."""
+        index = torch.randint(self.pixels.shape[1], (count,), generator=generator)
+        target, style, content = self.pixels[:, index].float() / 127.5 - 1
+        return target, style, content
+
+
 def load_pictures(folders: Sequence[str | Path]) -> Pictures:
     """Read every picture that the caption manifests of the folders list."""
-    pixels, captions = [], []
-    for folder in map(Path, folders):
-        for line in (folder / CAPTIONS).read_text(encoding="utf-8").splitlines():
-            row = json.loads(line)
-            with Image.open(folder / row["target"]) as picture:
-                pixels.append(np.asarray(picture.convert("RGB")))
-            captions.append(row["prompt"])
-    return Pictures(torch.from_numpy(np.stack(pixels)).movedim(-1, 1).contiguous(), captions)
+    rows = [(folder, row) for folder in map(Path, folders) for row in _rows(folder / CAPTIONS)]
+    return Pictures(_stacked([folder / row["target"] for folder, row in rows]), [row["prompt"] for _, row in rows])
+
+
+def load_triplets(folders: Sequence[str | Path]) -> TripletPictures:
+    """Read the training triplets of the folders; those of the validation split are left out."""
+    rows = [(folder, row) for folder in map(Path, folders) for row in _rows(folder / TRIPLETS)]
+    rows = [(folder, row) for folder, row in rows if row["split"] == "train"]
+    columns = [
+        [f / r["target"] for f, r in rows],
+        [f / r["style"][0] for f, r in rows],
+        [f / r["content"] for f, r in rows],
+    ]
+    return TripletPictures(torch.stack([_stacked(column) for column in columns]))
+
+
+def _rows(manifest: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in manifest.read_text(encoding="utf-8").splitlines()]
+
+
+def _stacked(paths: Sequence[Path]) -> Tensor:
+    pixels = []
+    for path in paths:
+        with Image.open(path) as picture:
+            pixels.append(np.asarray(picture.convert("RGB")))
+    return torch.from_numpy(np.stack(pixels)).movedim(-1, 1).contiguous()

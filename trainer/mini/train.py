@@ -12,42 +12,62 @@ from ..config import LoopConfig, Settings
 from ..engine.loop import run
 from ..engine.term import Term
 from .autoencoder import AutoencoderObjective
+from .descriptor import DescriptorObjective
 from .encoders import ContrastiveObjective, make_vision
-from .pictures import load_pictures
+from .pictures import Pictures, load_pictures, load_triplets
 from .world import VOCABULARY
 
-__all__ = ["AutoencoderRun", "EncoderRun", "train_autoencoder", "train_encoders"]
+__all__ = ["AutoencoderRun", "EncoderRun", "train_autoencoder", "train_decoder", "train_descriptor", "train_encoders"]
 
 
 class AutoencoderRun(Settings):
     """Settings of the autoencoder's training."""
 
     data: list[Path] = Field(min_length=1, description="folders written by `uso mini world`")
+    out: Path = Field(description="folder of the miniature's files")
     crop: int = Field(64, gt=0, description="side of the training crops in pixels")
+    latent_noise: float = Field(0.2, ge=0, description="largest deviation of the noise on the latents")
     loop: LoopConfig
 
 
 def train_autoencoder(config: AutoencoderRun) -> None:
-    """Fit the block transform, train the touch-up and write both to the bundled weights."""
+    """Fit the block transform, train the networks around it and write all to the folder."""
     pictures = load_pictures(config.data)
     torch.manual_seed(config.loop.seed)
     network = mini.MiniAutoencoder()
     network.fit(pictures.pick(torch.Generator().manual_seed(config.loop.seed), 1024)[0])
-    objective = AutoencoderObjective(network)
+    network.analysis.requires_grad_(False)  # keeps the latents where the closed form has put them
+    _train_autoencoder(config, network, pictures)
+
+
+def train_decoder(config: AutoencoderRun) -> None:
+    """Train the decoder of the folder's autoencoder on, with more noise on the latents, and write it back.
+
+    A small flow model leaves noise in its latents; a decoder that has seen as much takes it out.
+    """
+    network = mini.load_autoencoder(config.out).train()
+    for part in (network.analysis, network.encoder):
+        part.requires_grad_(False)
+    _train_autoencoder(config, network, load_pictures(config.data))
+
+
+def _train_autoencoder(config: AutoencoderRun, network: mini.MiniAutoencoder, pictures: Pictures) -> None:
+    objective = AutoencoderObjective(network, config.latent_noise)
     term = Term("autoencoder", lambda batch, random: objective(batch, random.shared("noise")))
     run(config.loop, objective, [term], lambda random: pictures.crops(random.shared("batch"), random.rows, config.crop))
-    mini.save_autoencoder(network)
+    mini.save_autoencoder(network, config.out)
 
 
 class EncoderRun(Settings):
-    """Settings of the vision and text encoder's training."""
+    """Settings of the training of vision and text encoder, or of the style descriptor."""
 
     data: list[Path] = Field(min_length=1, description="folders written by `uso mini world`")
+    out: Path = Field(description="folder of the miniature's files")
     loop: LoopConfig
 
 
 def train_encoders(config: EncoderRun) -> None:
-    """Train vision tower and text encoder against each other and write them to the bundled weights."""
+    """Train vision tower and text encoder against each other and write them to the folder."""
     pictures = load_pictures(config.data)
     torch.manual_seed(config.loop.seed)
     tokenizer = mini.MiniTokenizer(VOCABULARY)
@@ -55,4 +75,14 @@ def train_encoders(config: EncoderRun) -> None:
     objective = ContrastiveObjective(vision, text, tokenizer)
     term = Term("contrastive", lambda batch, random: objective(batch))
     run(config.loop, objective, [term], lambda random: pictures.pick(random.shared("batch"), random.rows))
-    mini.save_encoders(vision, tokenizer, text)
+    mini.save_encoders(vision, tokenizer, text, config.out)
+
+
+def train_descriptor(config: EncoderRun) -> None:
+    """Train the style descriptor on the triplets and write it to the folder."""
+    triplets = load_triplets(config.data)
+    torch.manual_seed(config.loop.seed)
+    objective = DescriptorObjective(mini.MiniDescriptor())
+    term = Term("descriptor", lambda batch, random: objective(batch))
+    run(config.loop, objective, [term], lambda random: triplets.pick(random.shared("batch"), random.rows))
+    mini.save_descriptor(objective.descriptor, config.out)

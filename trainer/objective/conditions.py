@@ -32,6 +32,7 @@ def drop_conditions(sample: Sample, probability: float, mode: DropMode, generato
         raise ValueError(f"unknown dropout mode {mode!r}; use one_of or independent")
     return sample._replace(
         styles=() if no_style else sample.styles,
+        style_latents=() if no_style else sample.style_latents,
         content=None if no_content else sample.content,
     )
 
@@ -41,6 +42,8 @@ def conditioning_of(
 ) -> Conditioning:
     """Return the network's conditions of a batch on a device; several style references follow one another.
 
+    Latents of style references, where there are any, follow the content reference.
+
     Args:
         batch: rows of one shape, on the CPU.
         projector: style features to tokens; None where no batch has a style reference.
@@ -48,12 +51,13 @@ def conditioning_of(
         device: of the network.
     """
     tokens = []
+    latents = [*([] if batch.content is None else [batch.content]), *batch.style_latents]
     if projector is not None:
         tokens = [projector(StyleFeatures(*(level.to(device) for level in style))) for style in batch.styles]
     return Conditioning(
         txt=batch.txt.to(device),
         vec=batch.vec.to(device),
         style=torch.cat(tokens, dim=1) if tokens else None,
-        content=() if batch.content is None else (batch.content.to(device),),
+        content=[latent.to(device) for latent in latents],
         guidance=guidance.to(device),
     )

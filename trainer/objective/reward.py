@@ -67,7 +67,7 @@ class RewardObjective:
 
     def losses(self, samples: Sequence[Sample], random: StepRandom) -> dict[str, Tensor]:
         """Return the mean loss of the rows and what it was made of; nothing where no row has a style reference."""
-        rewarded = [place for place, sample in enumerate(samples) if sample.styles and sample.look is not None]
+        rewarded = [place for place, sample in enumerate(samples) if sample.look is not None]
         if not rewarded:
             return {}
         device = next(self._transformer.parameters()).device
@@ -111,7 +111,7 @@ class RewardObjective:
 
     def _kept(self, sample: Sample, random: StepRandom, place: int) -> Sample:
         dropped = drop_conditions(sample, self._conditions.dropout, self._conditions.mode, random.row(place, "dropout"))
-        return dropped._replace(styles=sample.styles)
+        return dropped._replace(styles=sample.styles, style_latents=sample.style_latents)
 
     def _entered(self, random: StepRandom) -> list[int]:
         """Draw the steps whose velocities have the gradient; the same for all rows, so that they roll out together.

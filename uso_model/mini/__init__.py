@@ -6,15 +6,18 @@ Its files have the same formats as the real ones, so the same readers load them.
 from __future__ import annotations
 
 from .autoencoder import BLOCK, MiniAutoencoder
+from .descriptor import MiniDescriptor
 from .files import NAMES, PICTURE_SIZE, WEIGHTS, missing, paths
 from .models import (
     MiniEncoders,
     MiniModels,
     load,
     load_autoencoder,
+    load_descriptor,
     load_encoders,
     load_vision,
     save_autoencoder,
+    save_descriptor,
     save_encoders,
 )
 from .text import MAX_TOKENS, MiniTextEncoder, MiniTokenizer, load_text
@@ -26,17 +29,20 @@ __all__ = [
     "PICTURE_SIZE",
     "WEIGHTS",
     "MiniAutoencoder",
+    "MiniDescriptor",
     "MiniEncoders",
     "MiniModels",
     "MiniTextEncoder",
     "MiniTokenizer",
     "load",
     "load_autoencoder",
+    "load_descriptor",
     "load_encoders",
     "load_text",
     "load_vision",
     "missing",
     "paths",
     "save_autoencoder",
+    "save_descriptor",
     "save_encoders",
 ]

@@ -15,6 +15,7 @@ NAMES = {
     "lora": "uso-mini-lora.safetensors",
     "projector": "uso-mini-projector.safetensors",
     "autoencoder": "ae-mini.safetensors",
+    "descriptor": "csd-mini.safetensors",
     "vision": "siglip-mini.safetensors",
     "vision_config": "siglip-mini.json",
     "text": "text-mini.safetensors",

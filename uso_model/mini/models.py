@@ -19,6 +19,7 @@ from ..projector import HierarchicalProjector
 from ..style import StyleFeatures, select_style_features
 from ..transformer import UsoTransformer
 from .autoencoder import MiniAutoencoder
+from .descriptor import MiniDescriptor
 from .files import NAMES, WEIGHTS, missing, paths
 from .text import MiniTextEncoder, MiniTokenizer, load_text
 
@@ -28,9 +29,11 @@ __all__ = [
     "MiniVision",
     "load",
     "load_autoencoder",
+    "load_descriptor",
     "load_encoders",
     "load_vision",
     "save_autoencoder",
+    "save_descriptor",
     "save_encoders",
 ]
 
@@ -69,7 +72,8 @@ class MiniModels(NamedTuple):
     """Everything that USO-mini consists of."""
 
     transformer: UsoTransformer
-    projector: HierarchicalProjector
+    projector: HierarchicalProjector | None
+    """None only where style references go the content's way."""
     encoders: MiniEncoders
 
 
@@ -109,6 +113,19 @@ def load_autoencoder(folder: Path = WEIGHTS) -> MiniAutoencoder:
     return autoencoder.eval()
 
 
+def load_descriptor(folder: Path = WEIGHTS) -> MiniDescriptor:
+    """Read the style descriptor, which only the reward needs.
+
+    Raises:
+        FileNotFoundError: its file is missing.
+    """
+    _require(folder, "descriptor")
+    path = paths(folder)["descriptor"]
+    descriptor = MiniDescriptor()
+    load_strict(descriptor, {name: tensor.float() for name, tensor in read_safetensors(path).items()}, path.name)
+    return descriptor.eval()
+
+
 def load_vision(folder: Path = WEIGHTS) -> MiniVision:
     """Read the vision tower."""
     files = paths(folder)
@@ -120,8 +137,13 @@ def load_vision(folder: Path = WEIGHTS) -> MiniVision:
 
 
 def save_autoencoder(autoencoder: MiniAutoencoder, folder: Path = WEIGHTS) -> None:
-    """Write the autoencoder in float32, it is small."""
-    write_safetensors(paths(folder)["autoencoder"], autoencoder.state_dict())
+    """Write the autoencoder in float16."""
+    write_safetensors(paths(folder)["autoencoder"], _half(autoencoder))
+
+
+def save_descriptor(descriptor: MiniDescriptor, folder: Path = WEIGHTS) -> None:
+    """Write the style descriptor in float16."""
+    write_safetensors(paths(folder)["descriptor"], _half(descriptor))
 
 
 def save_encoders(vision: MiniVision, tokenizer: MiniTokenizer, text: MiniTextEncoder, folder: Path = WEIGHTS) -> None:

@@ -48,7 +48,9 @@ def generate(
     """
     encoders = models.encoders
     txt, vec = encoders.text(encoders.tokenizer.batch(prompts))
-    style = [models.projector(_features(models, column)) for column in styles]
+    style = []
+    if models.projector is not None:
+        style = [models.projector(_features(models, column)) for column in styles]
     conditioning = Conditioning(
         txt=txt,
         vec=vec,

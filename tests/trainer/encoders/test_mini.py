@@ -7,6 +7,7 @@ import torch
 from comfyui_uso.trainer.encoders.open import open_encoders
 from comfyui_uso.trainer.recipe import ModelsConfig
 from comfyui_uso.uso_model import mini
+from comfyui_uso.uso_model.images import picture_tensor
 from PIL import Image
 
 
@@ -51,8 +52,16 @@ def test_style_and_text_have_the_sizes_of_the_miniature(encoders, drawing):
     assert not torch.equal(style.high, style.low)
 
 
+def test_the_descriptor_is_a_unit_vector_with_a_gradient_to_the_pixels(encoders, drawing):
+    pixels = picture_tensor(drawing).repeat(2, 1, 1, 1).requires_grad_()
+    looks = encoders.look(pixels)
+    assert looks.shape == (2, 128) and torch.allclose(looks.norm(dim=1), torch.ones(2), atol=1e-5)
+    (looks[0] * torch.randn(128)).sum().backward()
+    assert pixels.grad[0].abs().sum() > 0 and pixels.grad[1].abs().sum() == 0
+
+
 def test_names_tell_the_files_apart_and_release_is_harmless(encoders, drawing):
-    assert set(encoders.names) == {"latent", "style", "text"} and len(set(encoders.names.values())) == 3
+    assert set(encoders.names) == {"latent", "style", "text", "look"} and len(set(encoders.names.values())) == 4
     before = encoders.latent(drawing).mean
     encoders.release()
-    assert encoders.look is None and torch.equal(encoders.latent(drawing).mean, before)
+    assert torch.equal(encoders.latent(drawing).mean, before)

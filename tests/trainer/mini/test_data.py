@@ -4,37 +4,49 @@ from __future__ import annotations
 
 import torch
 from comfyui_uso.trainer.data.manifest import read_manifest
+from comfyui_uso.trainer.data.pictures import open_picture
 from comfyui_uso.trainer.mini.data import CAPTIONS, IDENTITY, TRIPLETS, write_data
-from comfyui_uso.trainer.mini.pictures import GRID, load_pictures
-from comfyui_uso.trainer.mini.world import held_out
+from comfyui_uso.trainer.mini.judge import load_judges
+from comfyui_uso.trainer.mini.pictures import GRID, load_pictures, load_triplets
+from comfyui_uso.trainer.mini.world import SUBJECTS
+from comfyui_uso.uso_model.images import picture_tensor
 
 
 def test_both_manifests_list_pictures_that_exist(tmp_path):
-    write_data(tmp_path, 3, seed=4)
+    write_data(tmp_path, 5, 3, seed=4)
     triplets, captions = read_manifest(tmp_path / TRIPLETS), read_manifest(tmp_path / CAPTIONS)
-    assert len(triplets) == 3 and len(captions) == 6
+    assert len(triplets) == 3 and len(captions) == 5
     assert all(path.is_file() for row in triplets for path in (row.target, row.content, *row.style))
     assert all(row.target.is_file() and row.prompt and not row.style and row.content is None for row in captions)
 
 
-def test_captions_belong_to_the_pictures(tmp_path):
-    """The captions are replayed from the seed; a world that drew differently the second time would mix them up."""
-    write_data(tmp_path, 12, seed=5)
-    for row in read_manifest(tmp_path / CAPTIONS):
-        style, subject, _ = row.target.stem.split("-")
-        assert subject in row.prompt.split()
-        assert row.prompt.startswith("a photo") == (row.target.parent.name == "contents")
-        assert not held_out(subject, style)
+def test_captions_name_what_the_pictures_show(tmp_path):
+    """The identity judge, which no caption has trained, sees the class that the caption names."""
+    write_data(tmp_path, 24, 0, seed=5)
+    _, judge = load_judges()
+    rows = read_manifest(tmp_path / CAPTIONS)
+    pictures = torch.cat([picture_tensor(open_picture(row.target)) for row in rows])
+    with torch.no_grad():
+        classes = judge(pictures)[1][0].argmax(1).tolist()
+    assert sum(SUBJECTS[number] in row.prompt.split() for number, row in zip(classes, rows, strict=True)) >= 20
+
+
+def test_triplets_read_into_memory(tmp_path):
+    write_data(tmp_path, 0, 16, seed=3)
+    triplets = load_triplets([tmp_path])
+    assert triplets.pixels.shape == (3, 15, 3, 128, 128)  # the validation row is left out
+    target, style, content = triplets.pick(torch.Generator().manual_seed(0), 2)
+    assert target.shape == style.shape == content.shape == (2, 3, 128, 128) and target.abs().max() <= 1
 
 
 def test_a_sixteenth_is_for_validation(tmp_path):
-    write_data(tmp_path, 16, seed=8)
+    write_data(tmp_path, 0, 16, seed=8)
     assert len(read_manifest(tmp_path / TRIPLETS)) == 15
     assert len(read_manifest(tmp_path / TRIPLETS, split="validation")) == 1
 
 
 def test_pictures_and_crops(tmp_path):
-    write_data(tmp_path, 2, seed=6)
+    write_data(tmp_path, 4, 0, seed=6)
     pictures = load_pictures([tmp_path])
     assert pictures.pixels.shape == (4, 3, 128, 128) and len(pictures.captions) == 4
     crops = pictures.crops(torch.Generator().manual_seed(0), 5, 64)
@@ -45,7 +57,7 @@ def test_pictures_and_crops(tmp_path):
 
 
 def test_identity_rows_copy_photos_and_styled_pictures(tmp_path):
-    write_data(tmp_path, 4, seed=7)
+    write_data(tmp_path, 0, 4, seed=7)
     rows = read_manifest(tmp_path / IDENTITY)
     assert len(rows) == 4 and all(row.target == row.content and row.layout == "preserved" for row in rows)
     assert [row.target.parent.name for row in rows] == ["contents", "targets"] * 2

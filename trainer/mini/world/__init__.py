@@ -3,25 +3,38 @@
 from __future__ import annotations
 
 from .captions import VOCABULARY, photo_caption, style_caption
+from .colours import ACCENTS as _ACCENTS
+from .colours import COLOURS as _COLOURS
+from .markings import MARKINGS as _MARKINGS
 from .render import render_photo, render_style
 from .scene import Pose, Scene, sample_scene
-from .sheet import contact_sheet
-from .styles import STYLES, Style, sample_style
-from .subjects import SUBJECTS, Individual
-from .triplets import LAYOUTS, Triplet, held_out, sample_triplet, write_manifest
+from .sheet import individual_sheet, styles_sheet, subjects_sheet
+from .styles import HELD_OUT_STYLES, IMPROVISED, STYLES, TRAINING_STYLES, Style, sample_style
+from .subjects import HELD_OUT_SUBJECTS, SUBJECTS, TRAINING_SUBJECTS, Individual
+from .triplets import LAYOUTS, Triplet, sample_triplet, write_manifest
+
+ACCENTS, COLOURS, MARKINGS = tuple(_ACCENTS), tuple(_COLOURS), tuple(_MARKINGS)
+"""Names of what individuals are made of."""
 
 __all__ = [
+    "ACCENTS",
+    "COLOURS",
+    "HELD_OUT_STYLES",
+    "HELD_OUT_SUBJECTS",
+    "IMPROVISED",
     "LAYOUTS",
+    "MARKINGS",
     "STYLES",
     "SUBJECTS",
+    "TRAINING_STYLES",
+    "TRAINING_SUBJECTS",
     "VOCABULARY",
     "Individual",
     "Pose",
     "Scene",
     "Style",
     "Triplet",
-    "contact_sheet",
-    "held_out",
+    "individual_sheet",
     "photo_caption",
     "render_photo",
     "render_style",
@@ -29,5 +42,7 @@ __all__ = [
     "sample_style",
     "sample_triplet",
     "style_caption",
+    "styles_sheet",
+    "subjects_sheet",
     "write_manifest",
 ]

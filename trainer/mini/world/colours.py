@@ -1,4 +1,4 @@
-"""The closed list of colours and what a style may do to them."""
+"""The closed list of colours, and arithmetic on them."""
 
 from __future__ import annotations
 
@@ -27,38 +27,23 @@ BACKGROUNDS: dict[str, tuple[float, float, float]] = {
     "mint": (0.72, 0.91, 0.79),
     "night": (0.16, 0.19, 0.42),
 }
-CREAM = (0.98, 0.95, 0.87)
+ACCENTS: dict[str, tuple[float, float, float]] = {
+    "cream": (0.98, 0.95, 0.87),
+    "gold": (0.93, 0.72, 0.20),
+    "silver": (0.78, 0.81, 0.86),
+    "rose": (0.97, 0.73, 0.70),
+}
+CREAM = ACCENTS["cream"]
 CHARCOAL = (0.13, 0.11, 0.15)
-TINTS = ("plain", "warm", "cool", "faded", "vivid")
-
-_MULTIPLY = {"warm": (1.05, 0.97, 0.84), "cool": (0.88, 0.98, 1.08)}
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
-def base_palette(first: str, second: str, background: str) -> np.ndarray:
-    """Return one colour per role, ROLES 3, for an individual's two colours on a background."""
+def base_palette(first: str, second: str, accent: str, background: str) -> np.ndarray:
+    """Return one colour per role, ROLES 3, for an individual's colours on a background."""
     behind = np.array(BACKGROUNDS[background], np.float32)
     ground = behind * np.float32(0.84) if background != "night" else behind * np.float32(1.4)
-    rows = [behind, ground, COLOURS[first], COLOURS[second], CREAM, CHARCOAL]
+    rows = [behind, ground, COLOURS[first], COLOURS[second], ACCENTS[accent], CHARCOAL]
     return np.array(rows, np.float32)
-
-
-def tinted(palette: np.ndarray, tint: str) -> np.ndarray:
-    """Return the palette (n 3) under a named treatment that keeps every hue recognisable.
-
-    Raises:
-        ValueError: for a name that is not in TINTS.
-    """
-    if tint == "plain":
-        return palette
-    if tint in _MULTIPLY:
-        return np.clip(palette * np.array(_MULTIPLY[tint], np.float32), 0.0, 1.0)
-    luma = (palette @ _LUMA)[:, None]
-    if tint == "faded":
-        return np.clip(0.10 + 0.86 * (luma + 0.72 * (palette - luma)), 0.0, 1.0)
-    if tint == "vivid":
-        return np.clip(luma + 1.25 * (palette - luma), 0.0, 1.0)
-    raise ValueError(f"Got tint {tint!r}, expected one of {', '.join(TINTS)}; use a listed name.")
 
 
 def luminance(palette: np.ndarray) -> np.ndarray:
@@ -83,5 +68,5 @@ def over(picture: np.ndarray, top: np.ndarray | tuple[float, ...], cover: np.nda
     broadcasts along is the innermost one.
     """
     if np.ndim(top) == 1:
-        top = flat(top)
+        top = flat(np.asarray(top))
     return picture + (top - picture) * cover

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .colours import BACKGROUND, GROUND, ROLES, base_palette
+from .markings import marked
 from .noise import SIZE, pixel_grid
 from .part import Part
 from .scene import Scene
@@ -63,7 +64,8 @@ class Drawing:
 
 def palette_of(scene: Scene) -> np.ndarray:
     """Return the scene's own colours, ROLES 3."""
-    return base_palette(scene.individual.first, scene.individual.second, scene.background)
+    who = scene.individual
+    return base_palette(who.first, who.second, who.accent, scene.background)
 
 
 def draw(scene: Scene, x: np.ndarray | None = None, y: np.ndarray | None = None, pixel: float = 1.0) -> Drawing:
@@ -78,8 +80,9 @@ def draw(scene: Scene, x: np.ndarray | None = None, y: np.ndarray | None = None,
     u, v = turn((x - pose.x) * np.float32(1 / pose.scale), (y - pose.y) * np.float32(1 / pose.scale), pose.angle)
     if pose.mirror:
         u = -u
-    parts = []
-    for role, distance, bevel in DRAW[scene.subject](u, v, scene.individual.shape):
+    u = u + np.float32(pose.lean) * v * np.abs(v)
+    who, parts = scene.individual, []
+    for role, distance, bevel in marked(DRAW[who.subject](u, v, who.shape, pose.move), u, v, who.marking, who.shape):
         parts.append(Part(role, np.asarray(distance, np.float32) * np.float32(pose.scale), bevel * pose.scale))
     weights = np.zeros((ROLES, *x.shape), np.float32)
     weights[GROUND] = np.clip((y - scene.horizon) / pixel + 0.5, 0.0, 1.0)

@@ -31,7 +31,7 @@ def field(seed: int, width: float, height: float | None = None) -> np.ndarray:
     return _frozen(out / max(float(np.abs(out).max()), 1e-6))
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=128)
 def cells(seed: int, size: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return a Voronoi map of jittered cells about `size` pixels wide.
 
@@ -40,19 +40,23 @@ def cells(seed: int, size: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         seam: SIZE SIZE, pixels to the border of the cell.
     """
     rng = np.random.default_rng([seed, round(size * 16)])
-    count = int(np.ceil(SIZE / size)) + 2
-    grid = (np.stack(np.meshgrid(np.arange(count), np.arange(count)), -1) - 0.5) * size
+    count = int(np.ceil(SIZE / size)) + 4
+    grid = (np.stack(np.meshgrid(np.arange(count), np.arange(count)), -1) - 1.5) * size
     centres = (grid + rng.uniform(-0.36, 0.36, grid.shape) * size).reshape(-1, 2).astype(np.float32)
     x, y = pixel_grid()
-    distance = np.hypot(x[..., None] - centres[:, 0], y[..., None] - centres[:, 1])
-    order = np.argpartition(distance, 2, axis=-1)[..., :2]
+    # Centres leave their place on the grid by less than half a cell, so the nearest two are among nine.
+    column, row = (np.floor(a / size + 2.0).astype(np.int64) for a in (x, y))
+    around = [(row + i) * count + column + j for i in (-1, 0, 1) for j in (-1, 0, 1)]
+    index = np.stack(around, -1).clip(0, count * count - 1)
+    distance = np.hypot(x[..., None] - centres[index, 0], y[..., None] - centres[index, 1])
+    order = np.argsort(distance, axis=-1)[..., :2]
     near = np.take_along_axis(distance, order, -1)
-    first = np.where(near[..., 0] <= near[..., 1], order[..., 0], order[..., 1])
-    seam = np.abs(near[..., 0] - near[..., 1]) * np.float32(0.5)
+    first = np.take_along_axis(index, order[..., :1], -1)[..., 0]
+    seam = (near[..., 1] - near[..., 0]) * np.float32(0.5)
     return _frozen(first), _frozen(centres), _frozen(seam.astype(np.float32))
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=128)
 def strokes(seed: int, length: float, width: float) -> tuple[np.ndarray, np.ndarray]:
     """Return a map of overlapping brush strokes along a swirling flow.
 

@@ -22,5 +22,6 @@ class Part(NamedTuple):
     bevel: float
 
 
-# A subject: coordinates x, y (h w) and its shape numbers in 0..1 -> parts from back to front.
-DrawSubject = Callable[[np.ndarray, np.ndarray, Sequence[float]], list[Part]]
+DrawSubject = Callable[[np.ndarray, np.ndarray, Sequence[float], float], list[Part]]
+"""A subject: coordinates x, y (h w), its shape numbers in 0..1, and where its moving parts are, 0..1 -> parts from back
+to front."""

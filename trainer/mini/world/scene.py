@@ -7,23 +7,35 @@ from dataclasses import dataclass
 import numpy as np
 
 from .colours import BACKGROUNDS
+from .markings import MARKINGS
 from .noise import SIZE
 from .subjects import Individual, sample_individual
 
-MIN_SCALE, MAX_SCALE = 36.0, 49.0
-MAX_ANGLE = float(np.deg2rad(15.0))
+MIN_SCALE, MAX_SCALE = 42.0, 54.0
+MAX_ANGLE = float(np.deg2rad(16.0))
 HORIZON = 0.62  # where the ground begins, below the centre of the subject, in units of its scale
 
 
 @dataclass(frozen=True)
 class Pose:
-    """Where the subject stands: centre and half size in pixels, angle in radians, mirrored or not."""
+    """How the subject stands.
+
+    Attributes:
+        x, y: centre in pixels.
+        scale: half size in pixels.
+        angle: of the whole, radians.
+        mirror: looking the other way.
+        lean: how far it bends to a side, -0.2..0.2.
+        move: where its moving parts are (tail, wings, sail, ...), 0..1.
+    """
 
     x: float
     y: float
     scale: float
     angle: float
     mirror: bool
+    lean: float
+    move: float
 
 
 @dataclass(frozen=True)
@@ -63,11 +75,12 @@ class Scene:
         return min(self.pose.y + HORIZON * self.pose.scale, SIZE - 12.0) if self.ground else float(SIZE)
 
     def caption(self) -> str:
-        """Return the scene in words, such as `a red and blue teapot on a sand background`."""
+        """Return the scene in words, such as `a spotted red and blue teapot on a sand background`."""
         who = self.individual
-        article = "an" if who.first[0] in "aeiou" else "a"
+        looks = f"{MARKINGS[who.marking].word} {who.first}".strip()
+        article = "an" if looks[0] in "aeiou" else "a"
         place = "floor" if self.ground else "background"
-        return f"{article} {who.first} and {who.second} {who.subject} on a {self.background} {place}"
+        return f"{article} {looks} and {who.second} {who.subject} on a {self.background} {place}"
 
     def repose(self, rng: np.random.Generator) -> Scene:
         """Return the same individual in a new pose, light and background."""
@@ -93,6 +106,8 @@ def _place(rng: np.random.Generator, individual: Individual) -> Scene:
         round(scale, 2),
         round(float(rng.uniform(-MAX_ANGLE, MAX_ANGLE)), 4),
         bool(rng.integers(2)),
+        round(float(rng.uniform(-0.2, 0.2)), 3),
+        round(float(rng.uniform(0.0, 1.0)), 3),
     )
     names = list(BACKGROUNDS)
     return Scene(

@@ -1,8 +1,8 @@
-"""One picture of the whole world: subjects down, photo and styles across."""
+"""Pictures of the whole world at a glance, for people to look at."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -10,41 +10,63 @@ from PIL import Image, ImageDraw
 from .noise import SIZE
 from .render import render_photo, render_style
 from .scene import sample_scene
-from .styles import STYLES, sample_style
-from .subjects import SUBJECTS
+from .styles import HELD_OUT_STYLES, STYLES, sample_style
+from .subjects import HELD_OUT_SUBJECTS, SUBJECTS
 
-_GAP = 6
-_TOP = 18
-_LEFT = 70
+_GAP, _TITLE = 4, 16
+_INK, _PAPER = (40, 40, 44), (250, 250, 248)
+
+Cell = tuple[str, np.ndarray]
 
 
-def contact_sheet(
-    seed: int = 0,
-    subjects: Sequence[str] = SUBJECTS,
-    styles: Sequence[str] = STYLES,
-    same_scene: bool = True,
-) -> Image.Image:
-    """Return a sheet with one row per subject: its photo, then every style.
+def subjects_sheet(seed: int = 0, each: int = 3, columns: int = 12) -> Image.Image:
+    """Return a sheet with `each` individuals of every class as photos; a star marks classes kept from training."""
 
-    Args:
-        seed: picks scenes and style variants.
-        subjects: rows, names of SUBJECTS.
-        styles: columns after the photo, names of STYLES.
-        same_scene: show one scene along a row; otherwise every picture has a scene of its own.
-    """
-    rng = np.random.default_rng(seed)
-    cell = SIZE + _GAP
-    sheet = Image.new("RGB", (_LEFT + cell * (len(styles) + 1), _TOP + cell * len(subjects)), (250, 250, 248))
-    pen = ImageDraw.Draw(sheet)
-    for column, name in enumerate(("photo", *styles)):
-        pen.text((_LEFT + column * cell + SIZE // 2, _TOP // 2), name, (40, 40, 44), anchor="mm")
-    for row, subject in enumerate(subjects):
-        top = _TOP + row * cell
-        pen.text((_LEFT - 8, top + SIZE // 2), subject, (40, 40, 44), anchor="rm")
+    def cells() -> Iterator[Cell]:
+        rng = np.random.default_rng(seed)
+        for name in SUBJECTS:
+            for _ in range(each):
+                yield _starred(name, HELD_OUT_SUBJECTS), render_photo(sample_scene(rng, name))
+
+    return _sheet(list(cells()), columns)
+
+
+def styles_sheet(seed: int = 0, each: int = 1, columns: int = 7) -> Image.Image:
+    """Return a sheet with `each` variants of every style; a star marks styles kept from training."""
+
+    def cells() -> Iterator[Cell]:
+        rng = np.random.default_rng(seed)
+        for name in STYLES:
+            for _ in range(each):
+                yield _starred(name, HELD_OUT_STYLES), render_style(sample_scene(rng), sample_style(rng, name))
+
+    return _sheet(list(cells()), columns)
+
+
+def individual_sheet(seed: int = 0, subject: str = "cat", count: int = 14, columns: int = 7) -> Image.Image:
+    """Return a sheet of one individual: photos and styled pictures in ever new poses."""
+
+    def cells() -> Iterator[Cell]:
+        rng = np.random.default_rng(seed)
         scene = sample_scene(rng, subject)
-        sheet.paste(Image.fromarray(render_photo(scene)), (_LEFT, top))
-        for column, name in enumerate(styles, 1):
-            shown = scene if same_scene else sample_scene(rng, subject)
-            picture = render_style(shown, sample_style(rng, name))
-            sheet.paste(Image.fromarray(picture), (_LEFT + column * cell, top))
+        yield "photo", render_photo(scene)
+        for name in rng.permutation(STYLES)[: count - 1].tolist():
+            yield name, render_style(scene.repose(rng), sample_style(rng, name))
+
+    return _sheet(list(cells()), columns)
+
+
+def _starred(name: str, kept: tuple[str, ...]) -> str:
+    return f"{name} *" if name in kept else name
+
+
+def _sheet(cells: list[Cell], columns: int) -> Image.Image:
+    wide, tall = SIZE + _GAP, SIZE + _GAP + _TITLE
+    rows = -(-len(cells) // columns)
+    sheet = Image.new("RGB", (_GAP + wide * columns, _GAP + tall * rows), _PAPER)
+    pen = ImageDraw.Draw(sheet)
+    for number, (title, picture) in enumerate(cells):
+        left, top = _GAP + wide * (number % columns), tall * (number // columns)
+        pen.text((left + SIZE // 2, top + _TITLE // 2 + 1), title, _INK, anchor="mm")
+        sheet.paste(Image.fromarray(picture), (left, top + _TITLE))
     return sheet

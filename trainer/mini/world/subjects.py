@@ -1,4 +1,4 @@
-"""The twelve subjects and how an individual of one is told from another.
+"""The subjects and how an individual of one is told from another.
 
 A subject is drawn in its own frame, about -1..1 on both axes with y pointing down, later parts on top.
 """
@@ -11,7 +11,10 @@ import numpy as np
 
 from . import subjects_alive as alive
 from . import subjects_made as made
-from .colours import COLOURS
+from . import subjects_more_alive as more_alive
+from . import subjects_more_made as more_made
+from .colours import ACCENTS, COLOURS
+from .markings import MARKINGS
 from .part import DrawSubject
 
 DRAW: dict[str, DrawSubject] = {
@@ -27,30 +30,53 @@ DRAW: dict[str, DrawSubject] = {
     "robot": made.robot,
     "butterfly": alive.butterfly,
     "rocket": made.rocket,
+    "bird": more_alive.bird,
+    "rabbit": more_alive.rabbit,
+    "turtle": more_alive.turtle,
+    "snail": more_alive.snail,
+    "owl": more_alive.owl,
+    "cactus": more_alive.cactus,
+    "mug": more_made.mug,
+    "guitar": more_made.guitar,
+    "umbrella": more_made.umbrella,
+    "lighthouse": more_made.lighthouse,
+    "balloon": more_made.balloon,
+    "lamp": more_made.lamp,
 }
 SUBJECTS: tuple[str, ...] = tuple(DRAW)
+HELD_OUT_SUBJECTS = ("butterfly", "turtle", "guitar", "lighthouse")
+"""Classes that no stage with references shows."""
+
+TRAINING_SUBJECTS: tuple[str, ...] = tuple(name for name in SUBJECTS if name not in HELD_OUT_SUBJECTS)
 SHAPE_NUMBERS = 4
 
 
 @dataclass(frozen=True)
 class Individual:
-    """One particular subject: its class, its two colours and its proportions.
+    """One particular subject: its class, its colours, its markings and its proportions.
 
     Attributes:
         subject: a name of SUBJECTS.
         first: colour of the body, a name of COLOURS.
         second: colour of the trim, another name of COLOURS.
+        accent: colour of markings and small parts, a name of ACCENTS.
+        marking: a name of MARKINGS.
         shape: SHAPE_NUMBERS numbers in 0..1, read by the subject's drawing function.
     """
 
     subject: str
     first: str
     second: str
+    accent: str
+    marking: str
     shape: tuple[float, ...]
 
     def __post_init__(self) -> None:
         if self.subject not in DRAW:
             raise ValueError(f"Got subject {self.subject!r}, expected one of {', '.join(SUBJECTS)}; use a listed name.")
+        for value, known in ((self.accent, ACCENTS), (self.marking, MARKINGS)):
+            if value not in known:
+                raise ValueError(f"Got {value!r}, expected one of {', '.join(known)}; use a listed name.")
         for colour in (self.first, self.second):
             if colour not in COLOURS:
                 raise ValueError(f"Got colour {colour!r}, expected one of {', '.join(COLOURS)}; use a listed name.")
@@ -61,4 +87,5 @@ def sample_individual(rng: np.random.Generator, subject: str | None = None) -> I
     name = SUBJECTS[int(rng.integers(len(SUBJECTS)))] if subject is None else subject
     first, second = (list(COLOURS)[int(i)] for i in rng.permutation(len(COLOURS))[:2])
     shape = tuple(round(float(v), 3) for v in rng.uniform(0.0, 1.0, SHAPE_NUMBERS))
-    return Individual(name, first, second, shape)
+    accent, marking = (list(table)[int(rng.integers(len(table)))] for table in (ACCENTS, MARKINGS))
+    return Individual(name, first, second, accent, marking, shape)

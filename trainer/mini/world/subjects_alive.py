@@ -1,4 +1,4 @@
-"""The living subjects: cat, fish, tree, mushroom, flower, butterfly."""
+"""Living subjects: cat, fish, tree, mushroom, flower, butterfly."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from .part import Part
 from .sdf import Array, capsule, circle, convex, ellipse, ring, smooth_union, union, within
 
 
-def cat(x: Array, y: Array, s: Sequence[float]) -> list[Part]:
+def cat(x: Array, y: Array, s: Sequence[float], move: float) -> list[Part]:
     """Return a sitting cat: tail, body with bib, head with ears and face."""
     wide, ear = 0.40 + 0.14 * s[0], 0.28 + 0.16 * s[1]
-    tip = (0.92, 0.05 - 0.35 * s[2])
+    tip = (0.72 + 0.24 * move, -0.05 - 0.30 * s[2] * move)
     tail = union(capsule(x, y, (0.25, 0.82), (0.80, 0.66), 0.13, 0.12), capsule(x, y, (0.80, 0.66), tip, 0.12, 0.10))
     body = union(ellipse(x, y, 0.0, 0.48, wide, 0.52), ellipse(x, y, 0.0, 0.86, wide + 0.08, 0.15))
     head = ellipse(x, y, 0.0, -0.28, 0.52, 0.43)
@@ -36,12 +36,12 @@ def cat(x: Array, y: Array, s: Sequence[float]) -> list[Part]:
     return parts
 
 
-def fish(x: Array, y: Array, s: Sequence[float]) -> list[Part]:
+def fish(x: Array, y: Array, s: Sequence[float], move: float) -> list[Part]:
     """Return a fish looking left: forked tail, fins, stripes, eye."""
     tall, tail = 0.42 + 0.14 * s[0], 0.38 + 0.20 * s[1]
     body = ellipse(x, y, -0.18, 0.0, 0.76, tall)
-    side = np.abs(y)
-    fork = convex(x, side, [(0.40, 0.0), (0.62, 0.0), (1.0, tail), (0.92, tail + 0.06)], 0.06)
+    swing = y - (move - 0.5) * 0.5 * np.maximum(x - 0.3, 0.0)
+    fork = convex(x, np.abs(swing), [(0.40, 0.0), (0.62, 0.0), (1.0, tail), (0.92, tail + 0.06)], 0.06)
     fin = convex(x, y, [(-0.40, -tall * 0.80), (0.34, -tall * 0.66), (0.30, -tall - 0.18 - 0.2 * s[2])], 0.06)
     belly = convex(x, y, [(-0.22, tall * 0.86), (0.16, tall * 0.80), (0.20, tall + 0.22)], 0.05)
     parts = [Part(SECOND, fork, 0.12), Part(SECOND, union(fin, belly), 0.12), Part(BODY, body, 0.4)]
@@ -58,13 +58,13 @@ def fish(x: Array, y: Array, s: Sequence[float]) -> list[Part]:
     return parts
 
 
-def tree(x: Array, y: Array, s: Sequence[float]) -> list[Part]:
+def tree(x: Array, y: Array, s: Sequence[float], move: float) -> list[Part]:
     """Return a tree, leafy with fruit or a fir with a band on each tier, on a two-coloured trunk."""
     trunk = convex(x, y, [(-0.13, 0.2), (0.13, 0.2), (0.20 + 0.06 * s[0], 0.98), (-0.20 - 0.06 * s[0], 0.98)], 0.03)
     if s[3] < 0.5:
         crown = union(
-            circle(x, y, 0.0, -0.52, 0.44),
-            ellipse(x, y, -0.42, -0.10 + 0.1 * s[1], 0.42 + 0.08 * s[2], 0.40),
+            circle(x, y, 0.24 * move - 0.12, -0.52, 0.44),
+            ellipse(x, y, -0.42, -0.20 + 0.1 * s[1] + 0.2 * move, 0.42 + 0.08 * s[2], 0.40),
             ellipse(x, y, 0.42, -0.06, 0.46, 0.38 + 0.06 * s[1]),
             circle(x, y, 0.0, 0.02, 0.46),
         )
@@ -85,12 +85,12 @@ def tree(x: Array, y: Array, s: Sequence[float]) -> list[Part]:
     return parts
 
 
-def mushroom(x: Array, y: Array, s: Sequence[float]) -> list[Part]:
+def mushroom(x: Array, y: Array, s: Sequence[float], move: float) -> list[Part]:
     """Return a toadstool: pale stem with a collar, domed cap with spots."""
     wide, low = 0.86 + 0.12 * s[0], 0.08 + 0.10 * s[1]
     stem = smooth_union(
-        capsule(x, y, (0.0, 0.1), (0.0, 0.7), 0.22, 0.26 + 0.06 * s[2]),
-        ellipse(x, y, 0.0, 0.80, 0.36 + 0.08 * s[2], 0.18),
+        capsule(x, y, (0.0, 0.1), (0.16 * move - 0.08, 0.7), 0.22, 0.26 + 0.06 * s[2]),
+        ellipse(x, y, 0.16 * move - 0.08, 0.80, 0.36 + 0.08 * s[2], 0.18),
         0.2,
     )
     cap = within(ellipse(x, y, 0.0, low, wide, 1.02), y - low - 0.02)
@@ -109,7 +109,7 @@ def mushroom(x: Array, y: Array, s: Sequence[float]) -> list[Part]:
     ]
 
 
-def flower(x: Array, y: Array, s: Sequence[float]) -> list[Part]:
+def flower(x: Array, y: Array, s: Sequence[float], move: float) -> list[Part]:
     """Return a daisy with five to eight petals, a round heart, a stem and two leaves."""
     count = 5 + int(s[0] * 3.999)
     cy, long = -0.34, 0.62
@@ -119,7 +119,7 @@ def flower(x: Array, y: Array, s: Sequence[float]) -> list[Part]:
     far = np.hypot(x, y - cy)
     px, py = far * np.sin(near), far * np.cos(near)
     petals = ellipse(px, py, 0.0, 0.38, (0.60 + 0.10 * s[1]) * 1.55 / count, long * 0.46)
-    stem = capsule(x, y, (0.0, 0.1), (0.05, 0.98), 0.06, 0.07)
+    stem = capsule(x, y, (0.0, 0.1), (0.3 * move - 0.15, 0.98), 0.06, 0.07)
     leaves = union(
         ellipse(x, y, 0.32, 0.62, 0.32, 0.13 + 0.05 * s[2], -0.5),
         ellipse(x, y, -0.26, 0.74, 0.30, 0.13 + 0.05 * s[2], 0.5),
@@ -134,9 +134,10 @@ def flower(x: Array, y: Array, s: Sequence[float]) -> list[Part]:
     ]
 
 
-def butterfly(x: Array, y: Array, s: Sequence[float]) -> list[Part]:
+def butterfly(x: Array, y: Array, s: Sequence[float], move: float) -> list[Part]:
     """Return a butterfly seen from above: two pairs of wings with spots, body, feelers."""
     side = np.abs(x)
+    side = side * (1.0 + 0.45 * move)  # wings seen more or less from the edge
     upper = ellipse(side, y, 0.52, -0.34, 0.54, 0.36 + 0.08 * s[0], -0.62)
     lower = ellipse(side, y, 0.42, 0.40, 0.42 + 0.06 * s[1], 0.32 + 0.05 * s[1], 0.62)
     feelers = union(capsule(side, y, (0.03, -0.5), (0.24, -0.88), 0.035, 0.03), circle(side, y, 0.25, -0.89, 0.07))

@@ -1,0 +1,55 @@
+"""A row's trained files as something that draws."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from PIL import Image
+
+from ....uso_model import mini
+from ....uso_model.checkpoints import load_projector, load_transformer, merge_lora, read_lora
+from ....uso_model.mini.pipeline import generate
+from ....uso_model.projector import LEVELS
+from ...export import LORA, PROJECTOR
+from ...recipe import TrainConfig
+from ...starting_files import transformer_file
+from .measure import Draw
+
+__all__ = ["drawing"]
+
+
+def drawing(config: TrainConfig, files: Path, steps: int, cfg: float) -> Draw:
+    """Return what draws with the LoRA and projector that a triplet stage has written to a folder.
+
+    Args:
+        config: of the stage; a style reference goes the way that it went in training.
+        files: folder of the stage's outputs.
+        steps: Euler steps.
+        cfg: classifier-free guidance.
+    """
+    base = transformer_file(config)
+    assert base is not None  # only stage `base` starts from nothing
+    transformer = load_transformer(base, torch.float32)
+    merge_lora(transformer, read_lora(files / LORA))
+    vae = config.conditions.style_path == "vae"
+    encoders = mini.load_encoders(config.models.mini_weights or mini.WEIGHTS)
+    projector = None
+    if not vae:
+        projector = load_projector(files / PROJECTOR).float().eval()
+        projector.levels = tuple(level for level in LEVELS if level in config.conditions.style_levels)
+    models = mini.MiniModels(transformer.eval(), projector, encoders)
+
+    def draw(
+        prompts: Sequence[str],
+        styles: Sequence[Image.Image] | None,
+        contents: Sequence[Image.Image] | None,
+        seed: int,
+    ) -> list[Image.Image]:
+        style, content = ([] if column is None else [column] for column in (styles, contents))
+        if vae:
+            style, content = [], content + style
+        return generate(models, prompts, style, content, seed=seed, steps=steps, cfg=cfg)
+
+    return draw

@@ -1,0 +1,23 @@
+"""Files of measured runs: one JSON object a line, appended to as runs end."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+__all__ = ["CURVES", "RESULTS", "append_line", "read_lines"]
+
+RESULTS, CURVES = "results.jsonl", "curves.jsonl"
+"""Measured rows; and how the judges saw a run with the reward on its way."""
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """Return the records of a file, none where it does not exist."""
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []
+
+
+def append_line(path: Path, record: dict[str, Any]) -> None:
+    """Add a record to a file."""
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(record) + "\n")

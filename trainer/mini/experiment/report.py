@@ -1,0 +1,114 @@
+"""Measured rows to a page of tables and plots."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from .claims import CLAIMS, Records, judged
+from .plan import load_rows
+from .records import CURVES, RESULTS, read_lines
+from .statistics import interval
+
+__all__ = ["write_report"]
+
+BEGIN, END = "<!-- tables begin -->", "<!-- tables end -->"
+"""Between these two lines of the page everything is written anew; what is around them is left alone."""
+
+COLUMNS = {
+    "joint": ("style", "likeness", "identity", "resemblance", "leak", "copied"),
+    "style": ("style", "likeness", "text", "leak", "copied"),
+    "subject": ("identity", "resemblance", "text"),
+    "none": ("style", "identity"),
+}
+TITLES = {
+    "joint": "Both references",
+    "style": "Style reference and prompt",
+    "subject": "Subject reference",
+    "none": "No reference: what chance looks like",
+}
+
+
+def write_report(results: Path, page: Path) -> None:
+    """Write the tables between the marks of a page, and its plots beside it.
+
+    Raises:
+        ValueError: no row has been measured yet.
+    """
+    lines = read_lines(results / RESULTS)
+    if not lines:
+        raise ValueError(f"{results / RESULTS} holds no measured row; run `uso mini reproduce` first")
+    records: dict[str, dict[int, dict[str, Any]]] = defaultdict(dict)
+    for line in lines:
+        records[line["row"]][line["seed"]] = line
+    parts = [_rows_table(records, mode) for mode in COLUMNS] + [_claims_table(records), _runs_table(records)]
+    curves = read_lines(results / CURVES)
+    page.parent.mkdir(parents=True, exist_ok=True)
+    if curves:
+        name = f"{page.stem}_reward.png"
+        _plot_curves(curves, page.with_name(name))
+        parts.append(f"### The judge's curve beside the reward's\n\n![Judge and reward over the steps]({name})\n")
+    text = page.read_text(encoding="utf-8") if page.is_file() else f"{BEGIN}\n{END}\n"
+    before, _, rest = text.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    page.write_text(f"{before}{BEGIN}\n\n" + "\n".join(parts) + f"\n{END}{after}", encoding="utf-8")
+
+
+def _rows_table(records: Records, mode: str) -> str:
+    rows = load_rows(list(records))
+    table = [("row", *COLUMNS[mode], "seeds")]
+    for name, runs in records.items():
+        cells = [interval([run["numbers"][mode][number] for run in runs.values()]).text for number in COLUMNS[mode]]
+        table.append((f"`{name}`: {rows[name].says}", *cells, str(len(runs))))
+    true = next(iter(next(iter(records.values())).values()))["numbers"]["true"]
+    table.append(("the true pictures", *(f"{true[number]:.3f}" for number in COLUMNS[mode]), ""))
+    return f"### {TITLES[mode]}\n\n{_markdown(table)}"
+
+
+def _claims_table(records: Records) -> str:
+    table: list[Sequence[str]] = [("claim", "in the paper", "here: difference", "seeds", "verdict")]
+    for claim in CLAIMS:
+        verdict = judged(claim, records)
+        gap = "" if verdict.gap is None else f"{claim.mode} {claim.number} {verdict.gap.text}"
+        table.append((claim.says, claim.paper, gap, str(verdict.seeds), verdict.word))
+    return f"### Claim by claim\n\n{_markdown(table)}"
+
+
+def _runs_table(records: Records) -> str:
+    table: list[Sequence[str]] = [("row", "seed", "steps", "training, s", "pictures a mode", "hardware")]
+    for name, runs in records.items():
+        for seed, run in sorted(runs.items()):
+            steps = ", ".join(f"{stage} {count}" for stage, count in run["steps"].items())
+            seconds = str(run["seconds"]["training"])
+            table.append((f"`{name}`", str(seed), steps, seconds, str(run["cases"]), run["hardware"]))
+    note = "Seconds count what a row had to train itself; stages that an earlier row had trained cost it nothing.\n"
+    return f"### Runs\n\n{_markdown(table)}\n{note}"
+
+
+def _markdown(table: Sequence[Sequence[str]]) -> str:
+    head, *body = table
+    lines = [head, ["---"] * len(head), *body]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _plot_curves(curves: Sequence[dict[str, Any]], out: Path) -> None:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    grouped: dict[tuple[str, int], list[dict[str, Any]]] = defaultdict(list)
+    for point in curves:
+        grouped[point["row"], point["seed"]].append(point)
+    shown = {"likeness": "the reward's descriptor", "style": "style judge, top 1", "resemblance": "identity judge"}
+    figure, axes = pyplot.subplots(1, len(shown), figsize=(4 * len(shown), 3.2), layout="constrained")
+    for axis, (number, title) in zip(axes, shown.items(), strict=True):
+        for (row, seed), points in grouped.items():
+            points = sorted(points, key=lambda point: point["step"])
+            axis.plot([p["step"] for p in points], [p[number] for p in points], marker=".", label=f"{row} {seed}")
+        axis.set(title=title, xlabel="steps of the last stage")
+    axes[-1].legend(fontsize=7)
+    figure.savefig(out, dpi=110)
+    pyplot.close(figure)

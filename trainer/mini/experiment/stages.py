@@ -1,0 +1,108 @@
+"""From a plan to runs of the trainer: the settings of every stage, and a folder for each that its settings name.
+
+A stage's folder carries a hash of all that decides its outcome: its settings, and the folder of the stage before it. So
+rows share what they have in common, and a changed setting never goes on in an old run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from ...config import Settings, load_config
+from ...export import LORA, PROJECTOR, TRANSFORMER
+from ...recipe import TrainConfig
+from ..cli import CONFIGS
+from .plan import STAGES, Plan, Row
+
+__all__ = ["Workplace", "row_stages", "shared_settings"]
+
+Config = TypeVar("Config", bound=Settings)
+
+
+class Workplace:
+    """The folders of an experiment, all under one."""
+
+    def __init__(self, root: Path):
+        self.root = root
+        self.data = [root / "a", root / "b"]
+        self.weights = root / "weights"
+        self.judges = root / "judges"
+        self.runs = root / "runs"
+
+    def place(self, stage: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the settings that name the folders of a stage: its data, encoders, checkpoints and outputs."""
+        mark = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()[:10]
+        own = self.runs / f"{stage}-{mark}"
+        where: dict[str, Any] = {"loop.run_dir": own / "run"}
+        if stage == "judges":
+            return {
+                "out": self.judges,
+                "style.run_dir": self.runs / f"{stage}-{mark}" / "style",
+                "identity.run_dir": own / "identity",
+            }
+        if stage in ("autoencoder", "decoder", "encoders", "descriptor"):
+            return {**where, "data": self.data, "out": self.weights}
+        names = {"base": ["captions"], "copy": ["manifest", "identity"]}.get(stage, ["manifest"])
+        return {
+            **where,
+            "data.manifests": [folder / f"{name}.jsonl" for folder in self.data for name in names],
+            "data.cache": self.root / "cache",
+            "models.mini_weights": self.weights,
+            "out": own / "out",
+        }
+
+
+def shared_settings(plan: Plan, place: Workplace, stage: str, kind: type[Config]) -> Config:
+    """Return the settings of a stage that all rows share."""
+    chosen = plan.settings.get(stage, {})
+    return _load(kind, stage, {**chosen, **place.place(stage, chosen)})
+
+
+def row_stages(plan: Plan, place: Workplace, row: Row, seed: int, base: Path) -> dict[str, TrainConfig]:
+    """Return the settings of a row's stages in their order.
+
+    Args:
+        plan: sizes.
+        place: folders.
+        row: what differs.
+        seed: of all its stages.
+        base: folder that stage `base` has written.
+    """
+    found: dict[str, TrainConfig] = {}
+    before: Path | None = None
+    previous: str | None = None
+    for stage in STAGES:
+        if stage in row.skip:
+            continue
+        chosen = {**plan.settings.get(stage, {}), **row.settings.get(stage, {}), "loop.seed": seed}
+        files: dict[str, Any] = {"models.transformer": base / TRANSFORMER}
+        if stage != "style":
+            files |= _starts(before, previous, chosen.get("conditions.style_path") == "vae")
+        where = place.place(stage, {**chosen, "base": base, "before": before})
+        found[stage] = _load(TrainConfig, stage, {**chosen, **files, **where})
+        before, previous = found[stage].out, stage
+    return found
+
+
+def _starts(before: Path | None, previous: str | None, vae: bool) -> dict[str, Any]:
+    """Return what a triplet stage starts from: what the stage before has written, or nothing."""
+    first = previous in (None, "style")
+    return {
+        "models.projector": None if vae or before is None else before / PROJECTOR,
+        "models.new_projector": before is None and not vae,
+        "models.lora": None if first or before is None else before / LORA,
+        "lora.start": "new" if first else "continue",
+    }
+
+
+def _load(kind: type[Config], stage: str, settings: Mapping[str, Any]) -> Config:
+    written = [f"{name}={_yaml(value)}" for name, value in settings.items()]
+    return load_config(kind, CONFIGS / f"mini_{stage}.yaml", written)
+
+
+def _yaml(value: Any) -> str:
+    return json.dumps(value, default=str)
