@@ -1,0 +1,81 @@
+"""Styles as files: kept, read again, refused where they do not fit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import folder_paths
+import pytest
+import torch
+from comfyui_uso.nodes.sockets import Style
+from comfyui_uso.nodes.style import ProjectStyle
+from comfyui_uso.nodes.style_files import FOLDER, LoadStyle, SaveStyle, style_names
+from comfyui_uso.uso_model.checkpoints.files import write_safetensors
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give ComfyUI an empty folder of styles."""
+    monkeypatch.setitem(folder_paths.folder_names_and_paths, FOLDER, ([str(tmp_path)], {".safetensors"}))
+    monkeypatch.setattr(folder_paths, "filename_list_cache", {})
+    return tmp_path
+
+
+@pytest.fixture
+def style(features: Any, core_projector: Any) -> Style:
+    return ProjectStyle.execute(features(2, 9), core_projector, 1.0, 0.5, 0.0).result[0]
+
+
+def test_a_style_comes_back(folder: Path, style: Style, core_projector: Any) -> None:
+    picture = torch.rand(1, 300, 200, 3)
+    assert SaveStyle.execute(style, "warm ink", False, picture).result[0] is style
+    assert [path.name for path in folder.iterdir()] == ["warm ink.safetensors"]
+    assert (folder / "warm ink.safetensors").stat().st_size < 400_000
+    back, thumbnail = LoadStyle.execute("warm ink.safetensors", core_projector).result
+    assert back.counts == style.counts and back.projector == style.projector
+    assert torch.allclose(back.tokens, style.tokens, atol=2e-3) and torch.equal(back.bias, style.bias)
+    assert thumbnail.shape == (1, 192, 128, 3)
+
+
+def test_without_a_thumbnail_it_is_grey(folder: Path, style: Style) -> None:
+    SaveStyle.execute(style, "plain", False)
+    assert LoadStyle.execute("plain.safetensors").result[1].std() == 0
+
+
+def test_another_projector_is_refused(folder: Path, style: Style, make_projector: Any) -> None:
+    SaveStyle.execute(style, "mine", False)
+    with pytest.raises(ValueError, match=r"mine\.safetensors was made with another projector"):
+        LoadStyle.execute("mine.safetensors", make_projector(seed=8))
+
+
+def test_nothing_is_overwritten_unasked(folder: Path, style: Style) -> None:
+    SaveStyle.execute(style, "mine", False)
+    before = (folder / "mine.safetensors").stat().st_mtime_ns
+    with pytest.raises(ValueError, match="set overwrite"):
+        SaveStyle.execute(style, "mine", False)
+    assert (folder / "mine.safetensors").stat().st_mtime_ns == before
+    SaveStyle.execute(style, "mine", True)
+
+
+@pytest.mark.parametrize("name", ["../../up", "a/b", "..\\c"])
+def test_names_stay_in_the_folder(name: str, folder: Path, style: Style) -> None:
+    SaveStyle.execute(style, name, False)
+    assert [path.parent for path in folder.rglob("*.safetensors")] == [folder]
+
+
+def test_a_name_of_nothing_is_refused(folder: Path, style: Style) -> None:
+    with pytest.raises(ValueError, match="letters or digits"):
+        SaveStyle.execute(style, " . ", False)
+
+
+def test_another_file_is_refused(folder: Path) -> None:
+    write_safetensors(folder / "lora.safetensors", {"a": torch.zeros(1)})
+    with pytest.raises(ValueError, match=r"lora\.safetensors is no style file"):
+        LoadStyle.execute("lora.safetensors")
+
+
+def test_only_safetensors_are_offered(folder: Path) -> None:
+    (folder / "notes.txt").write_text("x", encoding="utf-8")
+    write_safetensors(folder / "a.safetensors", {"a": torch.zeros(1)})
+    assert style_names() == ["a.safetensors"]
