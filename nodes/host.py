@@ -6,7 +6,7 @@ import re
 
 __all__ = ["OLDEST", "check_host", "host_version"]
 
-OLDEST = (0, 16, 4)
+OLDEST = (0, 17, 0)
 """First ComfyUI whose FLUX hands its transformer options to input patches, and has patches inside attention."""
 
 
