@@ -22,6 +22,8 @@ EXAMPLES = ROOT / "trainer/mini/examples"
 NAMES = {
     *(f"mini_{name}" for name in ("style_and_subject", "style", "subject", "two_styles")),
     *(f"mini_{name}" for name in ("restyle", "new_scene", "new_pose")),
+    *(f"mini_{name}" for name in ("xy_strength", "early_and_late", "two_regions", "regional_prompts", "levels")),
+    *(f"mini_{name}" for name in ("mix_styles", "negative_style", "two_subjects", "inpaint", "save_style", "seen")),
     *("style", "subject", "style_and_subject", "two_styles"),
     "official_1_identity",
     "official_2_identity_and_style",
