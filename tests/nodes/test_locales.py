@@ -1,0 +1,93 @@
+"""The translations: exactly what the schemas have, English word for word, Chinese complete."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from comfyui_uso import nodes
+
+LOCALES = Path(__file__).resolve().parents[2] / "locales"
+HAN = re.compile(r"[\u4e00-\u9fff]")
+READ_BY_THE_PAGE = "{}|@"
+"""Characters with a meaning of their own in the page's messages (vue-i18n)."""
+
+Texts = dict[str, Any]
+
+
+def read(language: str) -> Texts:
+    """Read the node texts of a language."""
+    return json.loads((LOCALES / language / "nodeDefs.json").read_text(encoding="utf-8"))
+
+
+def shown(schema: Any) -> Texts:
+    """Return what the page shows of a schema without a translation."""
+    return {
+        "display_name": schema.display_name,
+        "description": schema.description,
+        "inputs": {item.id: _texts(item) for item in schema.inputs},
+        "outputs": {str(place): _texts(item) for place, item in enumerate(schema.outputs)},
+    }
+
+
+def _texts(item: Any) -> dict[str, str]:
+    return {"name": item.display_name or item.id, "tooltip": item.tooltip}
+
+
+def leaves(texts: Texts, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Yield every text with the keys that lead to it."""
+    for key, value in texts.items():
+        if isinstance(value, dict):
+            yield from leaves(value, (*path, key))
+        else:
+            yield (*path, key), value
+
+
+@pytest.fixture(scope="module")
+def schemas() -> dict[str, Any]:
+    return {schema.node_id: schema for schema in (node.define_schema() for node in nodes.NODES)}
+
+
+@pytest.fixture(scope="module")
+def expected(schemas: dict[str, Any]) -> Texts:
+    return {name: shown(schema) for name, schema in schemas.items()}
+
+
+def test_every_language_has_a_file() -> None:
+    assert {path.name for path in LOCALES.iterdir()} == {"en", "zh"}
+    assert {path.name for path in LOCALES.rglob("*.json")} == {"nodeDefs.json"}
+
+
+def test_english_is_the_schemas(expected: Texts) -> None:
+    assert dict(leaves(read("en"))) == dict(leaves(expected))
+
+
+def test_chinese_has_the_same_keys_in_the_same_order(expected: Texts) -> None:
+    assert [path for path, _ in leaves(read("zh"))] == [path for path, _ in leaves(expected)]
+
+
+def test_chinese_is_translated(expected: Texts) -> None:
+    english = dict(leaves(expected))
+    for path, text in leaves(read("zh")):
+        assert text.strip() and text != english[path], path
+        assert path[-1] == "name" or HAN.search(text), path
+
+
+def test_chinese_keeps_the_words_of_the_lists(schemas: dict[str, Any]) -> None:
+    """The page does not translate the entries of a list, so a tooltip has to call them by their names."""
+    chinese = read("zh")
+    for name, schema in schemas.items():
+        for item in schema.inputs:
+            own = chinese[name]["inputs"][item.id]["tooltip"]
+            for option in getattr(item, "options", None) or ():
+                word = re.compile(rf"\b{re.escape(str(option))}\b", re.ASCII)
+                assert not word.search(item.tooltip) or word.search(own), (name, item.id, option)
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_no_character_that_the_page_would_read_as_its_own(language: str) -> None:
+    assert [path for path, text in leaves(read(language)) if set(text) & set(READ_BY_THE_PAGE)] == []
