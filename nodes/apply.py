@@ -31,7 +31,7 @@ class Apply(io.ComfyNode):
             node_id="USO_Apply",
             display_name="USO Apply",
             description="Adds style and subject references to the prompt. Several of these nodes in a row "
-            "add up; with nothing connected to style and content it changes nothing.",
+            "add up; with nothing connected to style and content and no dial turned it changes nothing.",
             search_aliases=[
                 "style transfer",
                 "style reference",
@@ -62,14 +62,14 @@ class Apply(io.ComfyNode):
                     tooltip="The negative prompt, passed on without references; when not connected, the "
                     "negative output is an empty conditioning.",
                 ),
-                StyleSocket.Input("style", optional=True, tooltip="From USO Project Style."),
+                StyleSocket.Input("style", optional=True, tooltip="From USO Project Style or USO Load Style."),
                 ContentSocket.Input("content", optional=True, tooltip="From USO Encode Content."),
                 io.Boolean.Input(
                     "content_on_negative",
                     default=False,
                     **advanced(io.Boolean.Input),
                     tooltip="Give the subject to the negative conditioning too; matters only with a CFG "
-                    "above 1, which then strengthens the prompt and the style instead of the subject.",
+                    "above 1 or NAG, which then strengthens the prompt and the style instead of the subject.",
                 ),
                 *dial_inputs("style", "the style"),
                 *dial_inputs("content", "the subject"),
@@ -80,8 +80,9 @@ class Apply(io.ComfyNode):
                     default=SIDES[0],
                     **advanced(io.Combo.Input),
                     tooltip="Which conditioning gets the style: the prompt; both; or the negative alone, which pushes "
-                    "away from the style. These two matter only with a CFG above 1. batched: the prompt sees it, and "
-                    "the negative carries it unseen, so that both run as one batch, as NAGuidance needs it.",
+                    "away from the style and needs a CFG above 1. batched: the prompt sees it and the negative carries "
+                    "it unseen, so that both run as one batch, as NAGuidance needs it; with a subject, also set "
+                    "content_on_negative.",
                 ),
                 io.Float.Input(
                     "text_strength",
@@ -136,6 +137,8 @@ class Apply(io.ComfyNode):
             hooked, in_attention = True, in_attention or how_style.in_attention
         if text_strength != 1.0:
             positive, hooked = with_text_strength(positive, text_strength), True
+            if style_on == "positive, batched":
+                negative = with_text_strength(negative, 1.0)
         return io.NodeOutput(install_hooks(model, in_attention) if hooked else model, positive, negative)
 
 
@@ -145,6 +148,11 @@ def _styled(
     """Return both conditionings with the style on those that are to have it."""
     add = partial(with_style, style=style)
     if on == "positive, batched":
+        if "fast" in how.dial:
+            raise ValueError(
+                "Got the fast form for a style that the negative carries unseen, expected exact, which alone can hide "
+                "it: set style_form to exact, or style_on to positive."
+            )
         return how.sharing().on(positive, add), how.sharing().hidden().on(negative, add)
     return (
         how.on(positive, add) if on in ("positive", "both") else positive,

@@ -50,6 +50,11 @@ class Edits(NamedTuple):
     """Number of double blocks."""
 
     @property
+    def none(self) -> bool:
+        """Whether nothing is changed."""
+        return all(part is None for part in (*self.masks, *self.values))
+
+    @property
     def alike(self) -> bool:
         """Whether a mask alone does it, the same in all blocks."""
         return len(self.masks) == 1 and self.values == (None,)

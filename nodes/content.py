@@ -85,7 +85,7 @@ class EncodeContent(io.ComfyNode):
                     options=list(FILLS),
                     default="white",
                     **advanced(io.Combo.Input),
-                    tooltip="Colour outside the mask; white is what most pictures of objects have.",
+                    tooltip="Colour that is painted outside the mask: white, grey or black.",
                 ),
                 io.Combo.Input(
                     "placement",

@@ -29,6 +29,7 @@ __all__ = [
     "appended",
     "is_set",
     "key_bias",
+    "padded",
     "plan_of",
     "regions",
 ]
@@ -36,7 +37,7 @@ __all__ = [
 STYLE_DIALS = "uso_style_dials"
 CONTENT_DIALS = "uso_content_dials"
 TEXT_STRENGTH = "uso_text_strength"
-"""Conditioning key: strength of the text tokens, a number."""
+"""Conditioning key: strength of the text tokens, a number; 1 where the entry is to share a batch with another's."""
 
 Dial = dict[str, Any]
 """What is set on one reference; each may be absent.
@@ -90,8 +91,13 @@ def appended(values: Mapping[str, Any], key: str, had: int, new: Sequence[Dial])
         had: references that the entry has already.
         new: a dial for each new one.
     """
-    dials = (*values.get(key, ({},) * had), *new)
+    dials = (*padded(values.get(key, ()), had), *new)
     return {key: dials} if any(is_set(dial) for dial in dials) else {}
+
+
+def padded(dials: Sequence[Dial], count: int) -> tuple[Dial, ...]:
+    """Return a dial for each reference; those that other nodes have appended since have nothing set."""
+    return (*dials, *({} for _ in range(count - len(dials))))
 
 
 def key_bias(dials: Sequence[Dial], counts: Sequence[int]) -> Tensor | None:

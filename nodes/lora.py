@@ -57,7 +57,7 @@ def blocks_input() -> io.String.Input:
         default="",
         optional=True,
         **advanced(io.String.Input),
-        tooltip="Strength of the LoRA in single blocks, such as d0-18:1, s0-37:0.5 (d: double blocks, s: single "
+        tooltip="Strength of the LoRA block by block, such as d0-18:1, s0-37:0.5 (d: double blocks, s: single "
         "blocks); empty: the same in all.",
     )
 

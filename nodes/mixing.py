@@ -39,8 +39,8 @@ class MixStyles(io.ComfyNode):
                     "mode",
                     options=list(MODES),
                     default=MODES[0],
-                    tooltip="concat: all tokens, as two references; average: weighted mean; lerp and slerp: a point on "
-                    "the line or the arc between two styles, where weight_2 / (weight_1 + weight_2) says how far.",
+                    tooltip="concat: all tokens, as several references; average: weighted mean; lerp and slerp: a "
+                    "point on the line or the arc between two styles, weight_2 / (weight_1 + weight_2) of the way.",
                 ),
                 *(
                     io.Float.Input(
@@ -74,6 +74,12 @@ def mixed(parts: list[tuple[Style, float]], mode: str) -> Style:
     used = [(style, weight) for style, weight in parts if weight > 0]
     if not used:
         raise ValueError("Got only weights of 0, expected one above: give at least one style a weight.")
+    widths = sorted({style.tokens.shape[-1] for style, _ in used})
+    if len(widths) > 1:
+        raise ValueError(
+            f"Got styles of widths {' and '.join(map(str, widths))}, expected one width: mix styles that were made "
+            "with projectors of the same model."
+        )
     if mode == "concat":
         bias = torch.cat([_bias(style) + math.log(weight) for style, weight in used])
         tokens = torch.cat([style.tokens.to(used[0][0].tokens) for style, _ in used], dim=1)

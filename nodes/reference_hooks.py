@@ -22,7 +22,7 @@ from comfy.patcher_extension import WrappersMP
 from torch import Tensor
 
 from .attention import EDITS, Edits, Set, edit_attention, edits_of_call, layout_of
-from .dials import CONTENT_DIALS, STYLE_DIALS, TEXT_STRENGTH, Plan, key_bias, plan_of, regions
+from .dials import CONTENT_DIALS, STYLE_DIALS, TEXT_STRENGTH, Plan, key_bias, padded, plan_of, regions
 from .placement import placed
 
 __all__ = ["COUNTS", "HOOK", "STYLE", "has_hooks", "install_hooks"]
@@ -42,6 +42,10 @@ _SET = ("uso_style_bias", "uso_content_bias", "uso_text_bias", "uso_regions")
 
 _PLACES, _WATCH = "uso_places", "uso_watch"
 """Transformer options: places of the references, and the run's _Watch."""
+
+_TRACE, _TRACED = "uso_trace", (STYLE, _PLACES, EDITS)
+"""Keyword of a model call that the network ignores, and what its number of axes stands for. torch.compile traces the
+network anew where it changes, which it does not do for transformer options."""
 
 _CONTEXT, _OPTIONS = 3, 5
 """Places of the text and of the transformer options among the positional arguments of a model call."""
@@ -79,9 +83,9 @@ def hand_over_references(executor: Any, guider: Any, *args: Any, **kwargs: Any) 
     out = executor(guider, *args, **kwargs)
     if watch.handed and not watch.taken:
         logger.error(
-            "The style had no effect: something (such as Nunchaku, or another node that replaces FLUX's forward) runs "
-            "the network without ComfyUI's input patches, expected ComfyUI's own FLUX: take that node out, or load the "
-            "model with Load Diffusion Model."
+            "The style, or the subject's placement, had no effect: something (such as Nunchaku, or another node that "
+            "replaces FLUX's forward) runs the network without ComfyUI's input patches, expected ComfyUI's own FLUX: "
+            "take that node out, or load the model with Load Diffusion Model."
         )
     return out
 
@@ -96,20 +100,20 @@ def route_references(executor: Any, *args: Any, **kwargs: Any) -> Any:
     other = kwargs.get("attention_mask") if style is not None or layout.references else None
     edits = edits_of_call(layout, plan, dials, other)
     options = args[_OPTIONS] if len(args) > _OPTIONS else kwargs.get("transformer_options", {})
-    if any(mask is not None and mask.shape[2] > 1 for mask in edits.masks):
-        _refuse_cached_keys(options)
+    _check_others(options.get("patches", {}), edits)
     added: dict[str, Any] = {}
     if style is not None:
         added[STYLE] = style
     if plan.places:
         added[_PLACES] = plan.places
     if not edits.alike:
-        added[EDITS] = Edits(*(tuple(part) for part in edits[:2]), edits.double)
+        added[EDITS] = edits
         kwargs.pop("attention_mask", None)  # it is part of every block's own mask
     elif edits.masks[0] is not None:
         kwargs["attention_mask"] = edits.masks[0]
     if not added:
         return executor(*args, **kwargs)
+    kwargs[_TRACE] = args[0].new_zeros((1,) * (1 + sum(2**n for n, key in enumerate(_TRACED) if key in added)))
     if len(args) > _OPTIONS:
         out = executor(*args[:_OPTIONS], {**options, **added}, *args[_OPTIONS + 1 :], **kwargs)
     else:
@@ -163,13 +167,21 @@ def install_hooks(model: Any, in_attention: bool = False) -> Any:
     return patched
 
 
-def _refuse_cached_keys(options: dict[str, Any]) -> None:
-    """Refuse a mask for single tokens beside ComfyUI's key cache, which leaves tokens out from the second step on.
+def _check_others(patches: dict[str, list[Any]], edits: Edits) -> None:
+    """Refuse masks and values beside patches of ComfyUI that change the number of tokens without telling.
 
     Raises:
-        ValueError: the cache is there.
+        ValueError: such a patch is there.
     """
-    if any(type(patch).__name__ == "KV_Attn_Input" for patch in options.get("patches", {}).get("attn1_patch", [])):
+    if edits.none:
+        return
+    if any(type(patch).__name__ == "UsoStyleProjectorPatch" for patch in patches.get("post_input", [])):
+        raise ValueError(
+            "Got a dial together with ComfyUI's own USO style node, whose tokens no other node can see, expected "
+            "styles from USO Apply only: replace that node with USO Encode Style, USO Project Style and USO Apply."
+        )
+    single_tokens = any(mask is not None and mask.shape[2] > 1 for mask in edits.masks)
+    if single_tokens and any(type(patch).__name__ == "KV_Attn_Input" for patch in patches.get("attn1_patch", [])):
         raise ValueError(
             "Got a region, or another mask for single tokens, together with Flux KV Cache, expected one of them: the "
             "cache changes the number of tokens between steps, so take out that node, or the region."
@@ -180,13 +192,13 @@ def _handed_over(
     entry: dict[str, Any], device: torch.device, dtype: torch.dtype | None, size: tuple[int, int]
 ) -> dict[str, Any]:
     style, counts = entry.get(STYLE), entry.get(COUNTS, ())
-    style_dials = entry.get(STYLE_DIALS, ({},) * len(counts))
-    content_dials = entry.get(CONTENT_DIALS, ({},) * len(entry.get("reference_latents", ())))
-    text = entry.get(TEXT_STRENGTH, 1.0)
+    style_dials = padded(entry.get(STYLE_DIALS, ()), len(counts))
+    content_dials = padded(entry.get(CONTENT_DIALS, ()), len(entry.get("reference_latents", ())))
+    text = {"strength": entry.get(TEXT_STRENGTH, 1.0), "shared": TEXT_STRENGTH in entry}
     biases = (
         key_bias(style_dials, counts),
         key_bias(content_dials, (1,) * len(content_dials)),
-        key_bias([{"strength": text}], (1,)),
+        key_bias([text], (1,)),
     )
     added: dict[str, Any] = {
         key: CONDRegular(bias.to(device)) for key, bias in zip(_SET, biases, strict=False) if bias is not None

@@ -76,7 +76,7 @@ def dial_inputs(role: str, what: str) -> list[Any]:
             min=0.0,
             max=LARGEST,
             step=0.01,
-            tooltip=f"How much {what} counts: 1 is USO, 0 leaves it out, 2 weighs it as if it were given twice.",
+            tooltip=f"How much {what} counts: 1 is USO, 0 leaves it out, 2 gives its tokens twice the weight.",
         ),
         io.Float.Input(
             f"{role}_start",
@@ -85,7 +85,8 @@ def dial_inputs(role: str, what: str) -> list[Any]:
             min=0.0,
             max=1.0,
             step=0.01,
-            tooltip=f"Share of the sampling at which {what} begins to count; before it costs nothing.",
+            tooltip=f"Where on the noise schedule {what} begins to count, as in ComfyUI's own ranges; before it costs "
+            "nothing.",
         ),
         io.Float.Input(
             f"{role}_end",
@@ -94,7 +95,8 @@ def dial_inputs(role: str, what: str) -> list[Any]:
             min=0.0,
             max=1.0,
             step=0.01,
-            tooltip=f"Share of the sampling at which {what} stops counting; afterwards it costs nothing.",
+            tooltip=f"Where on the noise schedule {what} stops counting, as in ComfyUI's own ranges; then it costs "
+            "nothing.",
         ),
         io.String.Input(
             f"{role}_curve",
@@ -102,14 +104,14 @@ def dial_inputs(role: str, what: str) -> list[Any]:
             default=CURVES[0],
             **advanced(io.String.Input),
             tooltip=f"How the strength goes between start and end: {', '.join(CURVES)}, or numbers such as 1, 0.8, 0.5 "
-            "for parts of equal length.",
+            "for parts of equal length. All names but fade out rise.",
         ),
         io.String.Input(
             f"{role}_blocks",
             optional=True,
             default="",
             **advanced(io.String.Input),
-            tooltip="Strength in single blocks, such as d0-18:1, s0-37:0.5 (d: double blocks, s: single blocks); "
+            tooltip="Strength block by block, such as d0-18:1, s0-37:0.5 (d: double blocks, s: single blocks); "
             "empty: the same in all.",
         ),
         io.Combo.Input(
@@ -118,8 +120,8 @@ def dial_inputs(role: str, what: str) -> list[Any]:
             options=list(FORMS),
             default=FORMS[0],
             **advanced(io.Combo.Input),
-            tooltip="exact: a mask that attention adds to its scores, which flash and sage attention cannot use; fast: "
-            "no mask, weaker towards 0, no region.",
+            tooltip="exact: a mask that attention adds to its scores, for which flash attention, and sage attention in "
+            "some versions, give way to PyTorch's; fast: no mask, but right only near 1, and no region.",
         ),
         io.Mask.Input(
             f"{role}_region",

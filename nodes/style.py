@@ -124,8 +124,8 @@ class ProjectStyle(io.ComfyNode):
                     options=["all", "1/2", "1/4", "1/8"],
                     default="all",
                     **advanced(io.Combo.Input),
-                    tooltip="How many of each level's tokens are kept, as means of neighbours; fewer say less and "
-                    "leave more to the prompt.",
+                    tooltip="How many of each level's tokens are kept, as means of neighbours in the projector's list; "
+                    "fewer say less.",
                 ),
             ],
             outputs=[StyleSocket.Output(display_name="style", tooltip="Style tokens for USO Apply.")],

@@ -67,6 +67,8 @@ class SaveStyle(io.ComfyNode):
         """Write the file and pass the style on."""
         folder = Path(folder_paths.get_folder_paths(FOLDER)[0])
         path = folder / f"{_safe(name)}.safetensors"
+        if path.exists() and not overwrite and _same(path, style):
+            return io.NodeOutput(style)  # a graph that is run again after a restart
         if path.exists() and not overwrite:
             raise ValueError(
                 f"{path.name} is already in models/{FOLDER}, expected a new name: change the name, or set overwrite."
@@ -154,6 +156,17 @@ def read_style(path: Path) -> tuple[Style, Image.Image]:
         return style, Image.new("RGB", (THUMBNAIL, THUMBNAIL), (128, 128, 128))
     with Image.open(bytes_io.BytesIO(tensors["thumbnail"].numpy().tobytes())) as picture:
         return style, picture.convert("RGB")
+
+
+def _same(path: Path, style: Style) -> bool:
+    """Whether a file already holds a style."""
+    kept = read_style(path)[0]
+    biases = [torch.zeros(1) if part is None else part.float().cpu() for part in (kept.bias, style.bias)]
+    return (
+        (kept.counts, kept.projector) == (style.counts, style.projector)
+        and torch.equal(kept.tokens.half(), style.tokens.half().cpu())
+        and torch.equal(*biases)
+    )
 
 
 def _png(picture: Image.Image) -> bytes:

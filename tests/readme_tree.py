@@ -20,9 +20,11 @@ PACKAGES = ("nodes", "uso_model", "trainer")
 # Folders without an __init__.py cannot speak for themselves.
 FOLDERS = {
     "uso_model/mini/weights": "the weights of USO-mini",
+    "trainer/mini/judges": "the weights of the judges",
     "workflows": "graphs with a picture of the same name; ComfyUI shows them as templates",
     "web/docs": "one help page per node, shown inside ComfyUI",
-    "docs": "pictures of this page",
+    "locales": "what the page shows of the nodes, in English and Simplified Chinese",
+    "docs": "training, the dials, coming from other nodes, the miniature and its measurements",
     "benchmarks": "time and memory against ComfyUI's own nodes",
     "tests": "mirrors the tree; tests/comfy starts a real ComfyUI server",
 }

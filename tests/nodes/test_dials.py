@@ -6,11 +6,13 @@ import logging
 from typing import Any
 
 import comfy.ldm.flux.layers as flux_layers
+import node_helpers
 import pytest
 import torch
+from comfy_extras.nodes_model_patch import USOStyleReference
 from comfyui_uso.nodes.apply import Apply
 from comfyui_uso.nodes.attention import edit_attention
-from comfyui_uso.nodes.dials import Place
+from comfyui_uso.nodes.dials import CONTENT_DIALS, Place
 from comfyui_uso.nodes.mixing import mixed
 from comfyui_uso.nodes.sockets import Content, Style
 from comfyui_uso.nodes.style import ProjectStyle, of_levels
@@ -248,7 +250,48 @@ def test_a_forward_without_our_patch_is_told(
         assert "had no effect" not in caplog.text
         monkeypatch.setattr(base_model.model.diffusion_model, "forward_orig", without_patches)
         sample(*ready)
-    assert "The style had no effect" in caplog.text
+    assert "had no effect" in caplog.text
+
+
+def test_references_that_other_nodes_append_have_nothing_set(
+    base_model: Any, prompt: Any, sample: Any, style: Style
+) -> None:
+    """ComfyUI's Set Reference Latent behind USO Apply, and USO Apply behind that."""
+    first, later, last = (content((4, 4), seed=seed) for seed in (5, 6, 7))
+    model, positive, negative = Apply.execute(
+        base_model, prompt(), prompt(4), style, first, content_strength=0.3
+    ).result
+    positive = node_helpers.conditioning_set_values(positive, {"reference_latents": list(later.latents)}, append=True)
+    ready = Apply.execute(model, positive, negative, content=last, content_strength=0.6).result
+    assert [dial.get("strength") for dial in ready[1][0][1][CONTENT_DIALS]] == [0.3, None, 0.6]
+    assert sample(model, positive, negative).isfinite().all() and sample(*ready).isfinite().all()
+
+
+def test_text_strength_leaves_the_batch_whole(base_model: Any, drawn: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    forward, batches = base_model.model.diffusion_model.forward_orig, []
+    monkeypatch.setattr(
+        base_model.model.diffusion_model,
+        "forward_orig",
+        lambda img, *a, **k: batches.append(img.shape[0]) or forward(img, *a, **k),
+    )
+    drawn(content=None, style_on="positive, batched", text_strength=0.5, cfg=3.0)
+    assert set(batches) == {2}
+
+
+def test_dials_beside_the_core_style_node_are_refused(
+    base_model: Any, core_projector: Any, vision_output: Any, prompt: Any, sample: Any, style: Style
+) -> None:
+    (model,) = USOStyleReference().apply_patch(base_model, core_projector, vision_output(9))
+    assert sample(*Apply.execute(model, prompt(), prompt(4), style).result).isfinite().all()
+    with pytest.raises(ValueError, match="ComfyUI's own USO style node"):
+        sample(*Apply.execute(model, prompt(), prompt(4), style, style_strength=0.5).result)
+
+
+def test_styles_for_other_models_do_not_mix(style: Style) -> None:
+    wider = Style(tokens=torch.zeros(1, 192, 128), counts=(192,))
+    for mode in ("concat", "average"):
+        with pytest.raises(ValueError, match="widths 64 and 128"):
+            mixed([(style, 1.0), (wider, 1.0)], mode)
 
 
 def test_what_cannot_be_read_is_said(base_model: Any, prompt: Any, style: Style) -> None:
@@ -258,6 +301,7 @@ def test_what_cannot_be_read_is_said(base_model: Any, prompt: Any, style: Style)
         ({"style_blocks": "d9:1"}, "d0 to d1"),
         ({"style_blocks": "d0:-1"}, "below 0"),
         ({"style_form": "fast", "style_region": torch.ones(1, 4, 4)}, "exact"),
+        ({"style_form": "fast", "style_on": "positive, batched"}, "style_form to exact"),
     ):
         with pytest.raises(ValueError, match=words):
             Apply.execute(base_model, prompt(), None, style, **dials)
@@ -277,12 +321,12 @@ DIALS = st.fixed_dictionaries(
 )
 
 
-def _named(role: str, dial: dict[str, Any]) -> dict[str, Any]:
+def _named(role: str, dial: dict[str, Any], exact: bool = False) -> dict[str, Any]:
     start, end = dial["range"]
     named = {"strength": dial["strength"], "start": start, "end": end, "curve": dial["curve"], "blocks": dial["blocks"]}
     if dial["region"]:
         named["region"] = REGION
-    elif dial["fast"]:
+    elif dial["fast"] and not exact:
         named["form"] = "fast"
     return {f"{role}_{name}": value for name, value in named.items()}
 
@@ -322,7 +366,7 @@ def test_any_combination_gives_finite_pictures(
         style_on=side,
         content_on_negative=both,
         text_strength=text,
-        **_named("style", style_dial),
+        **_named("style", style_dial, exact=side == "positive, batched"),
         **_named("content", content_dial),
     )
     assert out.shape == (batch, 16, 8, 8) and out.isfinite().all()

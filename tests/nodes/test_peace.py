@@ -100,6 +100,27 @@ def test_compiled(dials: str, make_model: Any, prompt: Any, sample: Any, style: 
     assert torch.allclose(sample(*weaker), sample(*plain), atol=1e-4)
 
 
+def test_a_compiled_network_follows_every_change(
+    make_model: Any, prompt: Any, sample: Any, style: Style, subject: Content
+) -> None:
+    """In one session, in any order: what was traced without a dial must not be taken again with it."""
+    settings: list[tuple[Style | None, dict[str, Any]]] = [
+        (None, {}),
+        (style, {}),
+        (style, DIALS["blocks"]),
+        (style, {"style_blocks": "d1:0.3"}),
+        (style, {"style_strength": 0.4}),
+        (style, {}),
+        (None, {}),
+    ]
+    base = make_model()
+    for reference, dials in settings:
+        model, *conds = Apply.execute(base, prompt(), prompt(4), reference, subject, **dials).result
+        compiled = model.clone()
+        set_torch_compile_wrapper(compiled, backend="eager")
+        assert torch.allclose(sample(compiled, *conds), sample(model, *conds), atol=1e-4), dials
+
+
 @pytest.mark.parametrize("dials", DIALS)
 @pytest.mark.parametrize("shape", ["square", "row", "bool"])
 def test_a_mask_of_another_node_grows(

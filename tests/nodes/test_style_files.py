@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -52,10 +53,13 @@ def test_another_projector_is_refused(folder: Path, style: Style, make_projector
 def test_nothing_is_overwritten_unasked(folder: Path, style: Style) -> None:
     SaveStyle.execute(style, "mine", False)
     before = (folder / "mine.safetensors").stat().st_mtime_ns
+    SaveStyle.execute(style, "mine", False)  # the same style again, as after a restart
+    other = replace(style, tokens=style.tokens + 1)
     with pytest.raises(ValueError, match="set overwrite"):
-        SaveStyle.execute(style, "mine", False)
+        SaveStyle.execute(other, "mine", False)
     assert (folder / "mine.safetensors").stat().st_mtime_ns == before
-    SaveStyle.execute(style, "mine", True)
+    SaveStyle.execute(other, "mine", True)
+    assert (folder / "mine.safetensors").stat().st_mtime_ns != before
 
 
 @pytest.mark.parametrize("name", ["../../up", "a/b", "..\\c"])

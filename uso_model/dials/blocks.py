@@ -16,7 +16,7 @@ class Blocks(NamedTuple):
 
 
 _PART = re.compile(r"([ds])(\d+)(?:-(\d+))?:([-+]?\d*\.?\d+)")
-_EXPECTED = "parts such as `d0-18:1, s0-37:0.5` (d: double blocks, s: single blocks)"
+_EXPECTED = "parts such as d0-18:1, s0-37:0.5 (d: double blocks, s: single blocks)"
 
 
 def parse_blocks(text: str, double: int, single: int) -> Blocks | None:
