@@ -101,6 +101,7 @@ def edits_of_call(layout: Layout, plan: Plan, dials: Set, other: Tensor | None) 
     return Edits(*(tuple(column) for column in zip(*every, strict=True)), len(blocks.double))
 
 
+@torch.compiler.disable
 def edit_attention(
     q: Tensor, k: Tensor, v: Tensor, pe: Any = None, attn_mask: Any = None, extra_options: dict[str, Any] | None = None
 ) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from comfy.patcher_extension import WrappersMP
 from torch import Tensor
 
 from .attention import EDITS, Edits, Set, edit_attention, edits_of_call, layout_of
+from .compiled import trace_anew
 from .dials import CONTENT_DIALS, STYLE_DIALS, TEXT_STRENGTH, Plan, key_bias, padded, plan_of, regions
 from .placement import placed
 
@@ -42,10 +43,6 @@ _SET = ("uso_style_bias", "uso_content_bias", "uso_text_bias", "uso_regions")
 
 _PLACES, _WATCH = "uso_places", "uso_watch"
 """Transformer options: places of the references, and the run's _Watch."""
-
-_TRACE, _TRACED = "uso_trace", (STYLE, _PLACES, EDITS)
-"""Keyword of a model call that the network ignores, and what its number of axes stands for. torch.compile traces the
-network anew where it changes, which it does not do for transformer options."""
 
 _CONTEXT, _OPTIONS = 3, 5
 """Places of the text and of the transformer options among the positional arguments of a model call."""
@@ -78,6 +75,7 @@ def hand_over_references(executor: Any, guider: Any, *args: Any, **kwargs: Any) 
     guider.conds = {
         name: [_handed_over(entry, device, dtype, size) for entry in entries] for name, entries in guider.conds.items()
     }
+    trace_anew(patcher)
     watch = _Watch()
     args = tuple(_watched(arg, watch) if place == _EXTRA else arg for place, arg in enumerate(args))
     out = executor(guider, *args, **kwargs)
@@ -113,7 +111,6 @@ def route_references(executor: Any, *args: Any, **kwargs: Any) -> Any:
         kwargs["attention_mask"] = edits.masks[0]
     if not added:
         return executor(*args, **kwargs)
-    kwargs[_TRACE] = args[0].new_zeros((1,) * (1 + sum(2**n for n, key in enumerate(_TRACED) if key in added)))
     if len(args) > _OPTIONS:
         out = executor(*args[:_OPTIONS], {**options, **added}, *args[_OPTIONS + 1 :], **kwargs)
     else:

@@ -43,6 +43,7 @@ OFFICIAL = {
 """Seed and pictures of bytedance/USO, workflow/example1.json to example6.json."""
 
 WIDGETS = {"INT": int, "FLOAT": (int, float), "STRING": str, "BOOLEAN": bool, "COMBO": str}
+GROWING = "COMFY_AUTOGROW_V3"
 TITLE_HEIGHT = 30
 LARGEST_PICTURE = 150_000
 
@@ -121,9 +122,15 @@ def test_nodes_have_the_inputs_of_their_schemas(path: Path) -> None:
         schema = SCHEMAS[node["type"]]
         # `upload` is the page's own button under a picture.
         found = {entry["name"]: entry["type"] for entry in node["inputs"] if entry["name"] != "upload"}
-        assert found == {name: spec["type"] for name, spec in schema["inputs"].items()}
-        assert [output["type"] for output in node["outputs"]] == schema["outputs"]
-        linked = {entry["name"] for entry in node["inputs"] if entry["link"] is not None}
+        # Inputs that grow are named `inputs.input0` and on, and take the type of what is connected.
+        growing = {name for name, spec in schema["inputs"].items() if spec["type"] == GROWING}
+        grown = {name for name in found if name.partition(".")[0] in growing and "." in name}
+        assert {name: kind for name, kind in found.items() if name not in grown} == {
+            name: spec["type"] for name, spec in schema["inputs"].items()
+        }
+        if not growing:
+            assert [output["type"] for output in node["outputs"]] == schema["outputs"]
+        linked = {entry["name"].partition(".")[0] for entry in node["inputs"] if entry["link"] is not None}
         needed = {
             name for name, spec in schema["inputs"].items() if spec["type"] not in WIDGETS and not spec.get("optional")
         }
@@ -204,11 +211,14 @@ def test_workflow_says_where_its_files_go(path: Path) -> None:
 @every_workflow
 def test_settings_are_the_official_ones(path: Path) -> None:
     graph = read(path)
-    (sampler,) = values_of(graph, "USO_Sampler")
     mini = path.stem.startswith("mini_")
-    assert (sampler["steps"], sampler["guidance"], sampler["cfg"]) == (25, 4, CFG if mini else 1)
-    assert (sampler["sampler_name"], sampler["schedule"], sampler["denoise"]) == ("euler", "official", 1)
-    assert {style["fit"] for style in values_of(graph, "USO_EncodeStyle")} <= {"squash"}
+    samplers = values_of(graph, "USO_Sampler")
+    assert samplers
+    for sampler in samplers:
+        assert (sampler["steps"], sampler["guidance"], sampler["cfg"]) == (25, 4, CFG if mini else 1)
+        assert (sampler["sampler_name"], sampler["schedule"], sampler["denoise"]) == ("euler", "official", 1)
+    cropped = path.stem == "mini_seen"  # which shows what cropping does
+    assert {style["fit"] for style in values_of(graph, "USO_EncodeStyle")} <= {"center" if cropped else "squash"}
     assert {content["long_side"] for content in values_of(graph, "USO_EncodeContent")} <= {128 if mini else 512}
     assert values_of(graph, "T5TokenizerOptions") == ([] if mini else [{"min_padding": 0, "min_length": 512}])
 
