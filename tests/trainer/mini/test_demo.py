@@ -35,11 +35,11 @@ def test_the_miniature_follows_its_references():
         return generate(models, prompts, *columns, seed=seed, steps=8, cfg=3.0)
 
     found = measure(draw, Judges(*load_judges(), mini.load_descriptor()), cases(32, seed=5))
-    chance = 1 / len(STYLES)
-    assert found["true"]["style"] > 0.8 and found["true"]["identity"] > 0.8, "the judges themselves are weak"
+    none, chance = found["none"], 1 / len(STYLES)
+    assert found["true"]["style"] > 0.85, "the judge of styles is weak"
     for mode in ("style", "joint"):
-        assert found[mode]["style"] >= 8 * chance, found
+        assert found[mode]["likeness"] >= none["likeness"] + 0.25, found
     for mode in ("subject", "joint"):
-        assert found[mode]["identity"] >= 0.7, found
+        assert found[mode]["resemblance"] >= none["resemblance"] + 0.25, found
     for mode in ("none", "subject"):
         assert found[mode]["style"] <= 4 * chance, found
