@@ -161,7 +161,7 @@ def _sample(config: TrainConfig, sizes: FluxConfig) -> Sample:
     features = StyleFeatures(*(torch.randn(729, 1152) for _ in range(3)))
     text = torch.randn(512, sizes.context_in_dim)
     content = torch.randn(16, reference, reference)
-    return Sample("row", torch.randn(16, side, side), text, torch.randn(sizes.vec_in_dim), (features,), content)
+    return Sample("row", torch.randn(16, side, side), text, torch.randn(sizes.vec_in_dim), (features,), content=content)
 
 
 def _flops(tokens: int, sizes: FluxConfig, checkpointing: bool) -> tuple[float, float]:
