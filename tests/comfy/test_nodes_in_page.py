@@ -12,9 +12,12 @@ from .server import ComfyServer
 IDS = {
     "USO_LoadModels": ("MODEL", "MODEL_PATCH", "CLIP_VISION"),
     "USO_LoadMini": ("MODEL", "CLIP", "VAE", "CLIP_VISION", "MODEL_PATCH"),
-    "USO_EncodeStyle": ("USO_FEATURES",),
+    "USO_EncodeStyle": ("USO_FEATURES", "IMAGE"),
     "USO_ProjectStyle": ("USO_STYLE",),
-    "USO_EncodeContent": ("USO_CONTENT", "LATENT"),
+    "USO_EncodeContent": ("USO_CONTENT", "LATENT", "IMAGE"),
+    "USO_MixStyles": ("USO_STYLE",),
+    "USO_SaveStyle": ("USO_STYLE",),
+    "USO_LoadStyle": ("USO_STYLE", "IMAGE"),
     "USO_Apply": ("MODEL", "CONDITIONING", "CONDITIONING"),
     "USO_Scheduler": ("SIGMAS",),
     "USO_Sampler": ("LATENT",),
@@ -30,6 +33,11 @@ def nodes(comfy: ComfyServer) -> dict[str, Any]:
     return {name: node for name, node in info.items() if node["python_module"].endswith(PACK)}
 
 
+def shown(node: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the inputs that a node shows; ComfyUI adds hidden ones to nodes that save."""
+    return [inputs for group, inputs in node["input"].items() if group != "hidden"]
+
+
 def test_ids_and_outputs(nodes: dict[str, Any]) -> None:
     for name, outputs in IDS.items():
         assert tuple(nodes[name]["output"]) == outputs
@@ -41,7 +49,7 @@ def test_every_input_and_output_is_explained(nodes: dict[str, Any]) -> None:
     for name, node in nodes.items():
         assert node["description"].strip(), name
         assert node["search_aliases"], name
-        for inputs in node["input"].values():
+        for inputs in shown(node):
             for key, (_, *options) in inputs.items():
                 assert options and options[0].get("tooltip", "").strip(), f"{name}.{key}"
         assert len(node["output_tooltips"]) == len(node["output"]), name
@@ -57,7 +65,7 @@ def test_every_node_has_a_help_page(comfy: ComfyServer, nodes: dict[str, Any]) -
     for name, node in nodes.items():
         page = comfy.get(f"/extensions/{PACK}/docs/{name}.md").decode()
         assert len(page) > 200, name
-        unexplained = [key for inputs in node["input"].values() for key in inputs if f"{key}" not in page.lower()]
+        unexplained = [key for inputs in shown(node) for key in inputs if key not in page.lower()]
         assert not unexplained, f"{name}.md says nothing about {unexplained}"
 
 
