@@ -79,7 +79,7 @@ def test_commands_of_the_entry_point() -> None:
         done = subprocess.run(
             [sys.executable, *start, "mini", "--help"], capture_output=True, text=True, timeout=60, check=True
         )
-        assert "score" in done.stdout and "train" in done.stdout and "world" in done.stdout
+        assert "reproduce" in done.stdout and "train" in done.stdout and "world" in done.stdout
 
 
 def test_a_run_from_the_command_line(

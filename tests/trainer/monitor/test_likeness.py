@@ -46,4 +46,4 @@ def test_drawn_styles_are_told_apart_across_subjects():
     pairs = [(a, b) for i, a in enumerate(keys) for b in keys[i + 1 :]]
     same = [style_likeness(drawn[a], drawn[b]).item() for a, b in pairs if a[1] == b[1]]
     other = [style_likeness(drawn[a], drawn[b]).item() for a, b in pairs if a[1] != b[1]]
-    assert sum(same) / len(same) > sum(other) / len(other) + 0.1
+    assert sum(same) / len(same) > sum(other) / len(other) + 0.05
