@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from comfyui_uso.trainer.mini import demo
+from comfyui_uso.trainer.mini.experiment.draw import draw_with
 from comfyui_uso.trainer.mini.experiment.measure import Judges, cases, measure
 from comfyui_uso.trainer.mini.judge import load_judges
 from comfyui_uso.trainer.mini.world import STYLES
 from comfyui_uso.uso_model import mini
-from comfyui_uso.uso_model.mini.pipeline import generate
 from PIL import Image
 
 
@@ -23,18 +21,9 @@ def test_the_demo_shows_every_pair_in_five_columns(tmp_path):
 
 def test_the_miniature_follows_its_references():
     """On held-out styles and classes: well above chance with a reference, near chance without."""
-    models = mini.load()
-
-    def draw(
-        prompts: Sequence[str],
-        styles: Sequence[Image.Image] | None,
-        contents: Sequence[Image.Image] | None,
-        seed: int,
-    ) -> list[Image.Image]:
-        columns = [[] if column is None else [column] for column in (styles, contents)]
-        return generate(models, prompts, *columns, seed=seed, steps=8, cfg=3.0)
-
-    found = measure(draw, Judges(*load_judges(), mini.load_descriptor()), cases(32, seed=5))
+    found = measure(
+        draw_with(mini.load(), steps=8, cfg=3.0), Judges(*load_judges(), mini.load_descriptor()), cases(32, seed=5)
+    )
     none, chance = found["none"], 1 / len(STYLES)
     assert found["true"]["style"] > 0.85, "the judge of styles is weak"
     for mode in ("style", "joint"):

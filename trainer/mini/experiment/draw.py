@@ -17,7 +17,7 @@ from ...recipe import TrainConfig
 from ...starting_files import transformer_file
 from .measure import Draw
 
-__all__ = ["drawing"]
+__all__ = ["draw_with", "drawing"]
 
 
 def drawing(config: TrainConfig, files: Path, steps: int, cfg: float) -> Draw:
@@ -39,7 +39,18 @@ def drawing(config: TrainConfig, files: Path, steps: int, cfg: float) -> Draw:
     if not vae:
         projector = load_projector(files / PROJECTOR).float().eval()
         projector.levels = tuple(level for level in LEVELS if level in config.conditions.style_levels)
-    models = mini.MiniModels(transformer.eval(), projector, encoders)
+    return draw_with(mini.MiniModels(transformer.eval(), projector, encoders), steps, cfg, vae)
+
+
+def draw_with(models: mini.MiniModels, steps: int, cfg: float, vae: bool = False) -> Draw:
+    """Return what draws with given models.
+
+    Args:
+        models: of the miniature.
+        steps: Euler steps.
+        cfg: classifier-free guidance.
+        vae: whether a style reference goes the content's way.
+    """
 
     def draw(
         prompts: Sequence[str],
