@@ -205,3 +205,31 @@ def test_a_controlnet_counts_beside_references(
     bare = [[text, {**values, "control": MadeUpControl()}] for text, values in prompt()]
     assert with_both.isfinite().all() and not torch.allclose(with_both, without_control, atol=1e-3)
     assert not torch.allclose(with_both, sample(base_model, bare, negative), atol=1e-3)
+
+
+@pytest.mark.parametrize("dials", DIALS)
+def test_two_devices_share_the_prompts(
+    dials: str, make_model: Any, prompt: Any, sample: Any, style: Style, subject: Content
+) -> None:
+    """ComfyUI's MultiGPU gives each prompt of a step to a device and a copy of the network of its own.
+
+    Two names of the one processor stand for two cards; a count says that both networks have run.
+    """
+    pytest.importorskip("comfy.multigpu")
+    base, second = make_model(), make_model()
+    model, *conds = Apply.execute(base, prompt(), prompt(4), style, subject, **DIALS[dials]).result
+    expected = sample(model, *conds, cfg=3.0)
+    calls = {"first": 0, "second": 0}
+    for name, network in (("first", base), ("second", second)):
+
+        def count(*_: Any, name: str = name) -> None:
+            calls[name] += 1
+
+        network.model.diffusion_model.register_forward_pre_hook(count)
+    twin = base.clone(model_override=(second.model, ({}, {}, {}, set())))
+    twin.load_device = torch.device("cpu", 1)
+    twin.is_multigpu_base_clone = True
+    shared = model.clone()
+    shared.set_additional_models("multigpu", [twin])
+    assert torch.allclose(sample(shared, *conds, cfg=3.0), expected, atol=1e-5)
+    assert calls["first"] == calls["second"] > 0
