@@ -7,21 +7,32 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...uso_model.mini import MiniAutoencoder
+from ...uso_model.mini.descriptor import MiniDescriptor
 
 __all__ = ["AutoencoderObjective"]
 
 
 class AutoencoderObjective(nn.Module):
-    """Absolute error of the picture and of its edges, with noise on the latent.
+    """Absolute error of the picture, of its edges and of its texture, with noise on the latent.
 
     The noise stands for what the flow model gets wrong. Edges weigh extra because without an adversarial loss they
-    would come out soft.
+    would come out soft. Texture is what the style descriptor's feature maps hold wherever it lies, their means and
+    deviations (the style loss of Huang and Belongie 2017, eq. 13): 16 numbers for a block do not say where each stroke
+    is, but the decoder can draw strokes of the right kind there instead of the grey between them.
     """
 
-    def __init__(self, autoencoder: MiniAutoencoder, latent_noise: float, edge_weight: float = 1.0):
+    def __init__(
+        self,
+        autoencoder: MiniAutoencoder,
+        latent_noise: float,
+        edge_weight: float = 1.0,
+        descriptor: MiniDescriptor | None = None,
+        texture_weight: float = 0.0,
+    ):
         super().__init__()
         self.autoencoder = autoencoder
-        self.latent_noise, self.edge_weight = latent_noise, edge_weight
+        self.latent_noise, self.edge_weight, self.texture_weight = latent_noise, edge_weight, texture_weight
+        self.descriptor = descriptor.requires_grad_(False) if descriptor is not None else None
 
     def forward(self, x: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         """Return the losses of pictures `b 3 h w` in -1..1."""
@@ -32,4 +43,10 @@ class AutoencoderObjective(nn.Module):
         edge = F.l1_loss(y.diff(dim=-1), x.diff(dim=-1)) + F.l1_loss(y.diff(dim=-2), x.diff(dim=-2))
         # The flow model's target should stay close to unit deviation, whatever the encoder adds.
         size = (latent.square().mean() - 1).relu()
-        return {"loss": pixel + self.edge_weight * edge + size, "pixel": pixel, "edge": edge, "size": size}
+        losses = {"loss": pixel + self.edge_weight * edge + size, "pixel": pixel, "edge": edge, "size": size}
+        if self.descriptor is not None:
+            wanted = self.descriptor.statistics(x)
+            spread = wanted.std(dim=0) + 1e-2  # so that every channel counts alike
+            losses["texture"] = ((self.descriptor.statistics(y) - wanted) / spread).abs().mean()
+            losses["loss"] = losses["loss"] + self.texture_weight * losses["texture"]
+        return losses

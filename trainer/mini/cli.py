@@ -12,7 +12,7 @@ __all__ = ["CONFIGS", "STAGES", "add_commands"]
 CONFIGS = Path(__file__).parents[1] / "configs"
 """Folder of the recipes."""
 
-STAGES = ("autoencoder", "decoder", "encoders", "descriptor", "judges", "base", "style", "copy", "triplet", "reward")
+STAGES = ("autoencoder", "encoders", "descriptor", "decoder", "judges", "base", "style", "copy", "triplet", "reward")
 """Stages in the order in which each needs the one before."""
 
 

@@ -27,6 +27,7 @@ class AutoencoderRun(Settings):
     out: Path = Field(description="folder of the miniature's files")
     crop: int = Field(64, gt=0, description="side of the training crops in pixels")
     latent_noise: float = Field(0.2, ge=0, description="largest deviation of the noise on the latents")
+    texture_weight: float = Field(0.0, ge=0, description="decoder: weight of the descriptor's statistics; 0: without")
     loop: LoopConfig
 
 
@@ -43,16 +44,25 @@ def train_autoencoder(config: AutoencoderRun) -> None:
 def train_decoder(config: AutoencoderRun) -> None:
     """Train the decoder of the folder's autoencoder on, with more noise on the latents, and write it back.
 
-    A small flow model leaves noise in its latents; a decoder that has seen as much takes it out.
+    A small flow model leaves noise in its latents; a decoder that has seen as much takes it out. With a texture weight
+    the folder's style descriptor looks at the pictures too.
     """
     network = mini.load_autoencoder(config.out).train()
     for part in (network.analysis, network.encoder):
         part.requires_grad_(False)
-    _train_autoencoder(config, network, load_pictures(config.data))
+    descriptor = mini.load_descriptor(config.out) if config.texture_weight else None
+    _train_autoencoder(config, network, load_pictures(config.data), descriptor)
 
 
-def _train_autoencoder(config: AutoencoderRun, network: mini.MiniAutoencoder, pictures: Pictures) -> None:
-    objective = AutoencoderObjective(network, config.latent_noise)
+def _train_autoencoder(
+    config: AutoencoderRun,
+    network: mini.MiniAutoencoder,
+    pictures: Pictures,
+    descriptor: mini.MiniDescriptor | None = None,
+) -> None:
+    objective = AutoencoderObjective(
+        network, config.latent_noise, descriptor=descriptor, texture_weight=config.texture_weight
+    )
     term = Term("autoencoder", lambda batch, random: objective(batch, random.shared("noise")))
     run(config.loop, objective, [term], lambda random: pictures.crops(random.shared("batch"), random.rows, config.crop))
     mini.save_autoencoder(network, config.out)

@@ -32,9 +32,13 @@ class MiniDescriptor(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Return the descriptors."""
-        statistics = []
+        return F.normalize(self.head(self.statistics(pixels)), dim=1)
+
+    def statistics(self, pixels: Tensor) -> Tensor:
+        """Return mean and deviation of every channel at the three scales, `b 384` at the default width."""
+        found = []
         for stage in self.stages:
             pixels = stage(pixels)
-            deviation, mean = torch.var_mean(pixels, dim=(2, 3), correction=0)
-            statistics += [mean, (deviation + 1e-5).sqrt()]
-        return F.normalize(self.head(torch.cat(statistics, dim=1)), dim=1)
+            variance, mean = torch.var_mean(pixels, dim=(2, 3), correction=0)
+            found += [mean, (variance + 1e-5).sqrt()]
+        return torch.cat(found, dim=1)

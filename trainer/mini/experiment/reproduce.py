@@ -71,13 +71,13 @@ def _shared(plan: Plan, place: Workplace) -> Path:
     autoencoder = shared_settings(plan, place, "autoencoder", AutoencoderRun)
     if not _finished(autoencoder.loop.run_dir, autoencoder.loop.steps):
         train_autoencoder(autoencoder)
-    decoder = shared_settings(plan, place, "decoder", AutoencoderRun)
-    if not _finished(decoder.loop.run_dir, decoder.loop.steps):
-        train_decoder(decoder)
     for stage, run in (("encoders", train_encoders), ("descriptor", train_descriptor)):
         settings = shared_settings(plan, place, stage, EncoderRun)
         if not _finished(settings.loop.run_dir, settings.loop.steps):
             run(settings)
+    decoder = shared_settings(plan, place, "decoder", AutoencoderRun)  # the descriptor looks at its pictures
+    if not _finished(decoder.loop.run_dir, decoder.loop.steps):
+        train_decoder(decoder)
     judges = shared_settings(plan, place, "judges", JudgeRun)
     if not _finished(judges.identity.run_dir, judges.identity.steps):
         logger.info("judges: %s", train_judges(judges))
