@@ -102,12 +102,21 @@ def _plot_curves(curves: Sequence[dict[str, Any]], out: Path) -> None:
     grouped: dict[tuple[str, int], list[dict[str, Any]]] = defaultdict(list)
     for point in curves:
         grouped[point["row"], point["seed"]].append(point)
+    colours = {row: f"C{number}" for number, row in enumerate(dict.fromkeys(row for row, _ in grouped))}
     shown = {"likeness": "the reward's descriptor", "style": "style judge, top 1", "resemblance": "identity judge"}
     figure, axes = pyplot.subplots(1, len(shown), figsize=(4 * len(shown), 3.2), layout="constrained")
     for axis, (number, title) in zip(axes, shown.items(), strict=True):
-        for (row, seed), points in grouped.items():
+        unnamed = set(colours)
+        for (row, _), points in grouped.items():  # a line for each seed, a colour and a name for each row
             points = sorted(points, key=lambda point: point["step"])
-            axis.plot([p["step"] for p in points], [p[number] for p in points], marker=".", label=f"{row} {seed}")
+            axis.plot(
+                [p["step"] for p in points],
+                [p[number] for p in points],
+                marker=".",
+                color=colours[row],
+                label=row if row in unnamed else None,
+            )
+            unnamed.discard(row)
         axis.set(title=title, xlabel="steps of the last stage")
     axes[-1].legend(fontsize=7)
     figure.savefig(out, dpi=110)
