@@ -12,6 +12,7 @@ from ..uso_model.projector import LEVELS, HierarchicalProjector
 from ..uso_model.transformer import UsoTransformer
 from .adapters import add_lora, load_into
 from .memory.checkpointing import checkpoint_blocks
+from .memory.compiled import compile_blocks
 from .memory.load import load_frozen
 from .memory.modulation import offload_modulation
 from .memory.stream import stream_blocks
@@ -72,6 +73,8 @@ def build_networks(config: TrainConfig, device: torch.device) -> Networks:
         stream_blocks(transformer, config.memory.stream_blocks, device, in_ram)
     if config.memory.checkpointing:
         checkpoint_blocks(transformer)
+    if config.memory.compile:
+        compile_blocks(transformer)
     return Networks(transformer, projector)
 
 

@@ -47,6 +47,7 @@ class DataConfig(Settings):
 
     manifests: list[Path] = Field(min_length=1, description="triplet manifests (JSON Lines)")
     cache: Path = Field(description="folder of encoded pictures and prompts")
+    cache_memory: float = Field(1.0, ge=0, description="GiB of it that each process keeps in RAM once read")
     size: int = Field(1024, gt=0, multiple_of=16, description="side of the square with as many pixels as a target has")
     buckets: bool = Field(True, description="targets keep about their aspect ratio; false: all are cropped square")
     content_size: int = Field(512, gt=0, multiple_of=16, description="long side of the content reference")
@@ -147,6 +148,7 @@ class MemoryConfig(Settings):
         "resident", description="offloaded: modulation layers stay in RAM, their outputs are computed there"
     )
     checkpointing: bool = Field(True, description="recompute each block in the backward pass")
+    compile: bool = Field(False, description="torch.compile of each block: slow first steps, then faster ones")
 
 
 class MonitorConfig(Settings):
@@ -185,6 +187,8 @@ class TrainConfig(Settings):
             raise ValueError(
                 "memory.stream_blocks needs memory.checkpointing: blocks are computed again when they are back"
             )
+        if memory.compile and (memory.stream_blocks or memory.modulation == "offloaded"):
+            raise ValueError("memory.compile needs all blocks on the card: stream_blocks 0 and modulation resident")
         if self.stage == "base" and (memory.base != "fp32" or memory.stream_blocks or memory.modulation == "offloaded"):
             raise ValueError("stage base trains the transformer itself: memory.base must be fp32 and nothing in RAM")
         if self.stage == "style" and self.conditions.style_path == "vae":

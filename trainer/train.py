@@ -130,7 +130,7 @@ def _dataset(config: TrainConfig, encoders: Encoders, rows: list[Row], settings:
     return TripletDataset(
         rows,
         encoders,
-        Cache(config.data.cache),
+        Cache(config.data.cache, int(config.data.cache_memory * 2**30)),
         settings,
         config.loop.batch_size,
         config.loop.micro_batch or config.loop.batch_size,

@@ -32,8 +32,14 @@ class Cache:
     a changed picture, setting or encoder never meets a stale entry.
     """
 
-    def __init__(self, folder: str | Path):
+    def __init__(self, folder: str | Path, memory: int = 0):
+        """Use `folder`, which need not exist, and keep the first entries that are read in RAM, up to `memory` bytes.
+
+        Rows come in random order, each as often as the others, so the first are as good as the last ones read.
+        """
         self.folder = Path(folder)
+        self._held: dict[Path, dict[str, Tensor]] = {}
+        self._room = memory
         self._digests = Digests(self.folder / "digests.jsonl")
 
     def entry(self, what: str | Path, recipe: str) -> Path:
@@ -61,10 +67,25 @@ class Cache:
     def get(self, what: str | Path, recipe: str, encode: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
         """Return the encoding of `what` by `recipe` (transform and encoder), made with `encode` on the first time.
 
+        The tensors may be held for the next caller and must not be changed.
+
         Raises:
             ValueError: the encoder gave a value that is not finite.
         """
         path = self.entry(what, recipe)
+        if path not in self._held:
+            found = self._read(path, what, recipe, encode)
+            size = sum(tensor.nbytes for tensor in found.values())
+            if size > self._room:
+                return found
+            self._room -= size
+            # What safetensors gives is a window on the file, of which a process may keep some 65,000 open.
+            self._held[path] = {name: tensor.clone() for name, tensor in found.items()}
+        return self._held[path]
+
+    def _read(
+        self, path: Path, what: str | Path, recipe: str, encode: Callable[[], dict[str, Tensor]]
+    ) -> dict[str, Tensor]:
         if path.is_file():
             try:
                 found = load_file(path)

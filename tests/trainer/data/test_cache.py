@@ -38,6 +38,26 @@ def test_what_is_known_is_not_encoded_again(tmp_path, picture):
     assert Cache(tmp_path / "cache").has(picture, "recipe") and not Cache(tmp_path / "cache").has(picture, "other")
 
 
+def test_entries_are_held_in_ram_up_to_the_limit(tmp_path):
+    encode = Counting()
+    cache = Cache(tmp_path, memory=20)  # two entries of eight bytes
+    for what in "abc":
+        cache.get(what, "recipe", encode)
+        cache.entry(what, "recipe").unlink()
+    for what in "ab":
+        cache.get(what, "recipe", encode)
+    assert encode.calls == 3
+    cache.get("c", "recipe", encode)
+    assert encode.calls == 4
+
+
+def test_a_changed_picture_is_not_taken_from_ram(tmp_path, picture):
+    cache = Cache(tmp_path / "cache", memory=100)
+    cache.get(picture, "recipe", Counting(1.0))
+    picture.write_bytes(b"other bytes")
+    assert torch.equal(cache.get(picture, "recipe", Counting(2.0))["x"], torch.full((2,), 2.0))
+
+
 def test_one_changed_byte_changes_the_key(tmp_path, picture):
     cache = Cache(tmp_path / "cache")
     before = cache.entry(picture, "recipe")
