@@ -28,6 +28,16 @@ LEVEL_MEANING = {
 }
 
 
+BY_WEIGHT = "by weight"
+
+PRESETS = {
+    "closest": {"low": 1.0, "mid": 1.0, "high": 1.0},
+    "close": {"low": 0.0, "mid": 1.0, "high": 1.0},
+    "loose": {"low": 0.0, "mid": 1.0, "high": 0.0},
+}
+"""Level weights, named for how like the style USO-mini's pictures become with them (docs/dials.md)."""
+
+
 class EncodeStyle(io.ComfyNode):
     """Read style pictures with SigLIP, each once."""
 
@@ -127,6 +137,15 @@ class ProjectStyle(io.ComfyNode):
                     tooltip="How many of each level's tokens are kept, as means of neighbours in the projector's list; "
                     "fewer say less.",
                 ),
+                io.Combo.Input(
+                    "preset",
+                    optional=True,
+                    options=[BY_WEIGHT, *PRESETS],
+                    default=BY_WEIGHT,
+                    **advanced(io.Combo.Input),
+                    tooltip="Weights of the levels by how like the style USO-mini's pictures became: closest has all "
+                    "three, close leaves low out, loose has mid alone. By weight: as set above.",
+                ),
             ],
             outputs=[StyleSocket.Output(display_name="style", tooltip="Style tokens for USO Apply.")],
         )
@@ -140,11 +159,12 @@ class ProjectStyle(io.ComfyNode):
         mid: float = 1.0,
         high: float = 1.0,
         tokens_per_level: str = "all",
+        preset: str = BY_WEIGHT,
     ) -> io.NodeOutput:
         """Return the style tokens of all pictures."""
         tokens, sizes = project(projector, features)
         parts = 1 if tokens_per_level == "all" else int(tokens_per_level.partition("/")[2])
-        weights = {"low": low, "mid": mid, "high": high}
+        weights = PRESETS.get(preset, {"low": low, "mid": mid, "high": high})
         style = of_levels(tokens, sizes.tokens_out, [weights[level] for level in LEVELS], parts)
         return io.NodeOutput(replace(style, projector=fingerprint(projector)))
 

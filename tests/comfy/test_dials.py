@@ -215,6 +215,16 @@ def test_levels(drawn: Draw, likeness: Callable[..., float]) -> None:
     assert not torch.equal(alone[0], alone[1]) and not torch.equal(alone[1], alone[2])
 
 
+def test_level_presets(drawn: Draw, likeness: Callable[..., float]) -> None:
+    def preset(name: str) -> Callable[[Mini], Ref]:
+        return lambda graph: graph.style(preset=name)
+
+    assert torch.equal(drawn(style=preset("by weight")), drawn())
+    assert torch.equal(drawn(style=preset("closest")), drawn())
+    found = [likeness(drawn(style=False)), *(likeness(drawn(style=preset(name))) for name in ("loose", "closest"))]
+    assert rises(found), found
+
+
 def _only(level: str) -> dict[str, float]:
     return {name: float(name == level) for name in ("low", "mid", "high")}
 

@@ -149,6 +149,16 @@ def test_levels_left_out_are_other_tokens(features: Any, core_projector: Any, st
         ProjectStyle.execute(features(2), core_projector, 0.0, 0.0, 0.0)
 
 
+def test_a_preset_stands_for_its_weights(features: Any, core_projector: Any, style: Style) -> None:
+    def preset(name: str) -> Style:
+        return ProjectStyle.execute(features(2), core_projector, 0.3, 0.4, 0.5, preset=name).result[0]
+
+    assert torch.equal(preset("closest").tokens, style.tokens) and preset("closest").bias is None
+    assert torch.equal(preset("close").tokens, style.tokens[:, :128])
+    assert torch.equal(preset("loose").tokens, style.tokens[:, 64:128])
+    assert preset("by weight").bias is not None
+
+
 def test_level_weights_reach_attention(drawn: Any, style: Style) -> None:
     outs = [drawn(style=of_levels(style.tokens, 64, weights)) for weights in ([1, 1, 1], [1, 1, 0.2], [1, 1, 0])]
     assert torch.equal(outs[0], drawn())

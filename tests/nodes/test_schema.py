@@ -19,7 +19,7 @@ FACES = {
     ),
     "USO_LoadMini": (["lora_strength", "lora_blocks"], ["MODEL", "CLIP", "VAE", "CLIP_VISION", "MODEL_PATCH"]),
     "USO_EncodeStyle": (["clip_vision", "image", "fit", "mask"], ["USO_FEATURES", "IMAGE"]),
-    "USO_ProjectStyle": (["features", "projector", "low", "mid", "high", "tokens_per_level"], ["USO_STYLE"]),
+    "USO_ProjectStyle": (["features", "projector", "low", "mid", "high", "tokens_per_level", "preset"], ["USO_STYLE"]),
     "USO_EncodeContent": (
         [
             "vae",
@@ -153,7 +153,7 @@ def test_references_and_dials_may_be_left_out() -> None:
         ("USO_LoadModels", "lora_blocks"),
         ("USO_LoadMini", "lora_blocks"),
         ("USO_EncodeStyle", "mask"),
-        *(("USO_ProjectStyle", dial) for dial in ("low", "mid", "high", "tokens_per_level")),
+        *(("USO_ProjectStyle", dial) for dial in ("low", "mid", "high", "tokens_per_level", "preset")),
         *(("USO_EncodeContent", dial) for dial in FACES["USO_EncodeContent"][0][4:]),
         *(("USO_MixStyles", f"style_{n}") for n in range(3, 9)),
         ("USO_SaveStyle", "thumbnail"),
