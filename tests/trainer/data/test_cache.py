@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -49,6 +50,14 @@ def test_entries_are_held_in_ram_up_to_the_limit(tmp_path):
     assert encode.calls == 3
     cache.get("c", "recipe", encode)
     assert encode.calls == 4
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="only Linux lists a process's maps")
+def test_what_is_held_keeps_no_file_mapped(tmp_path):
+    """A process may map some 65,000 files, and a run holds more entries."""
+    cache = Cache(tmp_path, memory=1000)
+    held = [cache.get(str(number), "recipe", Counting()) for number in range(5)]
+    assert len(held) == 5 and str(tmp_path) not in Path("/proc/self/maps").read_text()
 
 
 def test_a_changed_picture_is_not_taken_from_ram(tmp_path, picture):
