@@ -27,7 +27,6 @@ LEVEL_MEANING = {
     "high": "the late depth: what the picture means",
 }
 
-
 BY_WEIGHT = "by weight"
 
 PRESETS = {

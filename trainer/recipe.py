@@ -47,7 +47,9 @@ class DataConfig(Settings):
 
     manifests: list[Path] = Field(min_length=1, description="triplet manifests (JSON Lines)")
     cache: Path = Field(description="folder of encoded pictures and prompts")
-    cache_memory: float = Field(1.0, ge=0, description="GiB of it that each process keeps in RAM once read")
+    cache_memory: float = Field(
+        1.0, ge=0, description="GiB of it kept in RAM once read, for training and validation each"
+    )
     size: int = Field(1024, gt=0, multiple_of=16, description="side of the square with as many pixels as a target has")
     buckets: bool = Field(True, description="targets keep about their aspect ratio; false: all are cropped square")
     content_size: int = Field(512, gt=0, multiple_of=16, description="long side of the content reference")

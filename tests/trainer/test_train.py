@@ -210,6 +210,7 @@ def test_monitors_write_pictures_and_numbers(recipe, tiny_encoders, manifest):
         ({"models": {"mini": True}, "lora": {"start": "new"}, "reward": {"start": 0}}, "names?|descriptor"),
         ({"memory": {"base": "fp8"}}, "needs loop.precision bf16"),
         ({"memory": {"stream_blocks": 1}}, "needs memory.checkpointing"),
+        ({"memory": {"compile": True, "modulation": "offloaded"}}, "memory.compile needs all blocks on the card"),
         ({"lora": {"start": "new"}, "models": {"lora": "x.safetensors"}}, "expected a LoRA file"),
     ],
 )

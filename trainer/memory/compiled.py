@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 
-from torch import nn
-
 from ...uso_model.transformer import UsoTransformer
 
-__all__ = ["compile_blocks"]
+__all__ = ["compile_blocks", "has_compiler"]
 
-_COMPILERS = ("c++", "g++", "clang++", "cl")
+
+def has_compiler() -> bool:
+    """Whether there is a C++ compiler, the one that CXX names or one of the usual."""
+    return any(shutil.which(name) for name in (os.environ.get("CXX", ""), "c++", "g++", "clang++", "cl"))
 
 
 def compile_blocks(transformer: UsoTransformer) -> None:
@@ -23,12 +24,11 @@ def compile_blocks(transformer: UsoTransformer) -> None:
     Raises:
         ValueError: there is no C++ compiler.
     """
-    if not any(shutil.which(name) for name in (os.environ.get("CXX", ""), *_COMPILERS)):
+    if not has_compiler():
         raise ValueError(
             "memory.compile is on, but no C++ compiler was found, which torch.compile needs; install one "
             "(Debian and Ubuntu: apt-get install g++), or set memory.compile=false"
         )
-    blocks: list[nn.Module] = [*transformer.double_blocks, *transformer.single_blocks]
-    for block in blocks:
+    for block in (*transformer.double_blocks, *transformer.single_blocks):
         # Conditions are dropped at random, so a block meets batches and sequences of many sizes.
         block.compile(dynamic=True)

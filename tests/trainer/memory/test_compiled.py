@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import shutil
-
 import pytest
 import torch
 from comfyui_uso.trainer.memory import compiled
 from comfyui_uso.trainer.memory.checkpointing import checkpoint_blocks
-from comfyui_uso.trainer.memory.compiled import compile_blocks
+from comfyui_uso.trainer.memory.compiled import compile_blocks, has_compiler
 from comfyui_uso.trainer.memory.load import load_frozen
 
 from .conftest import adapted, inputs
 
-needs_compiler = pytest.mark.skipif(
-    not any(map(shutil.which, ("c++", "g++", "clang++"))), reason="torch.compile needs a C++ compiler"
-)
 
-
-@needs_compiler
+@pytest.mark.skipif(not has_compiler(), reason="torch.compile needs a C++ compiler")
 @pytest.mark.parametrize("recomputed", [False, True])
 def test_outputs_and_gradients_agree(recomputed, flux_file, step):
     plain, fused = (adapted(load_frozen(flux_file, "fp32")) for _ in range(2))
