@@ -61,6 +61,12 @@ class DataConfig(Settings):
         "cached", description="online encodes style pictures in every step: 5 MB less on disk for each"
     )
     text_dropout: float = Field(0.0, ge=0, le=1, description="share of prompts that are emptied")
+    pooled_shuffle: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="share of samples with the pooled text of another row: the tokens must carry the prompt",
+    )
 
 
 class ModelsConfig(Settings):

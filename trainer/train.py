@@ -122,7 +122,7 @@ def held_out_data(config: TrainConfig, encoders: Encoders) -> TripletDataset | N
     rows = [row for row in rows if row.split == VALIDATION]
     if not rows or not (config.monitor.samples_every or config.monitor.validation_every):
         return None
-    plain = config.data.model_copy(update={"text_dropout": 0.0, "preserved_share": None})
+    plain = config.data.model_copy(update={"text_dropout": 0.0, "pooled_shuffle": 0.0, "preserved_share": None})
     return _dataset(config, encoders, rows, plain)
 
 

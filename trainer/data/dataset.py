@@ -91,6 +91,9 @@ class TripletDataset:
         """Return one row, encoded; what is random about it comes from row `place` of `random`."""
         draw = torch.rand((), generator=random.row(place, "text")).item()
         txt, vec = self.text("" if draw < self._settings.text_dropout else row.prompt)
+        other = random.row(place, "pooled text")
+        if torch.rand((), generator=other).item() < self._settings.pooled_shuffle:
+            _, vec = self.text(self.rows[int(torch.randint(len(self.rows), (), generator=other))].prompt)
         styles = self._styles(row, random.row(place, "styles"))
         target, content = self._latent(self._encodings.target, row.target), None
         if self._content and row.content is not None:

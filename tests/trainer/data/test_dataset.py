@@ -195,6 +195,20 @@ def test_prompts_are_emptied_as_often_as_asked(opened, whole):
         assert sum(bool((data.sample(row, whole(step), 0).txt == 0).all()) for step in range(20)) == count
 
 
+def test_pooled_texts_are_shuffled_as_often_as_asked(opened, whole):
+    plain, shuffled, never = opened(), opened(pooled_shuffle=0.5), opened(pooled_shuffle=0.0)
+    row = plain.rows[0]
+    own = plain.text(row.prompt)
+    found = [shuffled.sample(row, whole(step), 0) for step in range(400)]
+    assert all(torch.equal(sample.txt, own[0]) for sample in found)
+    known = [plain.text(other.prompt)[1] for other in plain.rows]
+    assert all(any(torch.equal(sample.vec, vec) for vec in known) for sample in found)
+    chance = 0.5 * sum(not torch.equal(vec, own[1]) for vec in known) / len(known)
+    others = sum(not torch.equal(sample.vec, own[1]) for sample in found) / 400
+    assert abs(others - chance) < 2.576 * (chance * (1 - chance) / 400) ** 0.5  # 99 % interval
+    assert all(torch.equal(never.sample(row, whole(step), 0).vec, own[1]) for step in range(20))
+
+
 @pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
 def test_the_share_of_preserved_rows_is_kept(share, opened, whole):
     data = opened(preserved_share=share)
