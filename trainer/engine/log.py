@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from types import TracebackType
 
 import torch
@@ -20,7 +21,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from ..config import LoopConfig
 from .distributed import gather
 
-__all__ = ["LOG", "RunLog"]
+__all__ = ["LOG", "RunLog", "time_spent"]
 
 logger = logging.getLogger(__name__)
 
@@ -118,3 +119,11 @@ def _clock(seconds: float) -> str:
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{seconds:02d}"
+
+
+def time_spent(run_dir: Path) -> float:
+    """Return the seconds that a run took, from its log; a run that was interrupted has been timed anew each time."""
+    lines = (run_dir / LOG).read_text(encoding="utf-8").splitlines()
+    marks = [record["seconds"] for record in map(json.loads, lines) if "seconds" in record]
+    ends = [now for now, later in zip(marks, [*marks[1:], 0.0], strict=True) if later < now]
+    return sum(ends)

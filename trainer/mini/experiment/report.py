@@ -83,7 +83,7 @@ def _runs_table(records: Records) -> str:
             steps = ", ".join(f"{stage} {count}" for stage, count in run["steps"].items())
             seconds = str(run["seconds"]["training"])
             table.append((f"`{name}`", str(seed), steps, seconds, str(run["cases"]), run["hardware"]))
-    note = "Seconds count what a row had to train itself; stages that an earlier row had trained cost it nothing.\n"
+    note = "Seconds are those of all stages of a row after the base, also of those that it shares with other rows.\n"
     return f"### Runs\n\n{_markdown(table)}\n{note}"
 
 

@@ -18,6 +18,7 @@ import torch
 
 from ....uso_model import mini
 from ...engine.checkpoint import checkpoints, latest
+from ...engine.log import time_spent
 from ...export import export_run
 from ...recipe import TrainConfig
 from ...train import train
@@ -92,11 +93,10 @@ def _judges(place: Workplace) -> Judges:
 
 
 def _row(plan: Plan, place: Workplace, name: str, row: Row, seed: int, base: Path, judges: Judges) -> dict[str, Any]:
-    began = time.monotonic()
     stages = row_stages(plan, place, row, seed, base)
     for stage in stages.values():
         _train(stage)
-    trained = time.monotonic()
+    began = time.monotonic()
     last = list(stages.values())[-1]
     held_out = cases(plan.cases, CASES_SEED)
     numbers = measure(drawing(last, last.out, plan.sample_steps, plan.cfg), judges, held_out)
@@ -106,7 +106,10 @@ def _row(plan: Plan, place: Workplace, name: str, row: Row, seed: int, base: Pat
         "seed": seed,
         "steps": {stage: config.loop.steps for stage, config in stages.items()},
         "cases": plan.cases,
-        "seconds": {"training": round(trained - began), "measuring": round(time.monotonic() - trained)},
+        "seconds": {
+            "training": round(sum(time_spent(stage.loop.run_dir) for stage in stages.values())),
+            "measuring": round(time.monotonic() - began),
+        },
         "hardware": hardware(),
         "numbers": numbers,
     }
