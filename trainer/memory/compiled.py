@@ -30,5 +30,4 @@ def compile_blocks(transformer: UsoTransformer) -> None:
             "(Debian and Ubuntu: apt-get install g++), or set memory.compile=false"
         )
     for block in (*transformer.double_blocks, *transformer.single_blocks):
-        # Conditions are dropped at random, so a block meets batches and sequences of many sizes.
-        block.compile(dynamic=True)
+        block.compile()  # for the first sizes that come; open ones only where others follow, which takes far longer
