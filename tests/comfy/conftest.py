@@ -18,7 +18,7 @@ from .weights import write_small_files, write_wide_files
 COMFY = Path(os.environ.get("COMFYUI_PATH") or "~/comfy/ComfyUI").expanduser()
 HERE = Path(__file__).parent
 PACK = "uso-nodes"
-GGUF = "ComfyUI-GGUF"
+GGUF = COMFY / "custom_nodes/ComfyUI-GGUF"
 """Another pack, which the server loads beside ours where the checkout has it."""
 
 _FOLDERS = ("models", "input", "output", "temp", "user", "custom_nodes")
@@ -55,8 +55,8 @@ def comfy() -> Iterator[ComfyServer]:
         for name in (*_FOLDERS, *(f"models/{kind}" for kind in _MODELS)):
             (base / name).mkdir()
         (base / "custom_nodes" / PACK).symlink_to(HERE.parents[1], target_is_directory=True)
-        if (COMFY / "custom_nodes" / GGUF).is_dir():
-            (base / "custom_nodes" / GGUF).symlink_to(COMFY / "custom_nodes" / GGUF, target_is_directory=True)
+        if GGUF.is_dir():
+            (base / "custom_nodes" / GGUF.name).symlink_to(GGUF, target_is_directory=True)
         shutil.copy(HERE / "tool_nodes.py", base / "custom_nodes/uso_test_tools.py")
         write_small_files(base / "models")
         with running_server(COMFY, base) as server:

@@ -9,14 +9,12 @@ import pytest
 import safetensors.torch
 import torch
 
-from .conftest import COMFY, GGUF
+from .conftest import GGUF
 from .graphs import Tiny
 from .server import ComfyServer
 
 gguf = pytest.importorskip("gguf", reason="no package gguf, which ComfyUI-GGUF needs: pip install gguf")
-pytestmark = pytest.mark.skipif(
-    not (COMFY / "custom_nodes" / GGUF).is_dir(), reason=f"no {GGUF} in {COMFY / 'custom_nodes'}"
-)
+pytestmark = pytest.mark.skipif(not GGUF.is_dir(), reason=f"no {GGUF}")
 
 Q8, F32 = gguf.GGMLQuantizationType.Q8_0, gguf.GGMLQuantizationType.F32
 BLOCK = 32
