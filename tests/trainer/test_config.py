@@ -25,6 +25,7 @@ def test_every_recipe_is_valid(name):
         "mini_autoencoder": AutoencoderRun,
         "mini_decoder": AutoencoderRun,
         "mini_encoders": EncoderRun,
+        "mini_vision": EncoderRun,
         "mini_descriptor": EncoderRun,
     }
     assert load_config(own.get(name, TrainConfig), path, ["loop.steps=7"]).loop.steps == 7

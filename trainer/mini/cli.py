@@ -12,7 +12,19 @@ __all__ = ["CONFIGS", "STAGES", "add_commands"]
 CONFIGS = Path(__file__).parents[1] / "configs"
 """Folder of the recipes."""
 
-STAGES = ("autoencoder", "encoders", "descriptor", "decoder", "judges", "base", "style", "copy", "triplet", "reward")
+STAGES = (
+    "autoencoder",
+    "encoders",
+    "vision",
+    "descriptor",
+    "decoder",
+    "judges",
+    "base",
+    "style",
+    "copy",
+    "triplet",
+    "reward",
+)
 """Stages in the order in which each needs the one before."""
 
 
@@ -99,6 +111,10 @@ def _train(args: argparse.Namespace) -> None:
         from .train import EncoderRun, train_encoders
 
         train_encoders(load_config(EncoderRun, recipe, args.settings))
+    elif args.stage == "vision":
+        from .train import EncoderRun, train_vision
+
+        train_vision(load_config(EncoderRun, recipe, args.settings))
     elif args.stage == "judges":
         from .judge_training import JudgeRun, train_judges
 

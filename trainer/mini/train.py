@@ -17,7 +17,15 @@ from .encoders import ContrastiveObjective, make_vision
 from .pictures import Pictures, load_pictures, load_triplets
 from .world import VOCABULARY
 
-__all__ = ["AutoencoderRun", "EncoderRun", "train_autoencoder", "train_decoder", "train_descriptor", "train_encoders"]
+__all__ = [
+    "AutoencoderRun",
+    "EncoderRun",
+    "train_autoencoder",
+    "train_decoder",
+    "train_descriptor",
+    "train_encoders",
+    "train_vision",
+]
 
 
 class AutoencoderRun(Settings):
@@ -69,7 +77,7 @@ def _train_autoencoder(
 
 
 class EncoderRun(Settings):
-    """Settings of the training of vision and text encoder, or of the style descriptor."""
+    """Settings of the training of vision and text encoder, of the vision tower alone, or of the style descriptor."""
 
     data: list[Path] = Field(min_length=1, description="folders written by `uso mini world`")
     out: Path = Field(description="folder of the miniature's files")
@@ -78,10 +86,26 @@ class EncoderRun(Settings):
 
 def train_encoders(config: EncoderRun) -> None:
     """Train vision tower and text encoder against each other and write them to the folder."""
-    pictures = load_pictures(config.data)
     torch.manual_seed(config.loop.seed)
     tokenizer = mini.MiniTokenizer(VOCABULARY)
-    vision, text = make_vision(), mini.MiniTextEncoder(len(tokenizer))
+    _train_encoders(config, make_vision(), tokenizer, mini.MiniTextEncoder(len(tokenizer)))
+
+
+def train_vision(config: EncoderRun) -> None:
+    """Train the vision tower of the folder on against its text encoder, which stays as it is, and write it back.
+
+    The base speaks the text encoder's language, so a better tower can be had without training the base anew. Source of
+    the idea: Zhai et al., "LiT: Zero-Shot Transfer with Locked-image text Tuning", with the roles exchanged.
+    """
+    torch.manual_seed(config.loop.seed)
+    tokenizer, text = mini.load_text(config.out)
+    _train_encoders(config, mini.load_vision(config.out).train(), tokenizer, text.requires_grad_(False))
+
+
+def _train_encoders(
+    config: EncoderRun, vision: mini.MiniVision, tokenizer: mini.MiniTokenizer, text: mini.MiniTextEncoder
+) -> None:
+    pictures = load_pictures(config.data)
     objective = ContrastiveObjective(vision, text, tokenizer)
     term = Term("contrastive", lambda batch, random: objective(batch))
     run(config.loop, objective, [term], lambda random: pictures.pick(random.shared("batch"), random.rows))

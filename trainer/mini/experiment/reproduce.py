@@ -25,7 +25,15 @@ from ...train import train
 from ..data import CAPTIONS, write_data
 from ..judge import load_judges
 from ..judge_training import JudgeRun, train_judges
-from ..train import AutoencoderRun, EncoderRun, train_autoencoder, train_decoder, train_descriptor, train_encoders
+from ..train import (
+    AutoencoderRun,
+    EncoderRun,
+    train_autoencoder,
+    train_decoder,
+    train_descriptor,
+    train_encoders,
+    train_vision,
+)
 from .draw import drawing
 from .measure import Judges, cases, measure
 from .plan import Plan, Row, load_rows
@@ -72,7 +80,7 @@ def _shared(plan: Plan, place: Workplace) -> Path:
     autoencoder = shared_settings(plan, place, "autoencoder", AutoencoderRun)
     if not _finished(autoencoder.loop.run_dir, autoencoder.loop.steps):
         train_autoencoder(autoencoder)
-    for stage, run in (("encoders", train_encoders), ("descriptor", train_descriptor)):
+    for stage, run in (("encoders", train_encoders), ("vision", train_vision), ("descriptor", train_descriptor)):
         settings = shared_settings(plan, place, stage, EncoderRun)
         if not _finished(settings.loop.run_dir, settings.loop.steps):
             run(settings)

@@ -44,7 +44,7 @@ class Workplace:
                 "style.run_dir": self.runs / f"{stage}-{mark}" / "style",
                 "identity.run_dir": own / "identity",
             }
-        if stage in ("autoencoder", "decoder", "encoders", "descriptor"):
+        if stage in ("autoencoder", "decoder", "encoders", "vision", "descriptor"):
             return {**where, "data": self.data, "out": self.weights}
         names = {"base": ["captions"], "copy": ["manifest", "identity"]}.get(stage, ["manifest"])
         return {

@@ -20,6 +20,7 @@ PLAN = Plan(
         "autoencoder": SMALL,
         "decoder": SMALL,
         "encoders": SMALL,
+        "vision": SMALL,
         "descriptor": SMALL,
         "judges": {
             "pictures": 120,
