@@ -23,8 +23,8 @@ from torch import Tensor
 from .server import ComfyServer, Graph, Node
 
 STEPS, BATCH = 6, 4
-PAIR = 0
-"""Which of the bundled pairs gives style and subject."""
+PAIR = 2
+"""Which of the bundled pairs gives style and subject: one whose subject alone is unlike the style."""
 OTHER = 1
 """Which gives a second style."""
 
