@@ -104,7 +104,7 @@ def _plot_curves(curves: Sequence[dict[str, Any]], out: Path) -> None:
         grouped[point["row"], point["seed"]].append(point)
     colours = {row: f"C{number}" for number, row in enumerate(dict.fromkeys(row for row, _ in grouped))}
     shown = {"likeness": "the reward's descriptor", "style": "style judge, top 1", "resemblance": "identity judge"}
-    figure, axes = pyplot.subplots(1, len(shown), figsize=(4 * len(shown), 3.2), layout="constrained")
+    figure, axes = pyplot.subplots(1, len(shown), figsize=(4 * len(shown) + 2, 3.2), layout="constrained")
     for axis, (number, title) in zip(axes, shown.items(), strict=True):
         unnamed = set(colours)
         for (row, _), points in grouped.items():  # a line for each seed, a colour and a name for each row
@@ -118,6 +118,6 @@ def _plot_curves(curves: Sequence[dict[str, Any]], out: Path) -> None:
             )
             unnamed.discard(row)
         axis.set(title=title, xlabel="steps of the last stage")
-    axes[-1].legend(fontsize=7)
+    figure.legend(*axes[-1].get_legend_handles_labels(), loc="outside right center", fontsize=7)
     figure.savefig(out, dpi=110)
     pyplot.close(figure)
