@@ -8,6 +8,7 @@ import torch
 from pydantic import Field
 
 from ...uso_model import mini
+from ...uso_model.mini.models import MiniVision
 from ..config import LoopConfig, Settings
 from ..engine.loop import run
 from ..engine.term import Term
@@ -103,7 +104,7 @@ def train_vision(config: EncoderRun) -> None:
 
 
 def _train_encoders(
-    config: EncoderRun, vision: mini.MiniVision, tokenizer: mini.MiniTokenizer, text: mini.MiniTextEncoder
+    config: EncoderRun, vision: MiniVision, tokenizer: mini.MiniTokenizer, text: mini.MiniTextEncoder
 ) -> None:
     pictures = load_pictures(config.data)
     objective = ContrastiveObjective(vision, text, tokenizer)
