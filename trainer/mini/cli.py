@@ -99,30 +99,16 @@ def _train(args: argparse.Namespace) -> None:
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     recipe = CONFIGS / f"mini_{args.stage}.yaml"
-    if args.stage == "autoencoder":
-        from .train import AutoencoderRun, train_autoencoder
-
-        train_autoencoder(load_config(AutoencoderRun, recipe, args.settings))
-    elif args.stage == "decoder":
-        from .train import AutoencoderRun, train_decoder
-
-        train_decoder(load_config(AutoencoderRun, recipe, args.settings))
-    elif args.stage == "encoders":
-        from .train import EncoderRun, train_encoders
-
-        train_encoders(load_config(EncoderRun, recipe, args.settings))
-    elif args.stage == "vision":
-        from .train import EncoderRun, train_vision
-
-        train_vision(load_config(EncoderRun, recipe, args.settings))
-    elif args.stage == "judges":
+    if args.stage == "judges":
         from .judge_training import JudgeRun, train_judges
 
         print(json.dumps(train_judges(load_config(JudgeRun, recipe, args.settings)), indent=1))
-    elif args.stage == "descriptor":
-        from .train import EncoderRun, train_descriptor
+        return
+    from .train import RUNS
 
-        train_descriptor(load_config(EncoderRun, recipe, args.settings))
+    if args.stage in RUNS:
+        kind, train_stage = RUNS[args.stage]
+        train_stage(load_config(kind, recipe, args.settings))
     else:
         from ..recipe import TrainConfig
         from ..train import train

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from pydantic import Field
@@ -18,15 +20,7 @@ from .encoders import ContrastiveObjective, make_vision
 from .pictures import Pictures, load_pictures, load_triplets
 from .world import VOCABULARY
 
-__all__ = [
-    "AutoencoderRun",
-    "EncoderRun",
-    "train_autoencoder",
-    "train_decoder",
-    "train_descriptor",
-    "train_encoders",
-    "train_vision",
-]
+__all__ = ["RUNS", "AutoencoderRun", "EncoderRun", "train_encoders", "train_vision"]
 
 
 class AutoencoderRun(Settings):
@@ -121,3 +115,13 @@ def train_descriptor(config: EncoderRun) -> None:
     term = Term("descriptor", lambda batch, random: objective(batch))
     run(config.loop, objective, [term], lambda random: triplets.pick(random.shared("batch"), random.rows))
     mini.save_descriptor(objective.descriptor, config.out)
+
+
+RUNS: dict[str, tuple[type[Any], Callable[[Any], None]]] = {
+    "autoencoder": (AutoencoderRun, train_autoencoder),
+    "encoders": (EncoderRun, train_encoders),
+    "vision": (EncoderRun, train_vision),
+    "descriptor": (EncoderRun, train_descriptor),
+    "decoder": (AutoencoderRun, train_decoder),  # the descriptor looks at its pictures
+}
+"""Settings and training of each stage here, in the order in which each needs the one before."""

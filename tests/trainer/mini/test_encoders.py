@@ -10,6 +10,7 @@ import torch
 from comfyui_uso.trainer.config import load_config
 from comfyui_uso.trainer.mini.cli import CONFIGS
 from comfyui_uso.trainer.mini.data import write_captioned
+from comfyui_uso.trainer.mini.experiment.records import read_lines
 from comfyui_uso.trainer.mini.train import EncoderRun, train_encoders, train_vision
 from comfyui_uso.uso_model import mini
 from safetensors.torch import load_file
@@ -43,7 +44,7 @@ def test_the_tower_is_trained_on_and_the_text_encoder_stays(tmp_path: Path) -> N
     assert after.keys() == tower.keys()
     moved = [name for name in tower if not torch.equal(after[name], tower[name])]
     assert len(moved) > len(tower) / 2
-    losses = [float(line.split('"loss": ')[1].split(",")[0]) for line in (tmp_path / "vision/log.jsonl").open()]
+    losses = [record["loss"] for record in read_lines(tmp_path / "vision/log.jsonl")]
     assert losses[-1] < losses[0]
 
 

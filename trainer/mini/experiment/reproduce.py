@@ -25,15 +25,7 @@ from ...train import train
 from ..data import CAPTIONS, write_data
 from ..judge import load_judges
 from ..judge_training import JudgeRun, train_judges
-from ..train import (
-    AutoencoderRun,
-    EncoderRun,
-    train_autoencoder,
-    train_decoder,
-    train_descriptor,
-    train_encoders,
-    train_vision,
-)
+from ..train import RUNS
 from .draw import drawing
 from .measure import Judges, cases, measure
 from .plan import Plan, Row, load_rows
@@ -77,16 +69,10 @@ def _shared(plan: Plan, place: Workplace) -> Path:
         if not (folder / CAPTIONS).is_file():
             logger.info("drawing %d pictures and %d triplets into %s", plan.pictures, plan.triplets, folder)
             write_data(folder, plan.pictures, plan.triplets, seed)
-    autoencoder = shared_settings(plan, place, "autoencoder", AutoencoderRun)
-    if not _finished(autoencoder.loop.run_dir, autoencoder.loop.steps):
-        train_autoencoder(autoencoder)
-    for stage, run in (("encoders", train_encoders), ("vision", train_vision), ("descriptor", train_descriptor)):
-        settings = shared_settings(plan, place, stage, EncoderRun)
+    for stage, (kind, train_stage) in RUNS.items():
+        settings = shared_settings(plan, place, stage, kind)
         if not _finished(settings.loop.run_dir, settings.loop.steps):
-            run(settings)
-    decoder = shared_settings(plan, place, "decoder", AutoencoderRun)  # the descriptor looks at its pictures
-    if not _finished(decoder.loop.run_dir, decoder.loop.steps):
-        train_decoder(decoder)
+            train_stage(settings)
     judges = shared_settings(plan, place, "judges", JudgeRun)
     if not _finished(judges.identity.run_dir, judges.identity.steps):
         logger.info("judges: %s", train_judges(judges))

@@ -16,6 +16,7 @@ from ...config import Settings, load_config
 from ...export import LORA, PROJECTOR, TRANSFORMER
 from ...recipe import TrainConfig
 from ..cli import CONFIGS
+from ..train import RUNS
 from .plan import STAGES, Plan, Row
 
 __all__ = ["Workplace", "row_stages", "shared_settings"]
@@ -44,7 +45,7 @@ class Workplace:
                 "style.run_dir": self.runs / f"{stage}-{mark}" / "style",
                 "identity.run_dir": own / "identity",
             }
-        if stage in ("autoencoder", "decoder", "encoders", "vision", "descriptor"):
+        if stage in RUNS:
             return {**where, "data": self.data, "out": self.weights}
         names = {"base": ["captions"], "copy": ["manifest", "identity"]}.get(stage, ["manifest"])
         return {
