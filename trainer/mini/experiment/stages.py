@@ -1,7 +1,8 @@
 """From a plan to runs of the trainer: the settings of every stage, and a folder for each that its settings name.
 
-A stage's folder carries a hash of all that decides its outcome: its settings, and the folder of the stage before it. So
-rows share what they have in common, and a changed setting never goes on in an old run.
+A stage's folder carries a hash of all that decides its outcome: its recipe, what the plan and the row change in it,
+and the hash of what it stands on. So rows share what they have in common, and a changed setting never goes on in an old
+run.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
+
+import yaml
 
 from ...config import Settings, load_config
 from ...export import LORA, PROJECTOR, TRANSFORMER
@@ -34,17 +37,12 @@ class Workplace:
         self.judges = root / "judges"
         self.runs = root / "runs"
 
-    def place(self, stage: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    def place(self, stage: str, mark: str) -> dict[str, Any]:
         """Return the settings that name the folders of a stage: its data, encoders, checkpoints and outputs."""
-        mark = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()[:10]
         own = self.runs / f"{stage}-{mark}"
         where: dict[str, Any] = {"loop.run_dir": own / "run"}
         if stage == "judges":
-            return {
-                "out": self.judges,
-                "style.run_dir": self.runs / f"{stage}-{mark}" / "style",
-                "identity.run_dir": own / "identity",
-            }
+            return {"out": self.judges, "style.run_dir": own / "style", "identity.run_dir": own / "identity"}
         if stage in RUNS:
             return {**where, "data": self.data, "out": self.weights}
         names = {"base": ["captions"], "copy": ["manifest", "identity"]}.get(stage, ["manifest"])
@@ -58,9 +56,18 @@ class Workplace:
 
 
 def shared_settings(plan: Plan, place: Workplace, stage: str, kind: type[Config]) -> Config:
-    """Return the settings of a stage that all rows share."""
+    """Return the settings of a stage that all rows share.
+
+    The networks of RUNS are trained one on another in one folder, so that a change to one begins all of them anew, and
+    the base with them. The judges stand on nothing.
+    """
     chosen = plan.settings.get(stage, {})
-    return _load(kind, stage, {**chosen, **place.place(stage, chosen)})
+    networks = _mark(plan.pictures, plan.triplets, *(_decides(name, plan.settings.get(name, {})) for name in RUNS))
+    if stage in RUNS:
+        mark = networks
+    else:
+        mark = _mark(_decides(stage, chosen), *([] if stage == "judges" else [networks]))
+    return _load(kind, stage, {**chosen, **place.place(stage, mark)})
 
 
 def row_stages(plan: Plan, place: Workplace, row: Row, seed: int, base: Path) -> dict[str, TrainConfig]:
@@ -71,11 +78,12 @@ def row_stages(plan: Plan, place: Workplace, row: Row, seed: int, base: Path) ->
         place: folders.
         row: what differs.
         seed: of all its stages.
-        base: folder that stage `base` has written.
+        base: folder that stage `base` has written, in the folder that carries its hash.
     """
     found: dict[str, TrainConfig] = {}
     before: Path | None = None
     previous: str | None = None
+    mark = base.parent.name
     for stage in STAGES:
         if stage in row.skip:
             continue
@@ -83,8 +91,8 @@ def row_stages(plan: Plan, place: Workplace, row: Row, seed: int, base: Path) ->
         files: dict[str, Any] = {"models.transformer": base / TRANSFORMER}
         if stage != "style":
             files |= _starts(before, previous, chosen.get("conditions.style_path") == "vae")
-        where = place.place(stage, {**chosen, "base": base, "before": before})
-        found[stage] = _load(TrainConfig, stage, {**chosen, **files, **where})
+        mark = _mark(mark, _decides(stage, chosen))
+        found[stage] = _load(TrainConfig, stage, {**chosen, **files, **place.place(stage, mark)})
         before, previous = found[stage].out, stage
     return found
 
@@ -100,9 +108,22 @@ def _starts(before: Path | None, previous: str | None, vae: bool) -> dict[str, A
     }
 
 
+def _decides(stage: str, chosen: Mapping[str, Any]) -> list[Any]:
+    """Return a stage's recipe and what differs from it."""
+    return [yaml.safe_load(_recipe(stage).read_text(encoding="utf-8")), chosen]
+
+
+def _mark(*decides: Any) -> str:
+    return hashlib.sha256(json.dumps(decides, sort_keys=True, default=str).encode()).hexdigest()[:10]
+
+
+def _recipe(stage: str) -> Path:
+    return CONFIGS / f"mini_{stage}.yaml"
+
+
 def _load(kind: type[Config], stage: str, settings: Mapping[str, Any]) -> Config:
     written = [f"{name}={_yaml(value)}" for name, value in settings.items()]
-    return load_config(kind, CONFIGS / f"mini_{stage}.yaml", written)
+    return load_config(kind, _recipe(stage), written)
 
 
 def _yaml(value: Any) -> str:

@@ -10,7 +10,10 @@ from comfyui_uso.trainer.mini.experiment.plan import EXPERIMENTS, STAGES, Plan, 
 from comfyui_uso.trainer.mini.experiment.records import CURVES, read_lines
 from comfyui_uso.trainer.mini.experiment.report import write_report
 from comfyui_uso.trainer.mini.experiment.reproduce import reproduce
-from comfyui_uso.trainer.mini.experiment.stages import Workplace, row_stages
+from comfyui_uso.trainer.mini.experiment.stages import Workplace, row_stages, shared_settings
+from comfyui_uso.trainer.mini.judge_training import JudgeRun
+from comfyui_uso.trainer.mini.train import RUNS
+from comfyui_uso.trainer.recipe import TrainConfig
 
 SMALL = {"loop.steps": 2, "loop.batch_size": 4}
 PLAN = Plan(
@@ -24,6 +27,7 @@ PLAN = Plan(
         "descriptor": SMALL,
         "judges": {
             "pictures": 120,
+            "individuals": 120,
             "style.steps": 2,
             "style.batch_size": 8,
             "identity.steps": 2,
@@ -89,6 +93,25 @@ def test_rows_share_stages_until_they_differ(tmp_path: Path) -> None:
     assert all(config.models.projector is None for config in shared.values())
     assert shared["copy"].lora.start == "new" and shared["triplet"].lora.start == "continue"
     assert row_stages(plan, place, rows["without_style_stage"], 1, tmp_path)["copy"].models.new_projector
+
+
+def test_a_changed_network_begins_all_that_stands_on_it_anew(tmp_path: Path) -> None:
+    def folders(changed: dict, place: Workplace) -> dict[str, str]:
+        plan = PLAN.model_copy(update={"settings": {**PLAN.settings, **changed}})
+        kinds = {**{name: kind for name, (kind, _) in RUNS.items()}, "base": TrainConfig}
+        shared = {name: shared_settings(plan, place, name, kind).loop.run_dir for name, kind in kinds.items()}
+        shared["judges"] = shared_settings(plan, place, "judges", JudgeRun).style.run_dir
+        base = shared["base"].parent / "out"
+        rows = row_stages(plan, place, load_rows(["full"])["full"], 1, base)
+        shared |= {name: config.loop.run_dir for name, config in rows.items()}
+        return {name: folder.parent.name for name, folder in shared.items()}
+
+    before = folders({}, Workplace(tmp_path))
+    assert folders({}, Workplace(tmp_path / "moved")) == before
+    tower = folders({"vision": {"loop.steps": 9}}, Workplace(tmp_path))
+    assert {name for name in before if tower[name] == before[name]} == {"judges"}
+    triplet = folders({"triplet": {"loop.steps": 9}}, Workplace(tmp_path))
+    assert {name for name in before if triplet[name] != before[name]} == {"triplet", "reward"}
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in EXPERIMENTS.glob("*.yaml") if path.stem != "rows"))
