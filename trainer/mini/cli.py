@@ -35,6 +35,9 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     world.add_argument("--pictures", type=int, default=12000, help="captioned pictures (%(default)s)")
     world.add_argument("--triplets", type=int, default=4000, help="triplets, three pictures each (%(default)s)")
     world.add_argument("--seed", type=int, default=1, help="the same seed gives the same files (%(default)s)")
+    world.add_argument(
+        "--improvised", type=float, default=0.4, help="share of triplets in a style without a name (%(default)s)"
+    )
     world.set_defaults(handler=_world)
 
     sheet = commands.add_parser("sheet", help="draw the world on three contact sheets")
@@ -82,7 +85,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
 def _world(args: argparse.Namespace) -> None:
     from .data import write_data
 
-    write_data(args.out, args.pictures, args.triplets, args.seed)
+    write_data(args.out, args.pictures, args.triplets, args.seed, args.improvised)
 
 
 def _sheet(args: argparse.Namespace) -> None:

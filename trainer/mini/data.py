@@ -17,6 +17,7 @@ from PIL import Image
 
 from .world import (
     IMPROVISED,
+    IMPROVISED_SHARE,
     photo_caption,
     render_photo,
     render_style,
@@ -33,7 +34,9 @@ CAPTIONS = "captions.jsonl"
 IDENTITY = "identity.jsonl"
 
 
-def write_data(folder: str | Path, pictures: int, triplets: int, seed: int) -> None:
+def write_data(
+    folder: str | Path, pictures: int, triplets: int, seed: int, improvised: float = IMPROVISED_SHARE
+) -> None:
     """Write captioned pictures, triplets, and the manifests of both.
 
     The last sixteenth of the triplets is marked for validation.
@@ -43,8 +46,10 @@ def write_data(folder: str | Path, pictures: int, triplets: int, seed: int) -> N
         pictures: captioned ones of all subjects and styles.
         triplets: three pictures each, of training subjects and styles.
         seed: the same seed gives the same files.
+        improvised: share of triplets in a style without a name.
     """
-    _write(Path(folder) / TRIPLETS, _with_validation(_lines(write_manifest(folder, triplets, seed))))
+    manifest = write_manifest(folder, triplets, seed, improvised=improvised)
+    _write(Path(folder) / TRIPLETS, _with_validation(_lines(manifest)))
     write_captioned(folder, pictures, seed)
     write_identity(folder)
 

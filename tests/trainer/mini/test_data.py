@@ -39,6 +39,13 @@ def test_triplets_read_into_memory(tmp_path):
     assert target.shape == style.shape == content.shape == (2, 3, 128, 128) and target.abs().max() <= 1
 
 
+def test_styles_are_improvised_as_often_as_asked(tmp_path):
+    for share in (0.0, 1.0):
+        write_data(tmp_path / str(share), 0, 8, seed=9, improvised=share)
+        names = {path.name.split("-")[0] for path in (tmp_path / str(share) / "targets").iterdir()}
+        assert ("improvised" in names) == bool(share) and (len(names) == 1) == bool(share)
+
+
 def test_a_sixteenth_is_for_validation(tmp_path):
     write_data(tmp_path, 0, 16, seed=8)
     assert len(read_manifest(tmp_path / TRIPLETS)) == 15

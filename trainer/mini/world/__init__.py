@@ -11,7 +11,7 @@ from .scene import Pose, Scene, sample_scene
 from .sheet import individual_sheet, styles_sheet, subjects_sheet
 from .styles import HELD_OUT_STYLES, IMPROVISED, STYLES, TRAINING_STYLES, Style, sample_style
 from .subjects import HELD_OUT_SUBJECTS, SUBJECTS, TRAINING_SUBJECTS, Individual
-from .triplets import LAYOUTS, Triplet, sample_triplet, write_manifest
+from .triplets import IMPROVISED_SHARE, LAYOUTS, Triplet, sample_triplet, write_manifest
 
 ACCENTS, COLOURS, MARKINGS = tuple(_ACCENTS), tuple(_COLOURS), tuple(_MARKINGS)
 """Names of what individuals are made of."""
@@ -22,6 +22,7 @@ __all__ = [
     "HELD_OUT_STYLES",
     "HELD_OUT_SUBJECTS",
     "IMPROVISED",
+    "IMPROVISED_SHARE",
     "LAYOUTS",
     "MARKINGS",
     "STYLES",

@@ -22,7 +22,7 @@ from .subjects import HELD_OUT_SUBJECTS, TRAINING_SUBJECTS
 LAYOUTS = ("preserved", "shifted")
 
 IMPROVISED_SHARE = 0.4
-"""Share of training triplets in a style without a name."""
+"""Share of training triplets in a style without a name, where no other is asked for."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,7 @@ def sample_triplet(
     subject: str | None = None,
     style: str | None = None,
     beyond: bool = False,
+    improvised: float = IMPROVISED_SHARE,
 ) -> Triplet:
     """Return a random triplet; the subject of its style reference is always one of training.
 
@@ -73,6 +74,7 @@ def sample_triplet(
         subject: class of the target, or None for any of the split.
         style: name of the style, or None for any of the split.
         beyond: draw the style's parameters from beyond their training ranges.
+        improvised: share of styles without a name, where neither `style` nor `held_out` is given.
 
     Raises:
         ValueError: for an unknown layout, subject or style.
@@ -84,8 +86,8 @@ def sample_triplet(
     subjects, styles = (HELD_OUT_SUBJECTS, HELD_OUT_STYLES) if held_out else (TRAINING_SUBJECTS, TRAINING_STYLES)
     name = subject or subjects[int(rng.integers(len(subjects)))]
     if style is None:
-        improvised = not held_out and rng.uniform() < IMPROVISED_SHARE
-        style = IMPROVISED if improvised else styles[int(rng.integers(len(styles)))]
+        nameless = not held_out and rng.uniform() < improvised
+        style = IMPROVISED if nameless else styles[int(rng.integers(len(styles)))]
     chosen = sample_style(rng, style, beyond)
     others = [other for other in TRAINING_SUBJECTS if other != name]
     target = sample_scene(rng, name)
@@ -111,6 +113,7 @@ def write_manifest(
     layout: str | None = None,
     held_out: bool = False,
     split: str = "train",
+    improvised: float = IMPROVISED_SHARE,
 ) -> Path:
     """Write `n` triplets as PNG files and an ordinary triplet manifest, and return the manifest's path.
 
@@ -129,7 +132,7 @@ def write_manifest(
     rng = np.random.default_rng(seed)
     lines = []
     for _ in range(n):
-        triplet = sample_triplet(rng, layout, held_out)
+        triplet = sample_triplet(rng, layout, held_out, improvised=improvised)
         paths = [f"{name}/{triplet.id}.png" for name in names]
         for path, picture in zip(paths, triplet.render(), strict=True):
             Image.fromarray(picture).save(root / path)
