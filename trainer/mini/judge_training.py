@@ -1,12 +1,14 @@
 """Train the judges on renders of their own.
 
 The style judge learns to classify. The identity judge learns to find, among many individuals of the same few classes,
-the photo of the one that a styled picture shows (InfoNCE), and besides to name what the individual is made of.
+the photo of the one that a styled picture shows (InfoNCE), and besides to name what the individual is made of. It has
+to tell apart individuals that it has never seen, so it sees many, and each mirrored and shifted at random.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -40,12 +42,16 @@ BEYOND_SHARE = 0.2
 PHOTO_SHARE = 1 / (len(STYLES) + 1)
 CLASSES_A_BATCH = 4
 
+SHIFT = 12
+"""Farthest that a picture of an individual is shifted in training, in pixels."""
+
 
 class JudgeRun(Settings):
     """Settings of the judges' training."""
 
     out: Path = Field(description="folder of the judges' files")
-    pictures: int = Field(6000, gt=0, description="renders of the style judge, individuals of the identity judge")
+    pictures: int = Field(6000, gt=0, description="renders that the style judge learns from")
+    individuals: int = Field(6000, gt=0, description="those that the identity judge learns from, two renders each")
     seed: int = Field(90_001, description="of the renders; no other part of the miniature uses it")
     style: LoopConfig
     identity: LoopConfig
@@ -59,7 +65,10 @@ class Styled(NamedTuple):
 
 
 class Individuals(NamedTuple):
-    """A photo and a styled picture of each individual, in two poses, and what it is made of."""
+    """A photo and a styled picture of each individual, in two poses, and what it is made of.
+
+    Pictures are `n 3 h w`: uint8 as they are rendered, float in -1..1 in a batch.
+    """
 
     photos: Tensor
     styled: Tensor
@@ -78,7 +87,8 @@ def train_judges(config: JudgeRun) -> dict[str, float]:
         lambda random: _pick(styled, random),
     )
     save_judge(style, config.out)
-    people = render_individuals(rng, config.pictures)
+    people = render_individuals(config.seed, range(config.individuals))
+    torch.manual_seed(config.identity.seed)
     identity = _IdentityObjective()
     run(
         config.identity,
@@ -104,10 +114,16 @@ def render_styled(rng: np.random.Generator, count: int) -> Styled:
     return Styled(_stacked(pixels), torch.tensor(styles))
 
 
-def render_individuals(rng: np.random.Generator, count: int) -> Individuals:
-    """Render individuals of all classes, each twice; one styled picture in four is in a style without a name."""
+def render_individuals(seed: int, numbers: Iterable[int]) -> Individuals:
+    """Render individuals of all classes, each twice; one styled picture in four is in a style without a name.
+
+    Args:
+        seed: of all of them.
+        numbers: which of them; each number is the same individual in every call.
+    """
     photos, styled, traits = [], [], []
-    for _ in range(count):
+    for number in numbers:
+        rng = np.random.default_rng([seed, number])
         scene = sample_scene(rng)
         photos.append(render_photo(scene))
         style = sample_style(rng, IMPROVISED if rng.uniform() < 0.25 else None, rng.uniform() < BEYOND_SHARE)
@@ -148,7 +164,7 @@ class _IdentityObjective(nn.Module):
         self.log_scale = nn.Parameter(torch.tensor(8.0).log())
 
     def forward(self, batch: Individuals) -> dict[str, Tensor]:
-        vectors, parts = self.judge(torch.cat([_float(batch.photos), _float(batch.styled)]))
+        vectors, parts = self.judge(torch.cat([batch.photos, batch.styled]))
         photo, styled = vectors.chunk(2)
         logits = self.log_scale.exp() * styled @ photo.T
         right = torch.arange(len(photo))
@@ -176,7 +192,19 @@ def _group(data: Individuals, random) -> Individuals:
     members = [(data.traits[:, 0] == number).nonzero()[:, 0] for number in classes]
     share = random.rows // CLASSES_A_BATCH
     index = torch.cat([rows[torch.randperm(len(rows), generator=generator)[:share]] for rows in members])
-    return Individuals(*(column[index] for column in data))
+    photos, styled = (_moved(_float(column[index]), generator) for column in (data.photos, data.styled))
+    return Individuals(photos, styled, data.traits[index])
+
+
+def _moved(pixels: Tensor, generator: torch.Generator) -> Tensor:
+    """Return pictures mirrored and shifted at random, `b 3 h w`: who is shown stays the same."""
+    mirrored = torch.rand(len(pixels), 1, 1, 1, generator=generator) < 0.5
+    padded = F.pad(torch.where(mirrored, pixels.flip(3), pixels), [SHIFT] * 4, mode="reflect")
+    corners = torch.randint(2 * SHIFT + 1, (len(pixels), 2), generator=generator).tolist()
+    height, width = pixels.shape[2:]
+    return torch.stack(
+        [picture[:, y : y + height, x : x + width] for picture, (y, x) in zip(padded, corners, strict=True)]
+    )
 
 
 def _stacked(pixels: list[np.ndarray]) -> Tensor:

@@ -29,6 +29,6 @@ def test_the_miniature_follows_its_references():
     for mode in ("style", "joint"):
         assert found[mode]["likeness"] >= none["likeness"] + 0.25, found
     for mode in ("subject", "joint"):
-        assert found[mode]["resemblance"] >= none["resemblance"] + 0.25, found
+        assert found[mode]["resemblance"] >= none["resemblance"] + 0.1, found
     for mode in ("none", "subject"):
         assert found[mode]["style"] <= 4 * chance, found
