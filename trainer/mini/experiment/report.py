@@ -49,7 +49,11 @@ def write_report(results: Path, page: Path) -> None:
     if curves:
         name = f"{page.stem}_reward.png"
         _plot_curves(curves, page.with_name(name))
-        parts.append(f"### The judge's curve beside the reward's\n\n![Judge and reward over the steps]({name})\n")
+        parts.append(
+            f"### The judge's curve beside the reward's\n\n![Judge and reward over the steps]({name})\n\n"
+            "Joint pictures of other held-out cases than those of the tables. Lines are means of the seeds, shades their "
+            "range.\n"
+        )
     text = page.read_text(encoding="utf-8") if page.is_file() else f"{BEGIN}\n{END}\n"
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
@@ -99,24 +103,18 @@ def _plot_curves(curves: Sequence[dict[str, Any]], out: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    grouped: dict[tuple[str, int], list[dict[str, Any]]] = defaultdict(list)
+    rows: dict[str, dict[int, list[dict[str, Any]]]] = defaultdict(lambda: defaultdict(list))
     for point in curves:
-        grouped[point["row"], point["seed"]].append(point)
-    colours = {row: f"C{number}" for number, row in enumerate(dict.fromkeys(row for row, _ in grouped))}
+        rows[point["row"]][point["step"]].append(point)
     shown = {"likeness": "the reward's descriptor", "style": "style judge, top 1", "resemblance": "identity judge"}
     figure, axes = pyplot.subplots(1, len(shown), figsize=(4 * len(shown) + 2, 3.2), layout="constrained")
     for axis, (number, title) in zip(axes, shown.items(), strict=True):
-        unnamed = set(colours)
-        for (row, _), points in grouped.items():  # a line for each seed, a colour and a name for each row
-            points = sorted(points, key=lambda point: point["step"])
-            axis.plot(
-                [p["step"] for p in points],
-                [p[number] for p in points],
-                marker=".",
-                color=colours[row],
-                label=row if row in unnamed else None,
-            )
-            unnamed.discard(row)
+        for row, points in rows.items():
+            steps = sorted(points)
+            seeds = [[point[number] for point in points[step]] for step in steps]
+            (line,) = axis.plot(steps, [interval(values).mean for values in seeds], marker=".", label=row)
+            lowest, highest = [min(values) for values in seeds], [max(values) for values in seeds]
+            axis.fill_between(steps, lowest, highest, color=line.get_color(), alpha=0.08, linewidth=0)
         axis.set(title=title, xlabel="steps of the last stage")
     figure.legend(*axes[-1].get_legend_handles_labels(), loc="outside right center", fontsize=7)
     figure.savefig(out, dpi=110)
