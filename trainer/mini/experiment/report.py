@@ -51,8 +51,8 @@ def write_report(results: Path, page: Path) -> None:
         _plot_curves(curves, page.with_name(name))
         parts.append(
             f"### The judge's curve beside the reward's\n\n![Judge and reward over the steps]({name})\n\n"
-            "Joint pictures of other held-out cases than those of the tables. Lines are means of the seeds, shades their "
-            "range.\n"
+            "Joint pictures of other held-out cases than those of the tables. "
+            "Lines are means of the seeds, shades their range.\n"
         )
     text = page.read_text(encoding="utf-8") if page.is_file() else f"{BEGIN}\n{END}\n"
     before, _, rest = text.partition(BEGIN)
