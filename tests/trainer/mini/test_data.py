@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from comfyui_uso.trainer.data.manifest import read_manifest
 from comfyui_uso.trainer.data.pictures import open_picture
@@ -44,6 +45,8 @@ def test_styles_are_improvised_as_often_as_asked(tmp_path):
         write_data(tmp_path / str(share), 0, 8, seed=9, improvised=share)
         names = {path.name.split("-")[0] for path in (tmp_path / str(share) / "targets").iterdir()}
         assert ("improvised" in names) == bool(share) and (len(names) == 1) == bool(share)
+    with pytest.raises(ValueError, match="improvised = 40"):
+        write_data(tmp_path / "percent", 0, 1, seed=9, improvised=40)
 
 
 def test_a_sixteenth_is_for_validation(tmp_path):

@@ -121,10 +121,12 @@ def write_manifest(
     itself.
 
     Raises:
-        ValueError: for a negative `n`, or what sample_triplet raises.
+        ValueError: for a negative `n`, a share outside 0..1, or what sample_triplet raises.
     """
     if n < 0:
         raise ValueError(f"Got n = {n}, expected 0 or more; pass how many triplets to write.")
+    if not 0 <= improvised <= 1:
+        raise ValueError(f"Got improvised = {improvised:g}, expected a share from 0 to 1; pass 0.4 for 40 %.")
     root = Path(folder)
     names = ("targets", "styles", "contents")
     for name in names:
