@@ -7,7 +7,7 @@ import json
 import logging
 from pathlib import Path
 
-__all__ = ["CONFIGS", "STAGES", "add_commands"]
+__all__ = ["CONFIGS", "STAGES", "add_commands", "recipe_of"]
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 """Folder of the recipes."""
@@ -26,6 +26,11 @@ STAGES = (
     "reward",
 )
 """Stages in the order in which each needs the one before."""
+
+
+def recipe_of(stage: str) -> Path:
+    """Return the file of a stage's recipe."""
+    return CONFIGS / f"mini_{stage}.yaml"
 
 
 def add_commands(commands: argparse._SubParsersAction) -> None:
@@ -101,7 +106,7 @@ def _train(args: argparse.Namespace) -> None:
     from ..config import load_config
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    recipe = CONFIGS / f"mini_{args.stage}.yaml"
+    recipe = recipe_of(args.stage)
     if args.stage == "judges":
         from .judge_training import JudgeRun, train_judges
 

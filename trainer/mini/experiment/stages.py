@@ -18,7 +18,7 @@ import yaml
 from ...config import Settings, load_config
 from ...export import LORA, PROJECTOR, TRANSFORMER
 from ...recipe import TrainConfig
-from ..cli import CONFIGS
+from ..cli import recipe_of
 from ..train import RUNS
 from .plan import STAGES, Plan, Row
 
@@ -111,20 +111,16 @@ def _starts(before: Path | None, previous: str | None, vae: bool) -> dict[str, A
 
 def _decides(stage: str, chosen: Mapping[str, Any]) -> list[Any]:
     """Return a stage's recipe and what differs from it."""
-    return [yaml.safe_load(_recipe(stage).read_text(encoding="utf-8")), chosen]
+    return [yaml.safe_load(recipe_of(stage).read_text(encoding="utf-8")), chosen]
 
 
 def _mark(*decides: Any) -> str:
     return hashlib.sha256(json.dumps(decides, sort_keys=True, default=str).encode()).hexdigest()[:10]
 
 
-def _recipe(stage: str) -> Path:
-    return CONFIGS / f"mini_{stage}.yaml"
-
-
 def _load(kind: type[Config], stage: str, settings: Mapping[str, Any]) -> Config:
     written = [f"{name}={_yaml(value)}" for name, value in settings.items()]
-    return load_config(kind, _recipe(stage), written)
+    return load_config(kind, recipe_of(stage), written)
 
 
 def _yaml(value: Any) -> str:
