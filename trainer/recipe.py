@@ -19,6 +19,8 @@ __all__ = [
     "MemoryConfig",
     "ModelsConfig",
     "MonitorConfig",
+    "PreserveConfig",
+    "PreservedPrompt",
     "RewardConfig",
     "Stage",
     "StylePath",
@@ -40,6 +42,9 @@ StylePath = Literal["siglip", "vae"]
 
 Level = Literal["high", "mid", "low"]
 """A depth of SigLIP."""
+
+PreservedPrompt = Literal["empty", "own"]
+"""Prompt that comes without references: the empty one, or that of the row."""
 
 
 class DataConfig(Settings):
@@ -147,6 +152,16 @@ class RewardConfig(Settings):
         return self
 
 
+class PreserveConfig(Settings):
+    """Without references the trained model is to go on as it was; see `trainer/objective/preserve.py`."""
+
+    weight: float = Field(1.0, gt=0, description="of this term beside the flow-matching loss")
+    every: int = Field(1, gt=0, description="steps between two with this term")
+    prompt: PreservedPrompt = Field(
+        "empty", description="empty: the negative side of classifier-free guidance; own: the row's prompt"
+    )
+
+
 class MemoryConfig(Settings):
     """How the frozen transformer is held."""
 
@@ -181,6 +196,7 @@ class TrainConfig(Settings):
     conditions: ConditionsConfig = ConditionsConfig()
     flow: FlowConfig = FlowConfig()
     reward: RewardConfig | None = None
+    preserve: PreserveConfig | None = None
     memory: MemoryConfig = MemoryConfig()
     monitor: MonitorConfig = MonitorConfig()
     out: Path = Field(description="folder the trained files are written to")
@@ -203,4 +219,6 @@ class TrainConfig(Settings):
             raise ValueError("stage style trains the projector, which conditions.style_path vae does without")
         if self.stage == "base" and self.reward is not None:
             raise ValueError("stage base has no style reference and so no reward")
+        if self.stage != "triplet" and self.preserve is not None:
+            raise ValueError(f"preserve holds a LoRA to what it is added to, and stage {self.stage} trains none")
         return self

@@ -24,6 +24,7 @@ from .export import export_run
 from .memory.plan import plan
 from .monitor import monitors
 from .networks import build_networks
+from .objective.preserve import PreservationObjective, preserve_weight
 from .objective.reward import RewardObjective, reward_weight
 from .objective.velocity import VelocityObjective
 from .recipe import DataConfig, TrainConfig
@@ -81,6 +82,10 @@ def train(config: TrainConfig, encoders: Encoders | None = None, allow_change: b
             networks.transformer, networks.projector, encoders.decode, encoders.look, config.reward, conditions
         )
         terms.append(Term("reward", reward.losses, reward_weight(config.reward)))
+    if config.preserve is not None:
+        blank = data.text("") if config.preserve.prompt == "empty" else None
+        preservation = PreservationObjective(networks.transformer, config.flow, blank)
+        terms.append(Term("preserve", preservation.losses, preserve_weight(config.preserve)))
 
     def save(step: int) -> None:
         logger.info("%s", export_run(config.loop.run_dir, step))

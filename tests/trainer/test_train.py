@@ -204,10 +204,24 @@ def test_monitors_write_pictures_and_numbers(recipe, tiny_encoders, manifest):
     assert drifts[0] == 1.0 and drifts[1] != 1.0
 
 
+def test_preservation_keeps_the_velocity_without_references(recipe, tiny_encoders):
+    """The first steps of two runs that differ in the term alone; only its sight of the empty prompt is held."""
+
+    def last(name: str, weight: float) -> dict[str, float]:
+        config = recipe(name=name, preserve={"weight": weight}, loop={"steps": 12, "log_every": 1})
+        train(config, tiny_encoders)
+        return json.loads((config.loop.run_dir / "log.jsonl").read_text().splitlines()[-1])
+
+    free, held = last("free", 1e-6), last("held", 10.0)
+    assert {"preserve_loss", "preserve_norm", "cosine_flow_preserve"} <= held.keys()
+    assert held["preserve_loss"] < free["preserve_loss"] / 4
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"models": {"mini": True}, "lora": {"start": "new"}, "reward": {"start": 0}}, "names?|descriptor"),
+        ({"stage": "style", "preserve": {}}, "stage style trains none"),
         ({"memory": {"base": "fp8"}}, "needs loop.precision bf16"),
         ({"memory": {"stream_blocks": 1}}, "needs memory.checkpointing"),
         ({"memory": {"compile": True, "modulation": "offloaded"}}, "memory.compile needs all blocks on the card"),

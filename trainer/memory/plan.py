@@ -79,7 +79,7 @@ def plan(config: TrainConfig, sizes: FluxConfig = FLUX_DEV) -> MemoryPlan:
     if config.stage == "base":
         trained, frozen = round(frozen / 4), 0
     states = _OPTIMIZER[config.loop.optimizer] + 4 * (config.loop.ema is not None)
-    states += 4 * (config.reward is not None)  # gradients of the two losses apart, to compare them
+    states += 4 * sum(term is not None for term in (config.reward, config.preserve))  # their gradients, to compare
     tokens = _tokens(config, config.data.size)
     phase, peak = max(_phases(config, sizes, trained).items(), key=lambda item: item[1])
     card = {

@@ -8,6 +8,7 @@ import torch
 
 from ..data.batch import Sample
 from ..engine.term import Monitor
+from ..objective.flow import Draws
 from ..objective.velocity import VelocityObjective
 
 __all__ = ["TIMES", "validation"]
@@ -37,5 +38,5 @@ def _at_all_times(velocity: VelocityObjective, sample: Sample, number: int, guid
     generator = torch.Generator().manual_seed(number)
     noise = torch.randn(sample.latent.shape, generator=generator)
     # One time after the other: a validation row may be as large as a training row, of which the card holds one.
-    losses = [velocity.row_losses([sample], t[None], [noise], torch.full((1,), guidance)) for t in TIMES]
+    losses = [velocity.row_losses([sample], Draws(t[None], [noise], torch.full((1,), guidance))) for t in TIMES]
     return torch.cat(losses).cpu()

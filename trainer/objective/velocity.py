@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ...uso_model.packing import token_grid
 from ...uso_model.projector import HierarchicalProjector
 from ...uso_model.sampling import velocity
 from ...uso_model.transformer import UsoTransformer
@@ -15,7 +14,7 @@ from ..data.batch import Sample, stack_by_shape
 from ..engine.randomness import StepRandom
 from ..recipe import ConditionsConfig, FlowConfig
 from .conditions import conditioning_of, drop_conditions
-from .flow import mix, sample_times
+from .flow import Draws, draw
 
 __all__ = ["VelocityObjective"]
 
@@ -47,34 +46,21 @@ class VelocityObjective:
 
         Times, noise, guidance and dropout of a row come from its own generators.
         """
-        low, high = self._flow.guidance
-        times, noise, guidance, kept = [], [], [], []
-        for place, sample in enumerate(samples):
-            rows, columns = token_grid(sample.latent[None])
-            times.append(sample_times(self._flow.time_law, 1, rows * columns, random.row(place, "time")))
-            noise.append(torch.randn(sample.latent.shape, generator=random.row(place, "noise")))
-            guidance.append(low + (high - low) * torch.rand(1, generator=random.row(place, "guidance")))
-            dropout = random.row(place, "dropout")
-            kept.append(drop_conditions(sample, self._conditions.dropout, self._conditions.mode, dropout))
-        t = torch.cat(times)
-        errors = self.row_losses(kept, t, noise, torch.cat(guidance))
-        return {"loss": errors.mean(), "rows": errors.detach(), **_by_time(t, errors.detach())}
+        kept = [
+            drop_conditions(sample, self._conditions.dropout, self._conditions.mode, random.row(place, "dropout"))
+            for place, sample in enumerate(samples)
+        ]
+        draws = draw(self._flow, kept, random)
+        errors = self.row_losses(kept, draws)
+        return {"loss": errors.mean(), "rows": errors.detach(), **_by_time(draws.t, errors.detach())}
 
-    def row_losses(self, samples: Sequence[Sample], t: Tensor, noise: Sequence[Tensor], guidance: Tensor) -> Tensor:
-        """Return the loss of each row, `b`, float32.
-
-        Args:
-            samples: rows, of any shapes.
-            t: their times, `b`.
-            noise: their noise, each `c h w`.
-            guidance: their distilled guidance, `b`.
-        """
+    def row_losses(self, samples: Sequence[Sample], draws: Draws) -> Tensor:
+        """Return the loss of each row, of any shapes: `b`, float32."""
         device = next(self._transformer.parameters()).device
         errors: list[Tensor] = [torch.empty(0)] * len(samples)
         for batch in stack_by_shape(samples):
-            drawn = torch.stack([noise[place] for place in batch.places]).to(device)
-            point = mix(batch.latent.to(device), drawn, t[batch.places].to(device))
-            conditioning = conditioning_of(batch, self._projector, guidance[batch.places], device)
+            point, guidance = draws.of(batch, device)
+            conditioning = conditioning_of(batch, self._projector, guidance, device)
             predicted = velocity(self._transformer, conditioning)(point.x_t, point.t)
             of_rows = (predicted.float() - point.target.float()).square().flatten(1).mean(dim=1)
             for place, error in zip(batch.places, of_rows, strict=True):

@@ -7,6 +7,7 @@ import torch
 from comfyui_uso.trainer.data.batch import stack_by_shape
 from comfyui_uso.trainer.engine.randomness import StepRandom
 from comfyui_uso.trainer.objective.conditions import drop_conditions
+from comfyui_uso.trainer.objective.flow import Draws
 from comfyui_uso.trainer.objective.velocity import VelocityObjective
 from comfyui_uso.trainer.recipe import ConditionsConfig, FlowConfig
 from comfyui_uso.uso_model.sampling import Conditioning, velocity
@@ -19,7 +20,7 @@ def objective(transformer, projector, dropout=0.0, **flow):
 def test_the_loss_of_a_row_is_the_formula(tiny_transformer, tiny_projector, sample):
     row, t = sample(1), torch.tensor([0.7])
     noise = torch.randn(16, 4, 4)
-    got = objective(tiny_transformer, tiny_projector).row_losses([row], t, [noise], torch.tensor([1.0]))
+    got = objective(tiny_transformer, tiny_projector).row_losses([row], Draws(t, [noise], torch.tensor([1.0])))
     style = tiny_projector(type(row.styles[0])(*(level[None] for level in row.styles[0])))
     conditioning = Conditioning(
         txt=row.txt[None], vec=row.vec[None], style=style, content=(row.content[None],), guidance=1.0
