@@ -143,6 +143,7 @@ class RewardConfig(Settings):
     last: int = Field(11, gt=0, description="the gradient enters at a random one of the last so many steps")
     active: int = Field(3, gt=0, description="endpoint: steps that carry a gradient")
     guidance: float = Field(4.0, description="distilled guidance of the rollout")
+    cfg: float = Field(1.0, description="classifier-free guidance of the rollout; FLUX.1-dev needs none, USO-mini 3")
     margin: float = Field(1.0, description="similarity above which nothing is gained; 1: the paper's -cos")
 
     @model_validator(mode="after")

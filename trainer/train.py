@@ -79,7 +79,13 @@ def train(config: TrainConfig, encoders: Encoders | None = None, allow_change: b
     if config.reward is not None:
         assert encoders.look is not None  # `training_data` has asked for it
         reward = RewardObjective(
-            networks.transformer, networks.projector, encoders.decode, encoders.look, config.reward, conditions
+            networks.transformer,
+            networks.projector,
+            encoders.decode,
+            encoders.look,
+            config.reward,
+            conditions,
+            data.text(""),
         )
         terms.append(Term("reward", reward.losses, reward_weight(config.reward)))
     if config.preserve is not None:

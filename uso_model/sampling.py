@@ -68,14 +68,14 @@ def velocity(model: UsoTransformer, conditioning: Conditioning) -> Callable[[Ten
 def guided(
     positive: Callable[[Tensor, Tensor], Tensor], negative: Callable[[Tensor, Tensor], Tensor], cfg: float
 ) -> Callable[[Tensor, Tensor], Tensor]:
-    """Return the velocity under classifier-free guidance: `negative + cfg * (positive - negative)`.
+    """Return the velocity under classifier-free guidance: `negative + cfg * (positive - negative)`, in float32.
 
     Source: Ho and Salimans, "Classifier-Free Diffusion Guidance", eq. 6, with cfg = w + 1.
     """
 
     def of(x: Tensor, t: Tensor) -> Tensor:
-        away = negative(x, t)
-        return away + cfg * (positive(x, t) - away)
+        away = negative(x, t).float()
+        return away + cfg * (positive(x, t).float() - away)
 
     return of
 

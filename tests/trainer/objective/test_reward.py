@@ -13,10 +13,11 @@ from comfyui_uso.trainer.objective.reward import (
 )
 from comfyui_uso.trainer.objective.velocity import VelocityObjective
 from comfyui_uso.trainer.recipe import ConditionsConfig, FlowConfig, RewardConfig
-from comfyui_uso.uso_model.sampling import euler
+from comfyui_uso.uso_model.sampling import Conditioning, euler, velocity
 from comfyui_uso.uso_model.schedule import official_schedule
 
 TIMES = official_schedule(6, 32, 32)
+BLANK = torch.full((3, 8), 0.3), torch.full((8,), -0.2)
 
 
 def settings(**changes):
@@ -24,7 +25,8 @@ def settings(**changes):
 
 
 def reward_of(transformer, projector, decoder, look, **changes):
-    return RewardObjective(transformer, projector, decoder, look, settings(**changes), ConditionsConfig(dropout=0.0))
+    both = ConditionsConfig(dropout=0.0)
+    return RewardObjective(transformer, projector, decoder, look, settings(**changes), both, BLANK)
 
 
 @pytest.mark.parametrize("form", ["refl", "endpoint"])
@@ -168,7 +170,7 @@ def test_how_a_batch_is_cut_changes_nothing(form, adapted, tiny_projector, decod
 
 def test_the_style_is_never_dropped(adapted, tiny_projector, decoder, look, sample):
     always = ConditionsConfig(dropout=1.0, mode="independent")
-    objective = RewardObjective(adapted, tiny_projector, decoder, look, settings(), always)
+    objective = RewardObjective(adapted, tiny_projector, decoder, look, settings(), always, BLANK)
     dropped = objective.losses([sample(1)], StepRandom(0, 0, 0, 1))
     without = reward_of(adapted, tiny_projector, decoder, look).losses(
         [sample(1)._replace(content=None)], StepRandom(0, 0, 0, 1)
@@ -180,6 +182,32 @@ def test_the_rollout_is_reproducible_and_differs_between_steps(adapted, tiny_pro
     objective = reward_of(adapted, tiny_projector, decoder, look)
     first, again, later = (objective.losses([sample(1)], StepRandom(0, k, 0, 1))["loss"] for k in (3, 3, 4))
     assert torch.equal(first, again) and not torch.equal(first, later)
+
+
+def test_a_guided_rollout_leads_away_from_the_empty_prompt(adapted, tiny_projector, decoder, look, sample):
+    """Against the formula; the negative side has no gradient, or the reward could be raised by spoiling it."""
+    row, random = sample(1), StepRandom(0, 5, 0, 1)
+    losses = reward_of(adapted, tiny_projector, decoder, look, cfg=3.0).losses([row], random)
+    style = tiny_projector(type(row.styles[0])(*(level[None] for level in row.styles[0])))
+    positive, negative = (
+        velocity(adapted, conditioning)
+        for conditioning in (
+            Conditioning(txt=row.txt[None], vec=row.vec[None], style=style, content=(row.content[None],)),
+            Conditioning(txt=BLANK[0][None], vec=BLANK[1][None]),
+        )
+    )
+
+    def v(x, t):
+        away = negative(x, t).detach()
+        return away + 3 * (positive(x, t) - away)
+
+    noise = torch.randn(1, 16, 4, 4, generator=random.row(0, "reward noise"))
+    end = rollout_one_step(lambda: v, noise, official_schedule(4, 32, 32), int(losses["stop"]))
+    expected = 1 - (look(decoder(end)) * row.look).sum()
+    assert torch.allclose(losses["loss"], expected, atol=1e-5)
+    trained = [p for p in adapted.parameters() if p.requires_grad]
+    got, wanted = (torch.autograd.grad(loss, trained) for loss in (losses["loss"], expected))
+    assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(got, wanted, strict=True))
 
 
 @pytest.mark.slow
