@@ -116,7 +116,7 @@ CLAIMS: tuple[Claim, ...] = (
         "likeness",
     ),
     Claim(
-        "it raises it for an independent judge too",
+        "that reward raises it for an independent judge too",
         "none",
         "guided_reward",
         "without_asr",
@@ -124,7 +124,7 @@ CLAIMS: tuple[Claim, ...] = (
         "style",
     ),
     Claim(
-        "it raises identity of subject-driven pictures",
+        "that reward raises identity of subject-driven pictures",
         "CLIP-I .619 to .647",
         "guided_reward",
         "without_asr",
