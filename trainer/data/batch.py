@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ...uso_model.style import StyleFeatures
 
-__all__ = ["Batch", "Sample", "stack_by_shape"]
+__all__ = ["Batch", "Sample", "in_order", "stack_by_shape"]
 
 
 class Sample(NamedTuple):
@@ -64,6 +64,12 @@ def stack_by_shape(samples: Sequence[Sample]) -> list[Batch]:
     for place, sample in enumerate(samples):
         alike.setdefault(_shape(sample), []).append(place)
     return [_stacked(samples, places) for places in alike.values()]
+
+
+def in_order(batches: Sequence[Batch], values: Sequence[Tensor]) -> Tensor:
+    """Return values of the rows of batches, each `b`, in the order that the rows had before they were stacked."""
+    places = torch.tensor([place for batch in batches for place in batch.places])
+    return torch.cat(tuple(values))[places.argsort()]
 
 
 def _shape(sample: Sample) -> tuple:

@@ -15,7 +15,7 @@ from torch import Tensor
 from ...uso_model.sampling import velocity
 from ...uso_model.transformer import UsoTransformer
 from ..adapters import adapters_off
-from ..data.batch import Sample, stack_by_shape
+from ..data.batch import Sample, in_order, stack_by_shape
 from ..engine.randomness import StepRandom
 from ..recipe import FlowConfig, PreserveConfig
 from .conditions import conditioning_of
@@ -47,17 +47,15 @@ class PreservationObjective:
         device = next(self._transformer.parameters()).device
         bare = [self._without_references(sample) for sample in samples]
         draws = draw(self._flow, bare, random)
-        errors: list[Tensor] = [torch.empty(0)] * len(samples)
-        for batch in stack_by_shape(bare):
+        batches, errors = stack_by_shape(bare), []
+        for batch in batches:
             point, guidance = draws.of(batch, device)
             conditioning = conditioning_of(batch, None, guidance, device)
             follow = velocity(self._transformer, conditioning)
             with torch.no_grad(), adapters_off(self._transformer):
                 before = follow(point.x_t, point.t).float()
-            of_rows = (follow(point.x_t, point.t).float() - before).square().flatten(1).mean(dim=1)
-            for place, error in zip(batch.places, of_rows, strict=True):
-                errors[place] = error
-        rows = torch.stack(errors)
+            errors.append((follow(point.x_t, point.t).float() - before).square().flatten(1).mean(dim=1))
+        rows = in_order(batches, errors)
         return {"loss": rows.mean(), "rows": rows.detach()}
 
     def _without_references(self, sample: Sample) -> Sample:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
 from ...uso_model.projector import HierarchicalProjector
 from ...uso_model.sampling import velocity
 from ...uso_model.transformer import UsoTransformer
-from ..data.batch import Sample, stack_by_shape
+from ..data.batch import Sample, in_order, stack_by_shape
 from ..engine.randomness import StepRandom
 from ..recipe import ConditionsConfig, FlowConfig
 from .conditions import conditioning_of, drop_conditions
@@ -57,15 +56,13 @@ class VelocityObjective:
     def row_losses(self, samples: Sequence[Sample], draws: Draws) -> Tensor:
         """Return the loss of each row, of any shapes: `b`, float32."""
         device = next(self._transformer.parameters()).device
-        errors: list[Tensor] = [torch.empty(0)] * len(samples)
-        for batch in stack_by_shape(samples):
+        batches, errors = stack_by_shape(samples), []
+        for batch in batches:
             point, guidance = draws.of(batch, device)
             conditioning = conditioning_of(batch, self._projector, guidance, device)
             predicted = velocity(self._transformer, conditioning)(point.x_t, point.t)
-            of_rows = (predicted.float() - point.target.float()).square().flatten(1).mean(dim=1)
-            for place, error in zip(batch.places, of_rows, strict=True):
-                errors[place] = error
-        return torch.stack(errors)
+            errors.append((predicted.float() - point.target.float()).square().flatten(1).mean(dim=1))
+        return in_order(batches, errors)
 
 
 def _by_time(t: Tensor, errors: Tensor) -> dict[str, Tensor]:

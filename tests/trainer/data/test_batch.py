@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from comfyui_uso.trainer.data.batch import Sample, stack_by_shape
+from comfyui_uso.trainer.data.batch import Sample, in_order, stack_by_shape
 from comfyui_uso.uso_model.style import StyleFeatures
 
 
@@ -36,3 +36,11 @@ def test_every_difference_makes_a_batch_of_its_own():
     batches = stack_by_shape(samples)
     assert [batch.places for batch in batches] == [[0, 7], *([n] for n in range(1, 7))]
     assert batches[2].styles == () and batches[5].content is None and batches[6].look is None
+
+
+def test_values_of_batches_go_back_to_their_rows():
+    samples = [sample("a"), sample("b", size=6), sample("c"), sample("d", styles=0), sample("e", size=6)]
+    batches = stack_by_shape(samples)
+    assert len(batches) == 3
+    values = in_order(batches, [batch.latent.flatten(1).mean(dim=1) for batch in batches])
+    assert values.tolist() == [float(ord(name)) for name in "abcde"]
