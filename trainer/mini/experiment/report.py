@@ -108,7 +108,9 @@ def _plot_curves(curves: Sequence[dict[str, Any]], out: Path) -> None:
         rows[point["row"]][point["step"]].append(point)
     shown = {"likeness": "the reward's descriptor", "style": "style judge, top 1", "resemblance": "identity judge"}
     figure, axes = pyplot.subplots(1, len(shown), figsize=(4 * len(shown) + 2, 3.2), layout="constrained")
+    colours = matplotlib.color_sequences["tab20"]  # there are more rows than the ten that matplotlib turns through
     for axis, (number, title) in zip(axes, shown.items(), strict=True):
+        axis.set_prop_cycle(color=colours)
         for row, points in rows.items():
             steps = sorted(points)
             seeds = [[point[number] for point in points[step]] for step in steps]
