@@ -221,5 +221,8 @@ class TrainConfig(Settings):
         if self.stage == "base" and self.reward is not None:
             raise ValueError("stage base has no style reference and so no reward")
         if self.stage != "triplet" and self.preserve is not None:
-            raise ValueError(f"preserve holds a LoRA to what it is added to, and stage {self.stage} trains none")
+            raise ValueError(
+                f"preserve holds a LoRA to what it is added to, and stage {self.stage} trains none; "
+                "leave it to stage triplet"
+            )
         return self
