@@ -89,8 +89,8 @@ def train(config: TrainConfig, encoders: Encoders | None = None, allow_change: b
         )
         terms.append(Term("reward", reward.losses, reward_weight(config.reward)))
     if config.preserve is not None:
-        blank = data.text("") if config.preserve.prompt == "empty" else None
-        preservation = PreservationObjective(networks.transformer, config.flow, blank)
+        empty = data.text("") if config.preserve.prompt == "empty" else None
+        preservation = PreservationObjective(networks.transformer, config.flow, empty)
         terms.append(Term("preserve", preservation.losses, preserve_weight(config.preserve)))
 
     def save(step: int) -> None:

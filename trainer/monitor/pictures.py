@@ -12,14 +12,14 @@ from torch import Tensor
 
 from ...uso_model.images import picture_tensor, tensor_pictures
 from ...uso_model.projector import HierarchicalProjector
-from ...uso_model.sampling import Conditioning, euler, guided, velocity
+from ...uso_model.sampling import euler, guided, velocity
 from ...uso_model.schedule import official_schedule
 from ...uso_model.transformer import UsoTransformer
 from ..data.batch import Sample, stack_by_shape
 from ..data.pictures import fit_target, open_picture
 from ..encoders import Encoders
 from ..engine.term import Monitor
-from ..objective.conditions import conditioning_of
+from ..objective.conditions import conditioning_of, unconditional
 from ..recipe import MonitorConfig
 from .likeness import layout_likeness, style_likeness
 
@@ -100,9 +100,8 @@ def _draw(
     height, width = (_DOWNSCALE * side for side in batch.latent.shape[-2:])
     follow = velocity(transformer, conditioning_of(batch, projector, torch.full((1,), GUIDANCE), device))
     if settings.cfg != 1:
-        txt, vec = (part[None].to(device) for part in empty)
-        away = Conditioning(txt=txt, vec=vec, guidance=torch.full((1,), GUIDANCE, device=device))
-        follow = guided(follow, velocity(transformer, away), settings.cfg)
+        away = velocity(transformer, unconditional(empty, torch.full((1,), GUIDANCE), device))
+        follow = guided(follow, away, settings.cfg)
     times = official_schedule(settings.sample_steps, width, height)
     latent = euler(lambda x, t: follow(x, t).float(), noise, times)
     return decode(latent).float().cpu()

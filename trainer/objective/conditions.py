@@ -11,7 +11,7 @@ from ...uso_model.style import StyleFeatures
 from ..data.batch import Batch, Sample
 from ..recipe import DropMode
 
-__all__ = ["conditioning_of", "drop_conditions"]
+__all__ = ["conditioning_of", "drop_conditions", "unconditional"]
 
 
 def drop_conditions(sample: Sample, probability: float, mode: DropMode, generator: torch.Generator) -> Sample:
@@ -61,3 +61,15 @@ def conditioning_of(
         content=[latent.to(device) for latent in latents],
         guidance=guidance.to(device),
     )
+
+
+def unconditional(empty: tuple[Tensor, Tensor], guidance: Tensor, device: torch.device) -> Conditioning:
+    """Return the conditions that classifier-free guidance leads away from: the empty prompt and no reference.
+
+    Args:
+        empty: text tokens `L D` and pooled text `D` of the empty prompt.
+        guidance: distilled guidance, `B`; gives the number of rows.
+        device: of the network.
+    """
+    txt, vec = (part.to(device).expand(len(guidance), *part.shape) for part in empty)
+    return Conditioning(txt=txt, vec=vec, guidance=guidance.to(device))

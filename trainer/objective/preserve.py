@@ -32,15 +32,15 @@ def preserve_weight(preserve: PreserveConfig) -> Callable[[int], float]:
 class PreservationObjective:
     """Mean squared difference of the velocities with and without the LoRA, of rows without their references."""
 
-    def __init__(self, transformer: UsoTransformer, flow: FlowConfig, blank: tuple[Tensor, Tensor] | None):
+    def __init__(self, transformer: UsoTransformer, flow: FlowConfig, empty: tuple[Tensor, Tensor] | None):
         """Join what is needed.
 
         Args:
             transformer: with branches; see `add_lora`.
             flow: law of the times, range of the guidance.
-            blank: text tokens `L D` and pooled text `D` of the empty prompt; None keeps each row's own.
+            empty: text tokens `L D` and pooled text `D` of the empty prompt; None keeps each row's own.
         """
-        self._transformer, self._flow, self._blank = transformer, flow, blank
+        self._transformer, self._flow, self._empty = transformer, flow, empty
 
     def losses(self, samples: Sequence[Sample], random: StepRandom) -> dict[str, Tensor]:
         """Return the mean loss of the rows and the loss of each; times and noise are those of the flow loss."""
@@ -59,5 +59,5 @@ class PreservationObjective:
         return {"loss": rows.mean(), "rows": rows.detach()}
 
     def _without_references(self, sample: Sample) -> Sample:
-        txt, vec = (sample.txt, sample.vec) if self._blank is None else self._blank
+        txt, vec = (sample.txt, sample.vec) if self._empty is None else self._empty
         return sample._replace(txt=txt, vec=vec, styles=(), style_latents=(), content=None, look=None)

@@ -20,7 +20,7 @@ from ..data.batch import Sample, stack_by_shape
 from ..data.buckets import nearest_bucket
 from ..engine.randomness import StepRandom
 from ..recipe import ConditionsConfig, RewardConfig
-from .conditions import conditioning_of, drop_conditions
+from .conditions import conditioning_of, drop_conditions, unconditional
 
 __all__ = ["RewardObjective", "reward_weight", "rollout_endpoint", "rollout_one_step"]
 
@@ -51,7 +51,7 @@ class RewardObjective:
         look: Callable[[Tensor], Tensor],
         reward: RewardConfig,
         conditions: ConditionsConfig,
-        blank: tuple[Tensor, Tensor],
+        empty: tuple[Tensor, Tensor],
     ):
         """Join the networks.
 
@@ -62,11 +62,11 @@ class RewardObjective:
             look: pictures in -1..1 to unit descriptors `b D`, with a gradient.
             reward: form and sizes of the rollout.
             conditions: dropout of the content reference, as in the flow-matching loss; the style is never dropped.
-            blank: text tokens `L D` and pooled text `D` of the empty prompt, which classifier-free guidance leads away
+            empty: text tokens `L D` and pooled text `D` of the empty prompt, which classifier-free guidance leads away
                 from.
         """
         self._transformer, self._projector, self._decode, self._look = transformer, projector, decode, look
-        self._reward, self._conditions, self._blank = reward, conditions, blank
+        self._reward, self._conditions, self._empty = reward, conditions, empty
 
     def losses(self, samples: Sequence[Sample], random: StepRandom) -> dict[str, Tensor]:
         """Return the mean loss of the rows and what it was made of; nothing where no row has a style reference."""
@@ -90,8 +90,12 @@ class RewardObjective:
 
             def follow(batch=batch, guidance=guidance) -> Callable[[Tensor, Tensor], Tensor]:
                 conditioning: Conditioning = conditioning_of(batch, self._projector, guidance, device)
-                v, cfg = velocity(self._transformer, conditioning), self._reward.cfg
-                return v if cfg == 1 else guided(v, self._unconditional(guidance, device), cfg)
+                v = velocity(self._transformer, conditioning)
+                if self._reward.cfg == 1:
+                    return v
+                away = velocity(self._transformer, unconditional(self._empty, guidance, device))
+                # Without a gradient: the reward is not to be had by making the negative side worse.
+                return guided(v, torch.no_grad()(away), self._reward.cfg)
 
             if self._reward.form == "refl":
                 latent = rollout_one_step(follow, noise, times, entered[0])
@@ -116,11 +120,6 @@ class RewardObjective:
     def _kept(self, sample: Sample, random: StepRandom, place: int) -> Sample:
         dropped = drop_conditions(sample, self._conditions.dropout, self._conditions.mode, random.row(place, "dropout"))
         return dropped._replace(styles=sample.styles, style_latents=sample.style_latents)
-
-    def _unconditional(self, guidance: Tensor, device: torch.device) -> Callable[[Tensor, Tensor], Tensor]:
-        """Return the velocity without prompt and references; the reward is not to be had by making it worse."""
-        txt, vec = (part.to(device).expand(len(guidance), *part.shape) for part in self._blank)
-        return torch.no_grad()(velocity(self._transformer, Conditioning(txt=txt, vec=vec, guidance=guidance)))
 
     def _entered(self, random: StepRandom) -> list[int]:
         """Draw the steps whose velocities have the gradient; the same for all rows, so that they roll out together.
