@@ -29,7 +29,7 @@ from .randomness import StepRandom
 from .requests import Requests
 from .term import Monitor, Term
 
-__all__ = ["run"]
+__all__ = ["run", "run_to_average"]
 
 logger = logging.getLogger(__name__)
 
@@ -137,6 +137,20 @@ def run(
                 break
     assert saved == done
     return done
+
+
+def run_to_average(
+    config: LoopConfig, network: nn.Module, terms: Sequence[Term], batch_of: Callable[[StepRandom], Any]
+) -> None:
+    """Run as `run` does, then leave the averaged weights in the network where the run keeps them.
+
+    For networks that are written as they are; adapters are exported from the run's folder, which holds both.
+    """
+    run(config, network, terms, batch_of)
+    found = checkpoint.latest(config.run_dir)
+    average = found.average() if found is not None else None
+    if average is not None:
+        network.load_state_dict(average, strict=False)
 
 
 def _gradients(

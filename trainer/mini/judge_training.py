@@ -19,7 +19,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ..config import LoopConfig, Settings
-from ..engine.loop import run
+from ..engine.loop import run_to_average
 from ..engine.term import Term
 from .experiment.measure import area
 from .judge import PHOTO, TRAITS, IdentityJudge, StyleJudge, save_judge, traits_of
@@ -80,7 +80,7 @@ def train_judges(config: JudgeRun) -> dict[str, float]:
     rng = np.random.default_rng(config.seed)
     torch.manual_seed(config.style.seed)
     style, styled = StyleJudge(), render_styled(rng, config.pictures)
-    run(
+    run_to_average(
         config.style,
         style,
         [Term("style", lambda batch, random: _style_loss(style, batch))],
@@ -90,7 +90,7 @@ def train_judges(config: JudgeRun) -> dict[str, float]:
     people = render_individuals(config.seed, range(config.individuals))
     torch.manual_seed(config.identity.seed)
     identity = _IdentityObjective()
-    run(
+    run_to_average(
         config.identity,
         identity,
         [Term("identity", lambda batch, random: identity(batch))],

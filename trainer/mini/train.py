@@ -12,7 +12,7 @@ from pydantic import Field
 from ...uso_model import mini
 from ...uso_model.mini.models import MiniVision
 from ..config import LoopConfig, Settings
-from ..engine.loop import run
+from ..engine.loop import run_to_average
 from ..engine.term import Term
 from .autoencoder import AutoencoderObjective
 from .descriptor import DescriptorObjective
@@ -67,7 +67,9 @@ def _train_autoencoder(
         network, config.latent_noise, descriptor=descriptor, texture_weight=config.texture_weight
     )
     term = Term("autoencoder", lambda batch, random: objective(batch, random.shared("noise")))
-    run(config.loop, objective, [term], lambda random: pictures.crops(random.shared("batch"), random.rows, config.crop))
+    run_to_average(
+        config.loop, objective, [term], lambda random: pictures.crops(random.shared("batch"), random.rows, config.crop)
+    )
     mini.save_autoencoder(network, config.out)
 
 
@@ -103,7 +105,7 @@ def _train_encoders(
     pictures = load_pictures(config.data)
     objective = ContrastiveObjective(vision, text, tokenizer)
     term = Term("contrastive", lambda batch, random: objective(batch))
-    run(config.loop, objective, [term], lambda random: pictures.pick(random.shared("batch"), random.rows))
+    run_to_average(config.loop, objective, [term], lambda random: pictures.pick(random.shared("batch"), random.rows))
     mini.save_encoders(vision, tokenizer, text, config.out)
 
 
@@ -113,7 +115,7 @@ def train_descriptor(config: EncoderRun) -> None:
     torch.manual_seed(config.loop.seed)
     objective = DescriptorObjective(mini.MiniDescriptor())
     term = Term("descriptor", lambda batch, random: objective(batch))
-    run(config.loop, objective, [term], lambda random: triplets.pick(random.shared("batch"), random.rows))
+    run_to_average(config.loop, objective, [term], lambda random: triplets.pick(random.shared("batch"), random.rows))
     mini.save_descriptor(objective.descriptor, config.out)
 
 

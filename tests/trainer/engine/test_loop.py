@@ -9,7 +9,7 @@ import signal
 import pytest
 import torch
 from comfyui_uso.trainer.engine import checkpoint
-from comfyui_uso.trainer.engine.loop import run
+from comfyui_uso.trainer.engine.loop import run, run_to_average
 from comfyui_uso.trainer.engine.optimizer import learning_rate, make_optimizer
 from comfyui_uso.trainer.engine.term import Monitor, Term
 
@@ -251,3 +251,14 @@ def test_runs_of_any_precision_follow_each_other(loop, toy, tmp_path):
     for name, precision in (("a", "no"), ("b", "bf16"), ("c", "no")):
         run(loop(steps=1, run_dir=tmp_path / name, precision=precision), toy, [Term("fit", watching)], rows_of)
     assert seen == [torch.float32, torch.bfloat16, torch.float32] and toy.weight.dtype == torch.float32
+
+
+@pytest.mark.parametrize("ema", [None, 0.9])
+def test_a_network_that_is_written_as_it_is_ends_with_the_averaged_weights(ema, loop, toy, term):
+    config = loop(ema=ema)
+    frozen = toy.frozen.clone()
+    run_to_average(config, toy, [term], rows_of)
+    kept = checkpoint.latest(config.run_dir)
+    expected = kept.trained() if ema is None else kept.average()
+    assert torch.equal(toy.weight, expected["weight"]) and torch.equal(toy.frozen, frozen)
+    assert ema is None or not torch.equal(toy.weight, kept.trained()["weight"])
