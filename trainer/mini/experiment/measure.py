@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from ....uso_model.images import picture_tensor
 from ...monitor.likeness import layout_likeness
 from ..judge import IdentityJudge, StyleJudge, traits_of
-from ..world import STYLES, SUBJECTS, Triplet, render_photo, sample_scene, sample_triplet
+from ..world import LAYOUTS, STYLES, SUBJECTS, Triplet, render_photo, sample_scene, sample_triplet
 
 __all__ = ["MODES", "Case", "Draw", "Judges", "cases", "measure"]
 
@@ -23,6 +23,9 @@ BATCH = 24
 MODES = ("none", "style", "subject", "joint")
 """No reference; style reference and prompt; content reference; both. Prompts of the last two are empty where the layout
 is to be kept and name the subject and its new place where not."""
+
+CONTENT = ("subject", "joint")
+"""Those with a content reference."""
 
 Draw = Callable[[Sequence[str], Sequence[Image.Image] | None, Sequence[Image.Image] | None, int], list[Image.Image]]
 """Prompts, style references, content references (None: without) and a seed to pictures."""
@@ -85,18 +88,20 @@ def measure(
         - `leak`: share of pictures in which the judge sees the class of the style reference
         - `copied`: mean correlation of layout with the style reference
 
-        and `true`, the same numbers of the renders themselves, which bound what the judges can see.
+        and `true`, the same numbers of the renders themselves, which bound what the judges can see. Where there is a
+        content reference, and for `true`, `joint/preserved` and the like are those of one layout alone: to restyle a
+        photo and to show somebody elsewhere are two tasks, and one number for both can hide either.
     """
-    found = {"true": _judged(judges, of, [case.target for case in of])}
+    found = _by_layout("true", judges, of, [case.target for case in of])
     for mode in modes:
         pictures: list[Image.Image] = []
         for start in range(0, len(of), BATCH):
             part = of[start : start + BATCH]
             prompts = [_prompt(case, mode) for case in part]
             styles = [case.style for case in part] if mode in ("style", "joint") else None
-            contents = [case.content for case in part] if mode in ("subject", "joint") else None
+            contents = [case.content for case in part] if mode in CONTENT else None
             pictures += draw(prompts, styles, contents, seed + start)
-        found[mode] = _judged(judges, of, pictures)
+        found |= _by_layout(mode, judges, of, pictures)
     return found
 
 
@@ -104,6 +109,18 @@ def _prompt(case: Case, mode: str) -> str:
     if mode == "none":
         return ""
     return case.triplet.target.caption() if mode == "style" else case.triplet.prompt
+
+
+def _by_layout(
+    mode: str, judges: Judges, of: Sequence[Case], pictures: Sequence[Image.Image]
+) -> dict[str, dict[str, float]]:
+    """Return the numbers of all pictures and, where the layout has a meaning, of those of each layout."""
+    found = {mode: _judged(judges, of, pictures)}
+    for layout in LAYOUTS if mode in ("true", *CONTENT) else ():
+        part = [number for number, case in enumerate(of) if case.triplet.layout == layout]
+        if part:
+            found[f"{mode}/{layout}"] = _judged(judges, [of[i] for i in part], [pictures[i] for i in part])
+    return found
 
 
 def _judged(judges: Judges, of: Sequence[Case], pictures: Sequence[Image.Image]) -> dict[str, float]:

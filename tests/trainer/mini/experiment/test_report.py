@@ -79,6 +79,22 @@ def test_the_page_keeps_what_is_around_its_tables(tmp_path: Path) -> None:
     assert page.read_text(encoding="utf-8") == text
 
 
+def test_layouts_have_tables_of_the_rows_that_tell_them_apart(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    append_line(tmp_path / RESULTS, record("full", 1, 0.5))
+    write_report(tmp_path, page)
+    assert "layout kept" not in page.read_text(encoding="utf-8")
+    later = record("without_asr", 1, 0.4)
+    later["numbers"] |= {"true/preserved": dict.fromkeys(NUMBERS, 0.9), "joint/preserved": dict.fromkeys(NUMBERS, 0.3)}
+    append_line(tmp_path / RESULTS, later)
+    write_report(tmp_path, page)
+    text = page.read_text(encoding="utf-8")
+    _, _, table = text.partition("### Both references, layout kept")
+    table = table.partition("###")[0]
+    assert "`without_asr`" in table and "0.300" in table and "0.900" in table and "`full`" not in table
+    assert "layout new" not in text
+
+
 def test_records_are_lines_of_json(tmp_path: Path) -> None:
     append_line(tmp_path / "a.jsonl", {"a": 1})
     append_line(tmp_path / "a.jsonl", {"b": 2})

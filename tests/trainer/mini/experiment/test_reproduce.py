@@ -13,6 +13,7 @@ from comfyui_uso.trainer.mini.experiment.reproduce import reproduce
 from comfyui_uso.trainer.mini.experiment.stages import Workplace, row_stages, shared_settings
 from comfyui_uso.trainer.mini.judge_training import JudgeRun
 from comfyui_uso.trainer.mini.train import RUNS
+from comfyui_uso.trainer.mini.world import LAYOUTS
 from comfyui_uso.trainer.recipe import TrainConfig
 
 SMALL = {"loop.steps": 2, "loop.batch_size": 4}
@@ -54,7 +55,8 @@ def test_from_nothing_to_a_report_and_not_twice(tmp_path: Path) -> None:
     lines = read_lines(results)
     assert [(line["row"], line["seed"]) for line in lines] == [("full", 1), ("without_disentangled_encoders", 1)]
     for line in lines:
-        assert set(line["numbers"]) == {"true", "none", "style", "subject", "joint"}
+        layouts = {f"{mode}/{layout}" for mode in ("true", "subject", "joint") for layout in LAYOUTS}
+        assert set(line["numbers"]) == {"true", "none", "style", "subject", "joint", *layouts}
         assert all(-1 <= value <= 1 for numbers in line["numbers"].values() for value in numbers.values())
     assert lines[0]["steps"] == dict.fromkeys(STAGES, 2) and "style" not in lines[1]["steps"]
     assert {point["row"] for point in read_lines(root / CURVES)} == {"full", "without_disentangled_encoders"}
