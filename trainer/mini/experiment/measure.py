@@ -92,7 +92,7 @@ def measure(
         content reference, and for `true`, `joint/preserved` and the like are those of one layout alone: to restyle a
         photo and to show somebody elsewhere are two tasks, and one number for both can hide either.
     """
-    found = _by_layout("true", judges, of, [case.target for case in of])
+    found = _judged("true", judges, of, [case.target for case in of])
     for mode in modes:
         pictures: list[Image.Image] = []
         for start in range(0, len(of), BATCH):
@@ -101,7 +101,7 @@ def measure(
             styles = [case.style for case in part] if mode in ("style", "joint") else None
             contents = [case.content for case in part] if mode in CONTENT else None
             pictures += draw(prompts, styles, contents, seed + start)
-        found |= _by_layout(mode, judges, of, pictures)
+        found |= _judged(mode, judges, of, pictures)
     return found
 
 
@@ -111,19 +111,21 @@ def _prompt(case: Case, mode: str) -> str:
     return case.triplet.target.caption() if mode == "style" else case.triplet.prompt
 
 
-def _by_layout(
+def _judged(
     mode: str, judges: Judges, of: Sequence[Case], pictures: Sequence[Image.Image]
 ) -> dict[str, dict[str, float]]:
     """Return the numbers of all pictures and, where the layout has a meaning, of those of each layout."""
-    found = {mode: _judged(judges, of, pictures)}
+    seen = _seen(judges, of, pictures)
+    found = {mode: _numbers(seen)}
     for layout in LAYOUTS if mode in ("true", *CONTENT) else ():
-        part = [number for number, case in enumerate(of) if case.triplet.layout == layout]
-        if part:
-            found[f"{mode}/{layout}"] = _judged(judges, [of[i] for i in part], [pictures[i] for i in part])
+        part = torch.tensor([case.triplet.layout == layout for case in of])
+        if part.any():
+            found[f"{mode}/{layout}"] = _numbers({name: values[part] for name, values in seen.items()})
     return found
 
 
-def _judged(judges: Judges, of: Sequence[Case], pictures: Sequence[Image.Image]) -> dict[str, float]:
+def _seen(judges: Judges, of: Sequence[Case], pictures: Sequence[Image.Image]) -> dict[str, Tensor]:
+    """Return what the judges see in each picture, named as the number that is made of it."""
     drawn, references, contents, strangers = (
         torch.cat([picture_tensor(picture) for picture in column])
         for column in (pictures, [c.style for c in of], [c.content for c in of], [c.stranger for c in of])
@@ -137,14 +139,19 @@ def _judged(judges: Judges, of: Sequence[Case], pictures: Sequence[Image.Image])
     said = [0, 1, 2, 4]  # the accent is in no caption
     reference_class = torch.tensor([SUBJECTS.index(case.triplet.style_ref.subject) for case in of])
     return {
-        "style": _share(named == styles),
-        "likeness": float((judges.descriptor(drawn) * judges.descriptor(references)).sum(1).mean()),
-        "identity": area(right, wrong),
-        "resemblance": float(right.mean()),
-        "text": _share(told[:, said] == wanted[:, said]),
-        "leak": _share(told[:, 0] == reference_class),
-        "copied": float(layout_likeness(drawn, references).mean()),
+        "style": named == styles,
+        "likeness": (judges.descriptor(drawn) * judges.descriptor(references)).sum(1),
+        "identity": torch.stack([right, wrong], 1),
+        "resemblance": right,
+        "text": told[:, said] == wanted[:, said],
+        "leak": told[:, 0] == reference_class,
+        "copied": layout_likeness(drawn, references),
     }
+
+
+def _numbers(seen: dict[str, Tensor]) -> dict[str, float]:
+    """Return the area of the identity judge's scores and the mean of everything else."""
+    return {name: area(*values.unbind(1)) if name == "identity" else _mean(values) for name, values in seen.items()}
 
 
 def area(right: Tensor, wrong: Tensor) -> float:
@@ -153,8 +160,8 @@ def area(right: Tensor, wrong: Tensor) -> float:
     Source: Hanley and McNeil 1982, "The meaning and use of the area under a ROC curve"; ties count half.
     """
     difference = right[:, None] - wrong[None]
-    return _share(difference > 0) + 0.5 * _share(difference == 0)
+    return _mean(difference > 0) + 0.5 * _mean(difference == 0)
 
 
-def _share(hits: Tensor) -> float:
-    return float(hits.float().mean())
+def _mean(values: Tensor) -> float:
+    return float(values.float().mean())

@@ -17,10 +17,11 @@ __all__ = ["write_report"]
 BEGIN, END = "<!-- tables begin -->", "<!-- tables end -->"
 """Between these two lines of the page everything is written anew; what is around them is left alone."""
 
+JOINT = ("style", "likeness", "identity", "resemblance", "leak", "copied")
 COLUMNS = {
-    "joint": ("style", "likeness", "identity", "resemblance", "leak", "copied"),
-    "joint/preserved": ("style", "likeness", "identity", "resemblance", "leak", "copied"),
-    "joint/shifted": ("style", "likeness", "identity", "resemblance", "leak", "copied"),
+    "joint": JOINT,
+    "joint/preserved": JOINT,
+    "joint/shifted": JOINT,
     "style": ("style", "likeness", "text", "leak", "copied"),
     "subject": ("identity", "resemblance", "text"),
     "none": ("style", "identity"),
@@ -67,18 +68,18 @@ def write_report(results: Path, page: Path) -> None:
 
 def _rows_table(records: Records, mode: str) -> str:
     """Return the table of a mode, empty where no row has been measured in it, as before layouts were told apart."""
-    rows = load_rows(list(records))
-    table = [("row", *COLUMNS[mode], "seeds")]
-    renders = "/".join(("true", *mode.split("/")[1:]))
-    true = None
-    for name, runs in records.items():
-        found = [run["numbers"] for run in runs.values() if mode in run["numbers"]]
-        if found:
-            true = true or found[0][renders]
-            cells = [interval([numbers[mode][number] for numbers in found]).text for number in COLUMNS[mode]]
-            table.append((f"`{name}`: {rows[name].says}", *cells, str(len(found))))
-    if true is None:
+    measured = {
+        name: [run["numbers"] for run in runs.values() if mode in run["numbers"]] for name, runs in records.items()
+    }
+    measured = {name: runs for name, runs in measured.items() if runs}
+    if not measured:
         return ""
+    rows = load_rows(list(measured))
+    table = [("row", *COLUMNS[mode], "seeds")]
+    for name, runs in measured.items():
+        cells = [interval([numbers[mode][number] for numbers in runs]).text for number in COLUMNS[mode]]
+        table.append((f"`{name}`: {rows[name].says}", *cells, str(len(runs))))
+    true = next(iter(measured.values()))[0]["/".join(("true", *mode.split("/")[1:]))]
     table.append(("the true pictures", *(f"{true[number]:.3f}" for number in COLUMNS[mode]), ""))
     return f"### {TITLES[mode]}\n\n{_markdown(table)}"
 
