@@ -1,7 +1,8 @@
-"""Train the miniature's vision and text encoder together, on pictures and their captions.
+"""Train the miniature's vision and text encoder together, on pictures and their captions; and the tower on styles.
 
 The objective is SigLIP's pairwise sigmoid loss (Zhai et al., "Sigmoid Loss for Language Image Pre-Training", eq. 1).
-Captions name subject, colours, background and style, so the vision tower learns all four, at different depths.
+Captions name subject, colours, background and style, so the vision tower learns all four, at different depths. What no
+caption says, how wide a stroke is or which tint the paper has, it learns from the style descriptor.
 """
 
 from __future__ import annotations
@@ -11,18 +12,18 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import SiglipVisionConfig
 
-from ...uso_model.mini import PICTURE_SIZE, MiniTextEncoder, MiniTokenizer
+from ...uso_model.mini import PICTURE_SIZE, MiniDescriptor, MiniTextEncoder, MiniTokenizer
 from ...uso_model.mini.models import MiniVision
 
-__all__ = ["ContrastiveObjective", "make_vision"]
+__all__ = ["ContrastiveObjective", "VisionObjective", "make_vision"]
 
 
 def make_vision() -> MiniVision:
-    """Return an untrained vision tower: 64 tokens of width 192 from six layers."""
+    """Return an untrained vision tower: 256 tokens of width 192 from six layers."""
     return MiniVision(
         SiglipVisionConfig(
             image_size=PICTURE_SIZE,
-            patch_size=16,
+            patch_size=8,
             hidden_size=192,
             intermediate_size=768,
             num_hidden_layers=6,
@@ -57,7 +58,10 @@ class ContrastiveObjective(nn.Module):
     def forward(self, batch: tuple[Tensor, list[str]]) -> dict[str, Tensor]:
         """Return the loss, how often a picture finds its caption in the batch, and how often its words come first."""
         pixels, captions = batch
-        _, states = self.vision(pixels)
+        return self.of_states(self.vision(pixels)[1], captions)
+
+    def of_states(self, states: Tensor, captions: list[str]) -> dict[str, Tensor]:
+        """Return the same of the tower's last states `b n c`."""
         tokens = self.tokenizer.batch(captions)
         _, pooled = self.text(torch.cat([tokens, self.words]))
         image = F.normalize(self.image_head(states.mean(dim=1)), dim=-1)
@@ -76,3 +80,38 @@ class ContrastiveObjective(nn.Module):
 def _sigmoid_loss(logits: Tensor, match: Tensor) -> Tensor:
     """Return the mean over pictures of the summed loss of their texts."""
     return -F.logsigmoid(torch.where(match, logits, -logits)).sum(dim=1).mean()
+
+
+STATISTICS_WEIGHT = 30.0
+"""Weight of the statistics beside the captions' loss, which is a sum over all words; with it both are of one size."""
+
+
+class VisionObjective(nn.Module):
+    """The captions' loss, and that of telling the style descriptor's statistics, which no caption says.
+
+    They are read from the mean tokens of the three style levels by a linear layer, because the projector mixes tokens
+    linearly too: what this layer finds, that can pass on.
+    """
+
+    mean: Tensor
+    spread: Tensor
+
+    def __init__(self, captions: ContrastiveObjective, descriptor: MiniDescriptor, pictures: Tensor):
+        """Ask for statistics in units of what they are like in `pictures`, `b 3 h w` in -1..1."""
+        super().__init__()
+        self.captions, self.descriptor = captions, descriptor.requires_grad_(False)
+        spread, mean = torch.std_mean(descriptor.statistics(pictures), dim=0)
+        self.register_buffer("mean", mean)
+        self.register_buffer("spread", spread + 1e-3)
+        self.head = nn.Linear(3 * captions.vision.config.hidden_size, len(mean))
+
+    def forward(self, batch: tuple[tuple[Tensor, list[str]], tuple[Tensor, Tensor, Tensor]]) -> dict[str, Tensor]:
+        """Return the losses of captioned pictures and, where only statistics are asked for, triplets."""
+        (pictures, captions), (targets, references, _) = batch  # a photo is in no style
+        pixels = torch.cat([pictures, targets, references])
+        features, states = self.captions.vision(pixels)
+        said = self.captions.of_states(states[: len(pictures)], captions)
+        told = self.head(torch.cat([level.mean(dim=1) for level in features], dim=1))
+        wanted = (self.descriptor.statistics(pixels) - self.mean) / self.spread
+        missed = F.mse_loss(told.float(), wanted.float())
+        return {**said, "loss": said["loss"] + STATISTICS_WEIGHT * missed, "missed": missed}

@@ -49,5 +49,5 @@ def fresh_transformer(config: FluxConfig = FLUX_MINI) -> UsoTransformer:
 
 
 def fresh_projector(width: int = FLUX_MINI.hidden_size) -> HierarchicalProjector:
-    """Return an untrained projector: 64 tokens of width 192 to 8 tokens a level."""
-    return HierarchicalProjector(tokens_in=64, tokens_out=8, dim_in=192, dim_out=width)
+    """Return an untrained projector: 256 tokens of width 192 to 8 tokens a level."""
+    return HierarchicalProjector(tokens_in=256, tokens_out=8, dim_in=192, dim_out=width)

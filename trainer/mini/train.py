@@ -10,13 +10,12 @@ import torch
 from pydantic import Field
 
 from ...uso_model import mini
-from ...uso_model.mini.models import MiniVision
 from ..config import LoopConfig, Settings
 from ..engine.loop import run_to_average
 from ..engine.term import Term
 from .autoencoder import AutoencoderObjective
 from .descriptor import DescriptorObjective
-from .encoders import ContrastiveObjective, make_vision
+from .encoders import ContrastiveObjective, VisionObjective, make_vision
 from .pictures import Pictures, load_pictures, load_triplets
 from .world import VOCABULARY
 
@@ -83,29 +82,37 @@ class EncoderRun(Settings):
 
 def train_encoders(config: EncoderRun) -> None:
     """Train vision tower and text encoder against each other and write them to the folder."""
+    pictures = load_pictures(config.data)
     torch.manual_seed(config.loop.seed)
     tokenizer = mini.MiniTokenizer(VOCABULARY)
-    _train_encoders(config, make_vision(), tokenizer, mini.MiniTextEncoder(len(tokenizer)))
-
-
-def train_vision(config: EncoderRun) -> None:
-    """Train the vision tower of the folder on against its text encoder, which stays as it is, and write it back.
-
-    The base speaks the text encoder's language, so a better tower can be had without training the base anew. Source of
-    the idea: Zhai et al., "LiT: Zero-Shot Transfer with Locked-image text Tuning", with the roles exchanged.
-    """
-    torch.manual_seed(config.loop.seed)
-    tokenizer, text = mini.load_text(config.out)
-    _train_encoders(config, mini.load_vision(config.out).train(), tokenizer, text.requires_grad_(False))
-
-
-def _train_encoders(
-    config: EncoderRun, vision: MiniVision, tokenizer: mini.MiniTokenizer, text: mini.MiniTextEncoder
-) -> None:
-    pictures = load_pictures(config.data)
+    vision, text = make_vision(), mini.MiniTextEncoder(len(tokenizer))
     objective = ContrastiveObjective(vision, text, tokenizer)
     term = Term("contrastive", lambda batch, random: objective(batch))
     run_to_average(config.loop, objective, [term], lambda random: pictures.pick(random.shared("batch"), random.rows))
+    mini.save_encoders(vision, tokenizer, text, config.out)
+
+
+def train_vision(config: EncoderRun) -> None:
+    """Train the vision tower of the folder on against its text encoder, which stays as it is, and its style descriptor.
+
+    Every batch has as many triplets as captioned pictures. The base speaks the text encoder's language, so a better
+    tower can be had without training the base anew. Source of the idea: Zhai et al., "LiT: Zero-Shot Transfer with
+    Locked-image text Tuning", with the roles exchanged.
+    """
+    torch.manual_seed(config.loop.seed)
+    tokenizer, text = mini.load_text(config.out)
+    vision = mini.load_vision(config.out).train()
+    pictures, triplets = load_pictures(config.data), load_triplets(config.data)
+    sample, _ = pictures.pick(torch.Generator().manual_seed(config.loop.seed), 256)
+    objective = VisionObjective(
+        ContrastiveObjective(vision, text.requires_grad_(False), tokenizer), mini.load_descriptor(config.out), sample
+    )
+    run_to_average(
+        config.loop,
+        objective,
+        [Term("vision", lambda batch, random: objective(batch))],
+        lambda random: tuple(of.pick(random.shared("batch"), random.rows) for of in (pictures, triplets)),
+    )
     mini.save_encoders(vision, tokenizer, text, config.out)
 
 
@@ -122,8 +129,8 @@ def train_descriptor(config: EncoderRun) -> None:
 RUNS: dict[str, tuple[type[Any], Callable[[Any], None]]] = {
     "autoencoder": (AutoencoderRun, train_autoencoder),
     "encoders": (EncoderRun, train_encoders),
-    "vision": (EncoderRun, train_vision),
     "descriptor": (EncoderRun, train_descriptor),
+    "vision": (EncoderRun, train_vision),  # learns to tell what the descriptor sees
     "decoder": (AutoencoderRun, train_decoder),  # the descriptor looks at its pictures
 }
 """Settings and training of each stage here, in the order in which each needs the one before."""
