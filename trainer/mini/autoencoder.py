@@ -8,17 +8,20 @@ from torch import Tensor, nn
 
 from ...uso_model.mini import MiniAutoencoder
 from ...uso_model.mini.descriptor import MiniDescriptor
+from ...uso_model.mini.models import MiniVision
 
 __all__ = ["AutoencoderObjective"]
 
 
 class AutoencoderObjective(nn.Module):
-    """Absolute error of the picture, of its edges and of its texture, with noise on the latent.
+    """Absolute error of the picture, of its edges, of its texture and of its tokens, with noise on the latent.
 
     The noise stands for what the flow model gets wrong. Edges weigh extra because without an adversarial loss they
     would come out soft. Texture is what the style descriptor's feature maps hold wherever it lies, their means and
     deviations (the style loss of Huang and Belongie 2017, eq. 13): 16 numbers for a block do not say where each stroke
-    is, but the decoder can draw strokes of the right kind there instead of the grey between them.
+    is, but the decoder can draw strokes of the right kind there instead of the grey between them. Tokens are what the
+    vision tower shows of each patch at its three style levels, without their size and offset (a perceptual loss, as in
+    Johnson et al. 2016, section 3.2): they say where which kind of stroke belongs.
     """
 
     def __init__(
@@ -28,11 +31,15 @@ class AutoencoderObjective(nn.Module):
         edge_weight: float = 1.0,
         descriptor: MiniDescriptor | None = None,
         texture_weight: float = 0.0,
+        vision: MiniVision | None = None,
+        token_weight: float = 0.0,
     ):
         super().__init__()
         self.autoencoder = autoencoder
-        self.latent_noise, self.edge_weight, self.texture_weight = latent_noise, edge_weight, texture_weight
+        self.latent_noise, self.edge_weight = latent_noise, edge_weight
+        self.texture_weight, self.token_weight = texture_weight, token_weight
         self.descriptor = descriptor.requires_grad_(False) if descriptor is not None else None
+        self.vision = vision.requires_grad_(False) if vision is not None else None
 
     def forward(self, x: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         """Return the losses of pictures `b 3 h w` in -1..1."""
@@ -49,4 +56,13 @@ class AutoencoderObjective(nn.Module):
             spread = wanted.std(dim=0) + 1e-2  # so that every channel counts alike
             losses["texture"] = ((self.descriptor.statistics(y) - wanted) / spread).abs().mean()
             losses["loss"] = losses["loss"] + self.texture_weight * losses["texture"]
+        if self.vision is not None:
+            drawn, true = _normed(self.vision, y), _normed(self.vision, x)
+            losses["tokens"] = torch.stack([F.l1_loss(a, b) for a, b in zip(drawn, true, strict=True)]).sum()
+            losses["loss"] = losses["loss"] + self.token_weight * losses["tokens"]
         return losses
+
+
+def _normed(vision: MiniVision, pictures: Tensor) -> list[Tensor]:
+    features, _ = vision(pictures)
+    return [F.layer_norm(level, level.shape[-1:]) for level in features]

@@ -15,17 +15,24 @@ from transformers import SiglipVisionConfig
 from ...uso_model.mini import PICTURE_SIZE, MiniDescriptor, MiniTextEncoder, MiniTokenizer
 from ...uso_model.mini.models import MiniVision
 
-__all__ = ["ContrastiveObjective", "VisionObjective", "make_vision"]
+__all__ = ["PATCH", "TOKENS", "WIDTH", "ContrastiveObjective", "VisionObjective", "make_vision"]
+
+
+PATCH, WIDTH = 8, 192
+"""Side of the vision tower's patches in pixels, and the width of its tokens."""
+
+TOKENS = (PICTURE_SIZE // PATCH) ** 2
+"""How many tokens it gives."""
 
 
 def make_vision() -> MiniVision:
-    """Return an untrained vision tower: 256 tokens of width 192 from six layers."""
+    """Return an untrained vision tower of six layers."""
     return MiniVision(
         SiglipVisionConfig(
             image_size=PICTURE_SIZE,
-            patch_size=8,
-            hidden_size=192,
-            intermediate_size=768,
+            patch_size=PATCH,
+            hidden_size=WIDTH,
+            intermediate_size=4 * WIDTH,
             num_hidden_layers=6,
             num_attention_heads=3,
             vision_use_head=False,

@@ -9,6 +9,7 @@ from torch import nn
 from ...uso_model.config import FluxConfig
 from ...uso_model.projector import HierarchicalProjector
 from ...uso_model.transformer import UsoTransformer
+from .encoders import TOKENS, WIDTH
 
 __all__ = ["FLUX_MINI", "FLUX_NANO", "SIZES", "fresh_projector", "fresh_transformer"]
 
@@ -49,5 +50,5 @@ def fresh_transformer(config: FluxConfig = FLUX_MINI) -> UsoTransformer:
 
 
 def fresh_projector(width: int = FLUX_MINI.hidden_size) -> HierarchicalProjector:
-    """Return an untrained projector: 256 tokens of width 192 to 8 tokens a level."""
-    return HierarchicalProjector(tokens_in=256, tokens_out=8, dim_in=192, dim_out=width)
+    """Return an untrained projector: the vision tower's tokens to 8 tokens a level."""
+    return HierarchicalProjector(tokens_in=TOKENS, tokens_out=8, dim_in=WIDTH, dim_out=width)

@@ -10,6 +10,7 @@ import torch
 from pydantic import Field
 
 from ...uso_model import mini
+from ...uso_model.mini.models import MiniVision
 from ..config import LoopConfig, Settings
 from ..engine.loop import run_to_average
 from ..engine.term import Term
@@ -19,7 +20,7 @@ from .encoders import ContrastiveObjective, VisionObjective, make_vision
 from .pictures import Pictures, load_pictures, load_triplets
 from .world import VOCABULARY
 
-__all__ = ["RUNS", "AutoencoderRun", "EncoderRun", "train_encoders", "train_vision"]
+__all__ = ["RUNS", "AutoencoderRun", "EncoderRun", "train_decoder", "train_encoders", "train_vision"]
 
 
 class AutoencoderRun(Settings):
@@ -30,6 +31,9 @@ class AutoencoderRun(Settings):
     crop: int = Field(64, gt=0, description="side of the training crops in pixels")
     latent_noise: float = Field(0.2, ge=0, description="largest deviation of the noise on the latents")
     texture_weight: float = Field(0.0, ge=0, description="decoder: weight of the descriptor's statistics; 0: without")
+    token_weight: float = Field(
+        0.0, ge=0, description="decoder: weight of the vision tower's tokens, for crops of the tower's size; 0: without"
+    )
     loop: LoopConfig
 
 
@@ -47,13 +51,22 @@ def train_decoder(config: AutoencoderRun) -> None:
     """Train the decoder of the folder's autoencoder on, with more noise on the latents, and write it back.
 
     A small flow model leaves noise in its latents; a decoder that has seen as much takes it out. With a texture weight
-    the folder's style descriptor looks at the pictures too.
+    the folder's style descriptor looks at the pictures too, with a token weight its vision tower.
+
+    Raises:
+        ValueError: the crops are not of the size that the vision tower reads.
     """
     network = mini.load_autoencoder(config.out).train()
     for part in (network.analysis, network.encoder):
         part.requires_grad_(False)
     descriptor = mini.load_descriptor(config.out) if config.texture_weight else None
-    _train_autoencoder(config, network, load_pictures(config.data), descriptor)
+    vision = mini.load_vision(config.out) if config.token_weight else None
+    if vision is not None and config.crop != vision.picture_size:
+        raise ValueError(
+            f"crop: {config.crop} pixels, but the vision tower reads pictures of {vision.picture_size};"
+            f" set crop to {vision.picture_size}, or token_weight to 0"
+        )
+    _train_autoencoder(config, network, load_pictures(config.data), descriptor, vision)
 
 
 def _train_autoencoder(
@@ -61,9 +74,15 @@ def _train_autoencoder(
     network: mini.MiniAutoencoder,
     pictures: Pictures,
     descriptor: mini.MiniDescriptor | None = None,
+    vision: MiniVision | None = None,
 ) -> None:
     objective = AutoencoderObjective(
-        network, config.latent_noise, descriptor=descriptor, texture_weight=config.texture_weight
+        network,
+        config.latent_noise,
+        descriptor=descriptor,
+        texture_weight=config.texture_weight,
+        vision=vision,
+        token_weight=config.token_weight,
     )
     term = Term("autoencoder", lambda batch, random: objective(batch, random.shared("noise")))
     run_to_average(
@@ -131,6 +150,6 @@ RUNS: dict[str, tuple[type[Any], Callable[[Any], None]]] = {
     "encoders": (EncoderRun, train_encoders),
     "descriptor": (EncoderRun, train_descriptor),
     "vision": (EncoderRun, train_vision),  # learns to tell what the descriptor sees
-    "decoder": (AutoencoderRun, train_decoder),  # the descriptor looks at its pictures
+    "decoder": (AutoencoderRun, train_decoder),  # both look at its pictures
 }
 """Settings and training of each stage here, in the order in which each needs the one before."""
