@@ -43,9 +43,12 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     world.add_argument(
         "--improvised", type=float, default=0.4, help="share of triplets in a style without a name (%(default)s)"
     )
+    world.add_argument(
+        "--hybrids", type=float, default=0.0, help="share of triplets whose subject joins two classes (%(default)s)"
+    )
     world.set_defaults(handler=_world)
 
-    sheet = commands.add_parser("sheet", help="draw the world on three contact sheets")
+    sheet = commands.add_parser("sheet", help="draw the world on four contact sheets")
     sheet.add_argument("--out", type=Path, required=True, help="folder to write")
     sheet.add_argument("--seed", type=int, default=1, help="(%(default)s)")
     sheet.set_defaults(handler=_sheet)
@@ -90,16 +93,17 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
 def _world(args: argparse.Namespace) -> None:
     from .data import write_data
 
-    write_data(args.out, args.pictures, args.triplets, args.seed, args.improvised)
+    write_data(args.out, args.pictures, args.triplets, args.seed, args.improvised, args.hybrids)
 
 
 def _sheet(args: argparse.Namespace) -> None:
-    from .world import individual_sheet, styles_sheet, subjects_sheet
+    from .world import hybrids_sheet, individual_sheet, styles_sheet, subjects_sheet
 
     args.out.mkdir(parents=True, exist_ok=True)
     subjects_sheet(args.seed).save(args.out / "subjects.png")
     styles_sheet(args.seed).save(args.out / "styles.png")
     individual_sheet(args.seed).save(args.out / "individual.png")
+    hybrids_sheet(args.seed).save(args.out / "hybrids.png")
 
 
 def _train(args: argparse.Namespace) -> None:

@@ -35,7 +35,12 @@ IDENTITY = "identity.jsonl"
 
 
 def write_data(
-    folder: str | Path, pictures: int, triplets: int, seed: int, improvised: float = IMPROVISED_SHARE
+    folder: str | Path,
+    pictures: int,
+    triplets: int,
+    seed: int,
+    improvised: float = IMPROVISED_SHARE,
+    hybrids: float = 0.0,
 ) -> None:
     """Write captioned pictures, triplets, and the manifests of both.
 
@@ -47,8 +52,9 @@ def write_data(
         triplets: three pictures each, of training subjects and styles.
         seed: the same seed gives the same files.
         improvised: share of triplets in a style without a name.
+        hybrids: share of triplets whose subject joins two classes.
     """
-    manifest = write_manifest(folder, triplets, seed, improvised=improvised)
+    manifest = write_manifest(folder, triplets, seed, improvised=improvised, hybrids=hybrids)
     _write(Path(folder) / TRIPLETS, _with_validation(_lines(manifest)))
     write_captioned(folder, pictures, seed)
     write_identity(folder)

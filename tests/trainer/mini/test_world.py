@@ -10,6 +10,7 @@ import pytest
 from comfyui_uso.trainer.mini import world
 from comfyui_uso.trainer.mini.world.drawing import draw
 from comfyui_uso.trainer.mini.world.fills import FILLS
+from comfyui_uso.trainer.mini.world.hybrids import Hybrid
 from comfyui_uso.trainer.mini.world.lines import LINES
 from comfyui_uso.trainer.mini.world.palettes import PALETTES
 from comfyui_uso.trainer.mini.world.styles import TABLE
@@ -108,11 +109,12 @@ def test_an_individual_keeps_its_marks_and_moves_its_parts() -> None:
         assert not np.array_equal(plain, other)
 
 
-def test_subject_fills_about_half_of_the_frame() -> None:
+@pytest.mark.parametrize("hybrid", [False, True])
+def test_subject_fills_about_half_of_the_frame(hybrid: bool) -> None:
     source = rng(7)
     for subject in world.SUBJECTS:
         for _ in range(4):
-            inside = draw(world.sample_scene(source, subject)).silhouette < 0
+            inside = draw(world.sample_scene(source, subject, hybrid)).silhouette < 0
             rows, columns = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
             side = max(np.ptp(rows), np.ptp(columns)) / 128
             assert 0.42 <= side <= 1.0, subject
@@ -173,6 +175,39 @@ def test_triplet_shares_the_style_with_another_subject(held: bool) -> None:
             assert triplet.content.pose != triplet.target.pose and triplet.prompt == triplet.target.caption()
 
 
+def test_a_hybrid_has_parts_of_both_classes() -> None:
+    """With its seam moved out of the picture and without waves, a hybrid is one of its two classes."""
+    hybrid = Hybrid("robot", (0.1, 0.9, 0.4, 0.6), 0.0, 0.0, 1.0, (0.0, 0.0, 0.0, 0.0))
+    who = world.Individual("owl", "red", "blue", "cream", "plain", (0.5, 0.5, 0.5, 0.5), hybrid)
+
+    def roles(individual: world.Individual) -> np.ndarray:
+        pose = world.Pose(64.0, 64.0, 45.0, 0.0, False, 0.0, 0.5)
+        return draw(world.Scene(individual, pose, "sand", False, 1, 0)).weights
+
+    owl, robot = roles(replace(who, hybrid=None)), roles(replace(who, subject="robot", shape=hybrid.shape, hybrid=None))
+    joined = roles(who)
+    assert np.array_equal(roles(replace(who, hybrid=replace(hybrid, offset=9.0))), owl)
+    assert np.array_equal(roles(replace(who, hybrid=replace(hybrid, offset=-9.0))), robot)
+    assert np.array_equal(joined[:, :60], owl[:, :60]) and np.array_equal(joined[:, 68:], robot[:, 68:])
+    with pytest.raises(ValueError, match="griffin"):
+        replace(who, hybrid=replace(hybrid, other="griffin"))
+
+
+def test_hybrids_are_as_many_as_asked_and_never_held_out() -> None:
+    source = rng(17)
+    triplets = [world.sample_triplet(source, hybrids=0.5) for _ in range(200)]
+    joined = [t.target.individual for t in triplets if t.target.individual.hybrid]
+    assert 70 <= len(joined) <= 130
+    for who in joined:
+        assert who.hybrid.other != who.subject and {who.hybrid.other, who.subject} <= set(world.TRAINING_SUBJECTS)
+    assert all(t.content.individual == t.target.individual for t in triplets)
+    assert all(
+        world.sample_triplet(source, held_out=True, hybrids=1.0).target.individual.hybrid is None for _ in "abcd"
+    )
+    with pytest.raises(ValueError, match="hybrids = 40"):
+        world.write_manifest("unused", 1, 1, hybrids=40)
+
+
 def test_triplet_is_what_was_asked_for() -> None:
     triplet = world.sample_triplet(rng(13), "shifted", False, "cat", "chalk")
     assert (triplet.layout, triplet.target.subject, triplet.style.name) == ("shifted", "cat", "chalk")
@@ -211,5 +246,6 @@ def test_sheets_have_a_cell_for_every_picture() -> None:
         (world.subjects_sheet(1, each=1, columns=6), len(world.SUBJECTS), 6),
         (world.styles_sheet(1, columns=7), len(world.STYLES), 7),
         (world.individual_sheet(1, "owl", count=5, columns=5), 5, 5),
+        (world.hybrids_sheet(1, count=2, columns=4), 4, 4),
     ):
         assert sheet.width >= columns * 128 and sheet.height >= -(-cells // columns) * 128

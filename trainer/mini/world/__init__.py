@@ -8,7 +8,7 @@ from .colours import COLOURS as _COLOURS
 from .markings import MARKINGS as _MARKINGS
 from .render import render_photo, render_style
 from .scene import Pose, Scene, sample_scene
-from .sheet import individual_sheet, styles_sheet, subjects_sheet
+from .sheet import hybrids_sheet, individual_sheet, styles_sheet, subjects_sheet
 from .styles import HELD_OUT_STYLES, IMPROVISED, STYLES, TRAINING_STYLES, Style, sample_style
 from .subjects import HELD_OUT_SUBJECTS, SUBJECTS, TRAINING_SUBJECTS, Individual
 from .triplets import IMPROVISED_SHARE, LAYOUTS, Triplet, sample_triplet, write_manifest
@@ -35,6 +35,7 @@ __all__ = [
     "Scene",
     "Style",
     "Triplet",
+    "hybrids_sheet",
     "individual_sheet",
     "photo_caption",
     "render_photo",

@@ -12,7 +12,6 @@ from .noise import SIZE, pixel_grid
 from .part import Part
 from .scene import Scene
 from .sdf import turn
-from .subjects import DRAW
 
 DECAL_BEVEL = 0.14  # parts that rise over less than this, in units of the subject's scale, are laid on
 
@@ -82,7 +81,7 @@ def draw(scene: Scene, x: np.ndarray | None = None, y: np.ndarray | None = None,
         u = -u
     u = u + np.float32(pose.lean) * v * np.abs(v)
     who, parts = scene.individual, []
-    for role, distance, bevel in marked(DRAW[who.subject](u, v, who.shape, pose.move), u, v, who.marking, who.shape):
+    for role, distance, bevel in marked(who.parts(u, v, pose.move), u, v, who.marking, who.shape):
         parts.append(Part(role, np.asarray(distance, np.float32) * np.float32(pose.scale), bevel * pose.scale))
     weights = np.zeros((ROLES, *x.shape), np.float32)
     weights[GROUND] = np.clip((y - scene.horizon) / pixel + 0.5, 0.0, 1.0)

@@ -87,13 +87,13 @@ class Scene:
         return _place(rng, self.individual)
 
 
-def sample_scene(rng: np.random.Generator, subject: str | None = None) -> Scene:
-    """Return a random scene, showing the class `subject` if given.
+def sample_scene(rng: np.random.Generator, subject: str | None = None, hybrid: bool = False) -> Scene:
+    """Return a random scene, showing the class `subject` if given, or a `hybrid` of it and another.
 
     Raises:
         ValueError: for a subject that is not in SUBJECTS.
     """
-    return _place(rng, sample_individual(rng, subject))
+    return _place(rng, sample_individual(rng, subject, hybrid))
 
 
 def _place(rng: np.random.Generator, individual: Individual) -> Scene:

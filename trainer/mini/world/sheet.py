@@ -12,6 +12,7 @@ from .render import render_photo, render_style
 from .scene import sample_scene
 from .styles import HELD_OUT_STYLES, STYLES, sample_style
 from .subjects import HELD_OUT_SUBJECTS, SUBJECTS
+from .triplets import sample_triplet
 
 _GAP, _TITLE = 4, 16
 _INK, _PAPER = (40, 40, 44), (250, 250, 248)
@@ -52,6 +53,21 @@ def individual_sheet(seed: int = 0, subject: str = "cat", count: int = 14, colum
         yield "photo", render_photo(scene)
         for name in rng.permutation(STYLES)[: count - 1].tolist():
             yield name, render_style(scene.repose(rng), sample_style(rng, name))
+
+    return _sheet(list(cells()), columns)
+
+
+def hybrids_sheet(seed: int = 0, count: int = 16, columns: int = 8) -> Image.Image:
+    """Return a sheet of `count` hybrids: the photo of each and, elsewhere and in a style, its picture."""
+
+    def cells() -> Iterator[Cell]:
+        rng = np.random.default_rng(seed)
+        for _ in range(count):
+            triplet = sample_triplet(rng, "shifted", hybrids=1.0)
+            who = triplet.content.individual
+            if who.hybrid is not None:
+                yield f"{who.subject} + {who.hybrid.other}", render_photo(triplet.content)
+            yield triplet.style.name, render_style(triplet.target, triplet.style)
 
     return _sheet(list(cells()), columns)
 

@@ -14,8 +14,10 @@ from . import subjects_made as made
 from . import subjects_more_alive as more_alive
 from . import subjects_more_made as more_made
 from .colours import ACCENTS, COLOURS
+from .hybrids import SHAPE_NUMBERS, Hybrid, sample_hybrid
 from .markings import MARKINGS
-from .part import DrawSubject
+from .part import DrawSubject, Part
+from .sdf import Array, within
 
 DRAW: dict[str, DrawSubject] = {
     "cat": alive.cat,
@@ -48,7 +50,6 @@ HELD_OUT_SUBJECTS = ("butterfly", "turtle", "guitar", "lighthouse")
 """Classes that no stage with references shows."""
 
 TRAINING_SUBJECTS: tuple[str, ...] = tuple(name for name in SUBJECTS if name not in HELD_OUT_SUBJECTS)
-SHAPE_NUMBERS = 4
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,7 @@ class Individual:
         accent: colour of markings and small parts, a name of ACCENTS.
         marking: a name of MARKINGS.
         shape: SHAPE_NUMBERS numbers in 0..1, read by the subject's drawing function.
+        hybrid: what it has of another class, or None.
     """
 
     subject: str
@@ -70,10 +72,12 @@ class Individual:
     accent: str
     marking: str
     shape: tuple[float, ...]
+    hybrid: Hybrid | None = None
 
     def __post_init__(self) -> None:
-        if self.subject not in DRAW:
-            raise ValueError(f"Got subject {self.subject!r}, expected one of {', '.join(SUBJECTS)}; use a listed name.")
+        for name in (self.subject, *((self.hybrid.other,) if self.hybrid else ())):
+            if name not in DRAW:
+                raise ValueError(f"Got subject {name!r}, expected one of {', '.join(SUBJECTS)}; use a listed name.")
         for value, known in ((self.accent, ACCENTS), (self.marking, MARKINGS)):
             if value not in known:
                 raise ValueError(f"Got {value!r}, expected one of {', '.join(known)}; use a listed name.")
@@ -81,11 +85,32 @@ class Individual:
             if colour not in COLOURS:
                 raise ValueError(f"Got colour {colour!r}, expected one of {', '.join(COLOURS)}; use a listed name.")
 
+    def parts(self, x: Array, y: Array, move: float) -> list[Part]:
+        """Return its parts from back to front, before its markings.
 
-def sample_individual(rng: np.random.Generator, subject: str | None = None) -> Individual:
-    """Return a random individual, of the class `subject` if given."""
+        Args:
+            x: coordinates h w in the subject's frame.
+            y: coordinates h w.
+            move: where its moving parts are, 0..1.
+        """
+        hybrid = self.hybrid
+        if hybrid is None:
+            return DRAW[self.subject](x, y, self.shape, move)
+        x, y = hybrid.bent(x, y)
+        beyond = hybrid.beyond(x, y)
+        sides = ((self.subject, self.shape, -beyond), (hybrid.other, hybrid.shape, beyond))
+        return [
+            Part(part.role, within(part.distance, side), part.bevel)
+            for name, shape, side in sides
+            for part in DRAW[name](x, y, shape, move)
+        ]
+
+
+def sample_individual(rng: np.random.Generator, subject: str | None = None, hybrid: bool = False) -> Individual:
+    """Return a random individual, of the class `subject` if given, or a `hybrid` of it and a training class."""
     name = SUBJECTS[int(rng.integers(len(SUBJECTS)))] if subject is None else subject
     first, second = (list(COLOURS)[int(i)] for i in rng.permutation(len(COLOURS))[:2])
     shape = tuple(round(float(v), 3) for v in rng.uniform(0.0, 1.0, SHAPE_NUMBERS))
     accent, marking = (list(table)[int(rng.integers(len(table)))] for table in (ACCENTS, MARKINGS))
-    return Individual(name, first, second, accent, marking, shape)
+    joined = sample_hybrid(rng, tuple(n for n in TRAINING_SUBJECTS if n != name)) if hybrid else None
+    return Individual(name, first, second, accent, marking, shape, joined)

@@ -64,6 +64,7 @@ def sample_triplet(
     style: str | None = None,
     beyond: bool = False,
     improvised: float = IMPROVISED_SHARE,
+    hybrids: float = 0.0,
 ) -> Triplet:
     """Return a random triplet; the subject of its style reference is always one of training.
 
@@ -75,6 +76,7 @@ def sample_triplet(
         style: name of the style, or None for any of the split.
         beyond: draw the style's parameters from beyond their training ranges.
         improvised: share of styles without a name, where neither `style` nor `held_out` is given.
+        hybrids: share of targets that join two classes, where `held_out` is not given.
 
     Raises:
         ValueError: for an unknown layout, subject or style.
@@ -90,7 +92,9 @@ def sample_triplet(
         style = IMPROVISED if nameless else styles[int(rng.integers(len(styles)))]
     chosen = sample_style(rng, style, beyond)
     others = [other for other in TRAINING_SUBJECTS if other != name]
-    target = sample_scene(rng, name)
+    # No number is drawn where none are wanted, so that a seed keeps its meaning.
+    hybrid = hybrids > 0 and not held_out and rng.uniform() < hybrids
+    target = sample_scene(rng, name, hybrid)
     style_ref = sample_scene(rng, others[int(rng.integers(len(others)))])
     shifted = layout == "shifted"
     content = target.repose(rng) if shifted else target
@@ -114,6 +118,7 @@ def write_manifest(
     held_out: bool = False,
     split: str = "train",
     improvised: float = IMPROVISED_SHARE,
+    hybrids: float = 0.0,
 ) -> Path:
     """Write `n` triplets as PNG files and an ordinary triplet manifest, and return the manifest's path.
 
@@ -125,8 +130,9 @@ def write_manifest(
     """
     if n < 0:
         raise ValueError(f"Got n = {n}, expected 0 or more; pass how many triplets to write.")
-    if not 0 <= improvised <= 1:
-        raise ValueError(f"Got improvised = {improvised:g}, expected a share from 0 to 1; pass 0.4 for 40 %.")
+    for what, share in (("improvised", improvised), ("hybrids", hybrids)):
+        if not 0 <= share <= 1:
+            raise ValueError(f"Got {what} = {share:g}, expected a share from 0 to 1; pass 0.4 for 40 %.")
     root = Path(folder)
     names = ("targets", "styles", "contents")
     for name in names:
@@ -134,7 +140,7 @@ def write_manifest(
     rng = np.random.default_rng(seed)
     lines = []
     for _ in range(n):
-        triplet = sample_triplet(rng, layout, held_out, improvised=improvised)
+        triplet = sample_triplet(rng, layout, held_out, improvised=improvised, hybrids=hybrids)
         paths = [f"{name}/{triplet.id}.png" for name in names]
         for path, picture in zip(paths, triplet.render(), strict=True):
             Image.fromarray(picture).save(root / path)
