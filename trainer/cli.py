@@ -139,7 +139,7 @@ def _demo(args: argparse.Namespace) -> int:
     args.out.parent.mkdir(parents=True, exist_ok=True)
     demo.run(args.out)
     seconds = time.monotonic() - started
-    print(f"{args.out}: content | style | subject only | style only | both, in {seconds:.1f} s")
+    print(f"{args.out}: {' | '.join(demo.COLUMNS)}, in {seconds:.1f} s")
     return 0
 
 

@@ -23,9 +23,9 @@ from torch import Tensor
 from .server import ComfyServer, Graph, Node
 
 STEPS, BATCH = 6, 4
-PAIR = 2
+PAIR = "3"
 """Which of the bundled pairs gives style and subject: one whose subject alone is unlike the style."""
-OTHER = 1
+OTHER = "2"
 """Which gives a second style."""
 
 Ref = list[Any]
@@ -46,19 +46,17 @@ class Mini(Graph):
         self.comfy = comfy
         self.models = self.add("USO_LoadMini", lora_strength=1.0)
 
-    def picture(self, kind: str, number: int) -> Ref:
+    def picture(self, kind: str, name: str) -> Ref:
         data = BytesIO()
-        examples()[number][kind == "style"].save(data, "PNG")
-        return self.add("LoadImage", image=self.comfy.upload(f"{kind}{number}.png", data.getvalue()))[0]
+        getattr(examples()[name], kind).save(data, "PNG")
+        return self.add("LoadImage", image=self.comfy.upload(f"{kind}{name}.png", data.getvalue()))[0]
 
-    def style(self, number: int = PAIR, **levels: Any) -> Ref:
-        seen = self.add(
-            "USO_EncodeStyle", clip_vision=self.models[3], image=self.picture("style", number), fit="squash"
-        )
+    def style(self, name: str = PAIR, **levels: Any) -> Ref:
+        seen = self.add("USO_EncodeStyle", clip_vision=self.models[3], image=self.picture("style", name), fit="squash")
         return self.add("USO_ProjectStyle", features=seen[0], projector=self.models[4], **levels)[0]
 
-    def content(self, number: int = PAIR, **options: Any) -> Ref:
-        picture = self.picture("content", number)
+    def content(self, name: str = PAIR, **options: Any) -> Ref:
+        picture = self.picture("content", name)
         sizes = {"long_side": 128, "latent_long_side": 128}
         return self.add("USO_EncodeContent", vae=self.models[2], image=picture, **sizes, **options)[0]
 
@@ -121,8 +119,8 @@ def likeness(look: Callable[[Tensor], Tensor]) -> Callable[..., float]:
     """Return a function that tells how like a style picture drawn latents are."""
     descriptor = mini.load_descriptor()
 
-    def measure(latents: Tensor, number: int = PAIR) -> float:
-        return float((descriptor(look(latents)) @ descriptor(picture_tensor(examples()[number][1])).T).mean())
+    def measure(latents: Tensor, name: str = PAIR) -> float:
+        return float((descriptor(look(latents)) @ descriptor(picture_tensor(examples()[name].style)).T).mean())
 
     return measure
 
@@ -132,8 +130,8 @@ def resemblance(look: Callable[[Tensor], Tensor]) -> Callable[..., float]:
     """Return a function that tells how like the subject picture drawn latents are."""
     judge = load_judges()[1]
 
-    def measure(latents: Tensor, number: int = PAIR) -> float:
-        return float((judge(look(latents))[0] @ judge(picture_tensor(examples()[number][0]))[0].T).mean())
+    def measure(latents: Tensor, name: str = PAIR) -> float:
+        return float((judge(look(latents))[0] @ judge(picture_tensor(examples()[name].content))[0].T).mean())
 
     return measure
 

@@ -6,17 +6,27 @@ from comfyui_uso.trainer.mini import demo
 from comfyui_uso.trainer.mini.experiment.draw import draw_with
 from comfyui_uso.trainer.mini.experiment.measure import Judges, cases, measure
 from comfyui_uso.trainer.mini.judge import load_judges
-from comfyui_uso.trainer.mini.world import STYLES
+from comfyui_uso.trainer.mini.world import HELD_OUT_SUBJECTS, STYLES, SUBJECTS
 from comfyui_uso.uso_model import mini
 from PIL import Image
 
 
-def test_the_demo_shows_every_pair_in_five_columns(tmp_path):
+def test_the_demo_shows_every_example_in_five_columns(tmp_path):
     demo.run(tmp_path / "demo.png", steps=2)
     picture = Image.open(tmp_path / "demo.png")
-    pairs = len(demo.examples())
-    assert pairs >= 3 and picture.width > 5 * 128 and picture.height > pairs * 128
-    assert all(part.size == (128, 128) for pair in demo.examples() for part in pair)
+    found = demo.examples()
+    assert sorted(name for names in demo.GROUPS.values() for name in names) == sorted(found)
+    assert len(found) >= 3 and picture.width > 5 * 128 and picture.height > len(found) * 128
+    assert all(part.size == (128, 128) for example in found.values() for part in (example.content, example.style))
+
+
+def test_the_groups_of_the_demo_are_what_they_say():
+    """Its words name the class, and a class is either held out or not."""
+    found = demo.examples()
+    for names, held_out in zip(demo.GROUPS.values(), (False, True), strict=True):
+        for name in names:
+            (subject,) = set(found[name].prompt.split()) & set(SUBJECTS)
+            assert (subject in HELD_OUT_SUBJECTS) is held_out
 
 
 def test_the_miniature_follows_its_references():

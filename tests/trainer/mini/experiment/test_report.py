@@ -99,3 +99,14 @@ def test_records_are_lines_of_json(tmp_path: Path) -> None:
     append_line(tmp_path / "a.jsonl", {"a": 1})
     append_line(tmp_path / "a.jsonl", {"b": 2})
     assert [json.loads(line) for line in (tmp_path / "a.jsonl").read_text().splitlines()] == [{"a": 1}, {"b": 2}]
+
+
+def test_the_readme_repeats_what_was_measured() -> None:
+    root = Path(__file__).resolve().parents[4]
+    rows = map(json.loads, (root / "docs" / "mini" / RESULTS).read_text(encoding="utf-8").splitlines())
+    numbers = next(row for row in rows if row["row"] == "shipped")["numbers"]
+    readme = (root / "README.md").read_text(encoding="utf-8")
+    names = {"none": "none", "style": "style", "content": "subject", "both": "joint", "the true pictures": "true"}
+    for name, mode in names.items():
+        likeness, identity = (f"{numbers[mode][number]:.2f}".lstrip("0") for number in ("likeness", "identity"))
+        assert f"| {name} | {numbers[mode]['style']:.0%} | {likeness} | {identity} |".replace("%", " %") in readme
