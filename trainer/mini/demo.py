@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -63,8 +64,8 @@ def run(out: str | Path, seed: int = 3407, steps: int = 25) -> None:
         steps: Euler steps.
     """
     models = mini.load()
-    of = examples()
-    rows = [of[name] for names in GROUPS.values() for name in names]
+    found = examples()
+    rows = [found[name] for names in GROUPS.values() for name in names]
     contents, styles, prompts = (list(column) for column in zip(*rows, strict=True))
     empty = [""] * len(rows)
     columns = [
@@ -85,13 +86,12 @@ def _sheet(columns: list[list[Image.Image]]) -> Image.Image:
     font = ImageFont.load_default(16)
     for x, title in enumerate(COLUMNS):
         draw.text((_GAP + step * x + _TILE / 2, _HEAD / 2), title, fill="black", font=font, anchor="mm")
-    top, row = _HEAD, 0
+    top, rows = _HEAD, zip(*columns, strict=True)
     for group, names in GROUPS.items():
         draw.text((_GAP, top + _HEAD / 2), group, fill="black", font=font, anchor="lm")
         top += _HEAD
-        for _ in names:
-            for x, pictures in enumerate(columns):
-                tile = pictures[row].resize((_TILE, _TILE), Image.Resampling.LANCZOS)
-                sheet.paste(tile, (_GAP + step * x, top))
-            top, row = top + step, row + 1
+        for pictures in islice(rows, len(names)):
+            for x, picture in enumerate(pictures):
+                sheet.paste(picture.resize((_TILE, _TILE), Image.Resampling.LANCZOS), (_GAP + step * x, top))
+            top += step
     return sheet

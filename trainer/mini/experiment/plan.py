@@ -35,7 +35,6 @@ class Plan(Settings):
     pictures: int = Field(gt=0, description="captioned pictures in each of the two folders")
     triplets: int = Field(gt=0, description="triplets in each of the two folders")
     improvised: float = Field(IMPROVISED_SHARE, ge=0, le=1, description="share of triplets in a style without a name")
-    hybrids: float = Field(0.0, ge=0, le=1, description="share of triplets whose subject joins two classes")
     settings: dict[str, dict[str, Any]] = Field({}, description="for each stage what differs from its recipe")
     cases: int = Field(gt=0, description="held-out triplets that every row draws, in every mode")
     sample_steps: int = Field(gt=0, description="Euler steps of the drawn pictures")

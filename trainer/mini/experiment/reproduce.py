@@ -68,7 +68,7 @@ def _shared(plan: Plan, place: Workplace) -> Path:
     for seed, folder in enumerate(place.data, start=1):
         if not (folder / CAPTIONS).is_file():
             logger.info("drawing %d pictures and %d triplets into %s", plan.pictures, plan.triplets, folder)
-            write_data(folder, plan.pictures, plan.triplets, seed, plan.improvised, plan.hybrids)
+            write_data(folder, plan.pictures, plan.triplets, seed, plan.improvised)
     for stage, (kind, train_stage) in RUNS.items():
         settings = shared_settings(plan, place, stage, kind)
         if not _finished(settings.loop.run_dir, settings.loop.steps):

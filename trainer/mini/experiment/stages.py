@@ -62,7 +62,7 @@ def shared_settings(plan: Plan, place: Workplace, stage: str, kind: type[Config]
     the base with them. The judges stand on nothing.
     """
     chosen = plan.settings.get(stage, {})
-    data = plan.pictures, plan.triplets, plan.improvised, plan.hybrids
+    data = plan.pictures, plan.triplets, plan.improvised
     networks = _mark(data, *(_decides(name, plan.settings.get(name, {})) for name in RUNS))
     if stage in RUNS:
         mark = networks

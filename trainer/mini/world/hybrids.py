@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .part import SHAPE_NUMBERS
 from .sdf import Array, turn
 
-SHAPE_NUMBERS = 4
 _LEAST_BEND, _MOST_BEND = 0.04, 0.11  # in units of the subject's half size; more tears thin parts
 
 

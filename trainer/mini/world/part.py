@@ -22,6 +22,9 @@ class Part(NamedTuple):
     bevel: float
 
 
+SHAPE_NUMBERS = 4
+"""How many numbers make the shape of an individual within its class."""
+
 DrawSubject = Callable[[np.ndarray, np.ndarray, Sequence[float], float], list[Part]]
-"""A subject: coordinates x, y (h w), its shape numbers in 0..1, and where its moving parts are, 0..1 -> parts from back
-to front."""
+"""A subject: coordinates x, y (h w), its SHAPE_NUMBERS numbers in 0..1, and where its moving parts are, 0..1 -> parts
+from back to front."""

@@ -64,9 +64,7 @@ def hybrids_sheet(seed: int = 0, count: int = 16, columns: int = 8) -> Image.Ima
         rng = np.random.default_rng(seed)
         for _ in range(count):
             triplet = sample_triplet(rng, "shifted", hybrids=1.0)
-            who = triplet.content.individual
-            if who.hybrid is not None:
-                yield f"{who.subject} + {who.hybrid.other}", render_photo(triplet.content)
+            yield " + ".join(triplet.content.individual.classes), render_photo(triplet.content)
             yield triplet.style.name, render_style(triplet.target, triplet.style)
 
     return _sheet(list(cells()), columns)

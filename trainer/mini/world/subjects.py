@@ -14,9 +14,9 @@ from . import subjects_made as made
 from . import subjects_more_alive as more_alive
 from . import subjects_more_made as more_made
 from .colours import ACCENTS, COLOURS
-from .hybrids import SHAPE_NUMBERS, Hybrid, sample_hybrid
+from .hybrids import Hybrid, sample_hybrid
 from .markings import MARKINGS
-from .part import DrawSubject, Part
+from .part import SHAPE_NUMBERS, DrawSubject, Part
 from .sdf import Array, within
 
 DRAW: dict[str, DrawSubject] = {
@@ -75,7 +75,7 @@ class Individual:
     hybrid: Hybrid | None = None
 
     def __post_init__(self) -> None:
-        for name in (self.subject, *((self.hybrid.other,) if self.hybrid else ())):
+        for name in self.classes:
             if name not in DRAW:
                 raise ValueError(f"Got subject {name!r}, expected one of {', '.join(SUBJECTS)}; use a listed name.")
         for value, known in ((self.accent, ACCENTS), (self.marking, MARKINGS)):
@@ -84,6 +84,11 @@ class Individual:
         for colour in (self.first, self.second):
             if colour not in COLOURS:
                 raise ValueError(f"Got colour {colour!r}, expected one of {', '.join(COLOURS)}; use a listed name.")
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of its class and, in a hybrid, of the other one."""
+        return (self.subject, self.hybrid.other) if self.hybrid else (self.subject,)
 
     def parts(self, x: Array, y: Array, move: float) -> list[Part]:
         """Return its parts from back to front, before its markings.
