@@ -2,7 +2,8 @@
 
 `manifest.jsonl` is what the style and the triplet stage read. `captions.jsonl` lists other pictures with a caption each
 and without references; it is what the autoencoder, the encoders and the text-to-image base are trained on.
-`identity.jsonl` has rows whose content is the target itself, which the triplet stage reads besides.
+`identity.jsonl` has rows whose content is the target itself, for the stage that learns to copy, and `singles.jsonl`
+rows with one of the two references, which the triplet stage can read besides.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from PIL import Image
 from .world import (
     IMPROVISED,
     IMPROVISED_SHARE,
+    TRAINING_SUBJECTS,
     photo_caption,
     render_photo,
     render_style,
@@ -27,11 +29,21 @@ from .world import (
     write_manifest,
 )
 
-__all__ = ["CAPTIONS", "IDENTITY", "TRIPLETS", "write_captioned", "write_data", "write_identity"]
+__all__ = [
+    "CAPTIONS",
+    "IDENTITY",
+    "SINGLES",
+    "TRIPLETS",
+    "write_captioned",
+    "write_data",
+    "write_identity",
+    "write_singles",
+]
 
 TRIPLETS = "manifest.jsonl"
 CAPTIONS = "captions.jsonl"
 IDENTITY = "identity.jsonl"
+SINGLES = "singles.jsonl"
 
 
 def write_data(
@@ -42,7 +54,7 @@ def write_data(
     improvised: float = IMPROVISED_SHARE,
     hybrids: float = 0.0,
 ) -> None:
-    """Write captioned pictures, triplets, and the manifests of both.
+    """Write captioned pictures, triplets, and the manifests of both and of what is made of them.
 
     The last sixteenth of the triplets is marked for validation.
 
@@ -58,6 +70,7 @@ def write_data(
     _write(Path(folder) / TRIPLETS, _with_validation(_lines(manifest)))
     write_captioned(folder, pictures, seed)
     write_identity(folder)
+    write_singles(folder, seed)
 
 
 def write_captioned(folder: str | Path, count: int, seed: int) -> None:
@@ -102,6 +115,32 @@ def write_identity(folder: str | Path) -> None:
             }
         )
     _write(Path(folder) / IDENTITY, rows)
+
+
+def write_singles(folder: str | Path, seed: int) -> None:
+    """Write the manifest of rows with one reference, and the photos that it needs.
+
+    For every fourth triplet there is a pair of photos of one individual, every other pair in two layouts, and for every
+    eighth a picture with its style reference and its caption. A triplet with its style left out would not do: its
+    target is in a style that nothing tells.
+    """
+    root = Path(folder) / "photos"
+    root.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng([seed, 2])
+    triplets = [row for row in _lines(Path(folder) / TRIPLETS) if row["split"] == "train"]
+    rows = []
+    for number in range(len(triplets) // 4):
+        names = [f"photos/{number:06d}-{which}.png" for which in "ab"]
+        scenes = [sample_scene(rng, TRAINING_SUBJECTS[int(rng.integers(len(TRAINING_SUBJECTS)))])]
+        if number % 2:
+            scenes.append(scenes[0].repose(rng))
+        for name, scene in zip(names, scenes, strict=False):
+            Image.fromarray(render_photo(scene)).save(Path(folder) / name)
+        row = _row(f"{seed}-{number:06d}-photo", names[len(scenes) - 1], scenes[1].caption() if number % 2 else "")
+        rows.append({**row, "content": names[0], "layout": "shifted" if number % 2 else "preserved"})
+    shifted = [row for row in triplets if row["layout"] == "shifted"]
+    rows += [{**row, "id": f"{row['id']}-s", "content": None} for row in shifted[: len(triplets) // 8]]
+    _write(Path(folder) / SINGLES, rows)
 
 
 def _with_validation(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -6,10 +6,10 @@ import pytest
 import torch
 from comfyui_uso.trainer.data.manifest import read_manifest
 from comfyui_uso.trainer.data.pictures import open_picture
-from comfyui_uso.trainer.mini.data import CAPTIONS, IDENTITY, TRIPLETS, write_data
+from comfyui_uso.trainer.mini.data import CAPTIONS, IDENTITY, SINGLES, TRIPLETS, write_data
 from comfyui_uso.trainer.mini.judge import load_judges
 from comfyui_uso.trainer.mini.pictures import GRID, load_pictures, load_triplets
-from comfyui_uso.trainer.mini.world import SUBJECTS
+from comfyui_uso.trainer.mini.world import HELD_OUT_SUBJECTS, SUBJECTS
 from comfyui_uso.uso_model.images import picture_tensor
 
 
@@ -72,3 +72,17 @@ def test_identity_rows_copy_photos_and_styled_pictures(tmp_path):
     assert len(rows) == 4 and all(row.target == row.content and row.layout == "preserved" for row in rows)
     assert [row.target.parent.name for row in rows] == ["contents", "targets"] * 2
     assert all(row.style[0] != row.target and row.style[0].is_file() for row in rows)
+
+
+def test_singles_have_one_reference(tmp_path):
+    write_data(tmp_path, 0, 32, seed=7)
+    rows = read_manifest(tmp_path / SINGLES)
+    photos, styled = ([row for row in rows if (row.content is None) is alone] for alone in (False, True))
+    assert len(photos) == 30 // 4 and len(styled) == 30 // 8
+    assert all(row.target.parent.name == "photos" and row.target.is_file() and not row.style for row in photos)
+    for number, row in enumerate(photos):
+        new = number % 2 == 1
+        assert (row.layout == "shifted") is (row.target != row.content) is bool(row.prompt) is new
+        assert row.content.is_file() and not set(row.prompt.split()) & set(HELD_OUT_SUBJECTS)
+    known = {row.target: row for row in read_manifest(tmp_path / TRIPLETS)}
+    assert all(row.prompt and row.style == known[row.target].style for row in styled)

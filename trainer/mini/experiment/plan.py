@@ -36,6 +36,9 @@ class Plan(Settings):
     triplets: int = Field(gt=0, description="triplets in each of the two folders")
     improvised: float = Field(IMPROVISED_SHARE, ge=0, le=1, description="share of triplets in a style without a name")
     settings: dict[str, dict[str, Any]] = Field({}, description="for each stage what differs from its recipe")
+    manifests: dict[StageName, list[Literal["manifest", "identity", "singles"]]] = Field(
+        {}, description="for each stage that reads others than its recipe the names of its manifests"
+    )
     cases: int = Field(gt=0, description="held-out triplets that every row draws, in every mode")
     sample_steps: int = Field(gt=0, description="Euler steps of the drawn pictures")
     cfg: float = Field(description="classifier-free guidance of the drawn pictures")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -37,7 +37,7 @@ class Workplace:
         self.judges = root / "judges"
         self.runs = root / "runs"
 
-    def place(self, stage: str, mark: str) -> dict[str, Any]:
+    def place(self, stage: str, mark: str, manifests: Sequence[str] = ()) -> dict[str, Any]:
         """Return the settings that name the folders of a stage: its data, encoders, checkpoints and outputs."""
         own = self.runs / f"{stage}-{mark}"
         where: dict[str, Any] = {"loop.run_dir": own / "run"}
@@ -45,7 +45,7 @@ class Workplace:
             return {"out": self.judges, "style.run_dir": own / "style", "identity.run_dir": own / "identity"}
         if stage in RUNS:
             return {**where, "data": self.data, "out": self.weights}
-        names = {"base": ["captions"], "copy": ["manifest", "identity"]}.get(stage, ["manifest"])
+        names = manifests or {"base": ["captions"], "copy": ["manifest", "identity"]}.get(stage, ["manifest"])
         return {
             **where,
             "data.manifests": [folder / f"{name}.jsonl" for folder in self.data for name in names],
@@ -92,8 +92,9 @@ def row_stages(plan: Plan, place: Workplace, row: Row, seed: int, base: Path) ->
         files: dict[str, Any] = {"models.transformer": base / TRANSFORMER}
         if stage != "style":
             files |= _starts(before, previous, chosen.get("conditions.style_path") == "vae")
-        mark = _mark(mark, _decides(stage, chosen))
-        found[stage] = _load(TrainConfig, stage, {**chosen, **files, **place.place(stage, mark)})
+        manifests = plan.manifests.get(stage, [])
+        mark = _mark(mark, _decides(stage, chosen), *manifests)
+        found[stage] = _load(TrainConfig, stage, {**chosen, **files, **place.place(stage, mark, manifests)})
         before, previous = found[stage].out, stage
     return found
 

@@ -116,6 +116,18 @@ def test_a_changed_network_begins_all_that_stands_on_it_anew(tmp_path: Path) -> 
     assert {name for name in before if triplet[name] != before[name]} == {"triplet", "reward"}
 
 
+def test_a_plan_names_the_manifests_of_a_stage(tmp_path: Path) -> None:
+    def stages(**changed: list[str]) -> dict[str, TrainConfig]:
+        plan = PLAN.model_copy(update={"manifests": changed})
+        return row_stages(plan, Workplace(tmp_path), load_rows(["full"])["full"], 1, tmp_path)
+
+    plain, more = stages(), stages(triplet=["manifest", "singles"])
+    names = [f"{folder}/{name}.jsonl" for folder in "ab" for name in ("manifest", "singles")]
+    assert [path.relative_to(tmp_path).as_posix() for path in more["triplet"].data.manifests] == names
+    assert {name for name in plain if plain[name].loop.run_dir != more[name].loop.run_dir} == {"triplet", "reward"}
+    assert all(plain[name].data.manifests == more[name].data.manifests for name in plain if name != "triplet")
+
+
 @pytest.mark.parametrize("name", sorted(path.stem for path in EXPERIMENTS.glob("*.yaml") if path.stem != "rows"))
 def test_shipped_plans_are_whole(name: str, tmp_path: Path) -> None:
     plan = load_plan(name)
