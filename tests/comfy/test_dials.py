@@ -23,8 +23,8 @@ from torch import Tensor
 from .server import ComfyServer, Graph, Node
 
 STEPS, BATCH = 6, 4
-PAIR = "3"
-"""Which of the bundled pairs gives style and subject: one whose subject alone is unlike the style."""
+PAIR = "1"
+"""Which of the bundled pairs gives style and subject: the one whose subject alone is the least like the style."""
 OTHER = "2"
 """Which gives a second style."""
 
