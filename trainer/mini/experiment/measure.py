@@ -16,9 +16,12 @@ from ...monitor.likeness import layout_likeness
 from ..judge import IdentityJudge, StyleJudge, traits_of
 from ..world import LAYOUTS, STYLES, SUBJECTS, Triplet, render_photo, sample_scene, sample_triplet
 
-__all__ = ["MODES", "Case", "Draw", "Judges", "cases", "measure"]
+__all__ = ["CASES_SEED", "MODES", "Case", "Draw", "Judges", "cases", "measure"]
 
 BATCH = 24
+
+CASES_SEED = 424_242
+"""Of the held-out cases, the same for every row and seed."""
 
 MODES = ("none", "style", "subject", "joint")
 """No reference; style reference and prompt; content reference; both. Prompts of the last two are empty where the layout

@@ -27,7 +27,7 @@ from ..judge import load_judges
 from ..judge_training import JudgeRun, train_judges
 from ..train import RUNS
 from .draw import drawing
-from .measure import Judges, cases, measure
+from .measure import CASES_SEED, Judges, cases, measure
 from .plan import Plan, Row, load_rows
 from .records import CURVES, RESULTS, append_line, read_lines
 from .stages import Workplace, row_stages, shared_settings
@@ -35,9 +35,6 @@ from .stages import Workplace, row_stages, shared_settings
 __all__ = ["reproduce"]
 
 logger = logging.getLogger(__name__)
-
-CASES_SEED = 424_242
-"""Of the held-out cases, the same for every row and seed."""
 
 
 def reproduce(plan: Plan, root: Path, rows: Sequence[str] | None = None, seeds: Sequence[int] | None = None) -> Path:

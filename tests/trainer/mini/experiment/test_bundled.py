@@ -1,0 +1,20 @@
+"""The bundled network is measured by one command."""
+
+from __future__ import annotations
+
+import pytest
+from comfyui_uso.trainer.cli import main
+
+
+def test_the_command_prints_what_the_judges_see(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["mini", "measure", "--cases", "4"]) == 0
+    head, *lines = [[part.strip() for part in line.split("|")] for line in capsys.readouterr().out.splitlines()]
+    rows = {name: dict(zip(head[1:], map(float, numbers), strict=True)) for name, *numbers in lines}
+    assert {"true", "none", "style", "subject", "joint", "joint/preserved", "joint/shifted"} <= set(rows)
+    assert rows["subject/preserved"]["resemblance"] > 0.9 > rows["none"]["resemblance"]
+    assert rows["style"]["likeness"] > rows["subject"]["likeness"] + 0.2
+
+
+def test_too_few_cases_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["mini", "measure", "--cases", "1"]) == 2
+    assert "--cases 1" in capsys.readouterr().err

@@ -1,0 +1,29 @@
+"""The bundled network, measured on the cases that the row `shipped` was measured on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ....uso_model import mini
+from ..judge import load_judges
+from .draw import draw_with
+from .measure import CASES_SEED, MODES, Judges, cases, measure
+from .plan import load_plan
+
+__all__ = ["measure_bundled"]
+
+
+def measure_bundled(count: int | None = None, modes: Sequence[str] = MODES) -> dict[str, dict[str, float]]:
+    """Draw held-out cases with the bundled weights, as plan `mini` draws them, and return what the bundled judges see.
+
+    Args:
+        count: how many cases; None: as many as plan `mini` has.
+        modes: names of MODES.
+
+    Returns:
+        What `measure` returns.
+    """
+    plan = load_plan("mini")
+    judges = Judges(*load_judges(), mini.load_descriptor())
+    of = cases(count or plan.cases, CASES_SEED)
+    return measure(draw_with(mini.load(), plan.sample_steps, plan.cfg), judges, of, modes=modes)
