@@ -91,6 +91,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
         "docs/mini.md, again.",
     )
     measure.add_argument("--cases", type=int, help="how many, from 2 (default: all 256)")
+    measure.add_argument("--seed", type=int, help="other cases than those of the table: any number from 0")
     measure.set_defaults(handler=_measure)
 
     report = commands.add_parser("report", help="write tables and plots of measured rows")
@@ -153,10 +154,13 @@ def _reproduce(args: argparse.Namespace) -> None:
 
 def _measure(args: argparse.Namespace) -> None:
     from .experiment.bundled import measure_bundled
+    from .experiment.measure import CASES_SEED
 
     if args.cases is not None and args.cases < 2:
         raise ValueError(f"Got --cases {args.cases}, expected 2 or more: one of each layout.")
-    numbers = measure_bundled(args.cases)
+    if args.seed is not None and args.seed < 0:
+        raise ValueError(f"Got --seed {args.seed}, expected 0 or more.")
+    numbers = measure_bundled(args.cases, CASES_SEED if args.seed is None else args.seed)
     names = list(numbers["true"])
     print(" | ".join((f"{'':18}", *names)))
     for mode, row in numbers.items():

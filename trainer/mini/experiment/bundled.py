@@ -1,4 +1,4 @@
-"""The bundled network, measured on the cases that the row `shipped` was measured on."""
+"""The bundled network, measured on the cases that the row `shipped` was measured on, or on others like them."""
 
 from __future__ import annotations
 
@@ -13,11 +13,14 @@ from .plan import load_plan
 __all__ = ["measure_bundled"]
 
 
-def measure_bundled(count: int | None = None, modes: Sequence[str] = MODES) -> dict[str, dict[str, float]]:
+def measure_bundled(
+    count: int | None = None, seed: int = CASES_SEED, modes: Sequence[str] = MODES
+) -> dict[str, dict[str, float]]:
     """Draw held-out cases with the bundled weights, as plan `mini` draws them, and return what the bundled judges see.
 
     Args:
         count: how many cases; None: as many as plan `mini` has.
+        seed: of the cases; another one draws cases that no choice of what ships was made with.
         modes: names of MODES.
 
     Returns:
@@ -25,5 +28,5 @@ def measure_bundled(count: int | None = None, modes: Sequence[str] = MODES) -> d
     """
     plan = load_plan("mini")
     judges = Judges(*load_judges(), mini.load_descriptor())
-    of = cases(count or plan.cases, CASES_SEED)
+    of = cases(count or plan.cases, seed)
     return measure(draw_with(mini.load(), plan.sample_steps, plan.cfg), judges, of, modes=modes)

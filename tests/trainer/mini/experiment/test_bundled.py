@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 from comfyui_uso.trainer.cli import main
+from comfyui_uso.trainer.mini.experiment.bundled import measure_bundled
+from comfyui_uso.trainer.mini.experiment.measure import CASES_SEED
 
 
 def test_the_command_prints_what_the_judges_see(capsys: pytest.CaptureFixture[str]) -> None:
@@ -15,6 +17,13 @@ def test_the_command_prints_what_the_judges_see(capsys: pytest.CaptureFixture[st
     assert rows["style"]["likeness"] > rows["subject"]["likeness"] + 0.2
 
 
-def test_too_few_cases_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+def test_another_seed_gives_other_cases() -> None:
+    same, again, other = (measure_bundled(2, seed, ["none"])["true"] for seed in (CASES_SEED, CASES_SEED, 1))
+    assert same == again != other
+
+
+def test_too_few_cases_and_negative_seeds_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["mini", "measure", "--cases", "1"]) == 2
     assert "--cases 1" in capsys.readouterr().err
+    assert main(["mini", "measure", "--seed", "-1"]) == 2
+    assert "--seed -1" in capsys.readouterr().err
