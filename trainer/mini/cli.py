@@ -154,13 +154,12 @@ def _reproduce(args: argparse.Namespace) -> None:
 
 def _measure(args: argparse.Namespace) -> None:
     from .experiment.bundled import measure_bundled
-    from .experiment.measure import CASES_SEED
 
     if args.cases is not None and args.cases < 2:
         raise ValueError(f"Got --cases {args.cases}, expected 2 or more: one of each layout.")
     if args.seed is not None and args.seed < 0:
         raise ValueError(f"Got --seed {args.seed}, expected 0 or more.")
-    numbers = measure_bundled(args.cases, CASES_SEED if args.seed is None else args.seed)
+    numbers = measure_bundled(args.cases, args.seed)
     names = list(numbers["true"])
     print(" | ".join((f"{'':18}", *names)))
     for mode, row in numbers.items():

@@ -14,13 +14,13 @@ __all__ = ["measure_bundled"]
 
 
 def measure_bundled(
-    count: int | None = None, seed: int = CASES_SEED, modes: Sequence[str] = MODES
+    count: int | None = None, seed: int | None = None, modes: Sequence[str] = MODES
 ) -> dict[str, dict[str, float]]:
     """Draw held-out cases with the bundled weights, as plan `mini` draws them, and return what the bundled judges see.
 
     Args:
         count: how many cases; None: as many as plan `mini` has.
-        seed: of the cases; another one draws cases that no choice of what ships was made with.
+        seed: of the cases; None: that of the row.
         modes: names of MODES.
 
     Returns:
@@ -28,5 +28,5 @@ def measure_bundled(
     """
     plan = load_plan("mini")
     judges = Judges(*load_judges(), mini.load_descriptor())
-    of = cases(count or plan.cases, seed)
+    of = cases(count or plan.cases, CASES_SEED if seed is None else seed)
     return measure(draw_with(mini.load(), plan.sample_steps, plan.cfg), judges, of, modes=modes)
