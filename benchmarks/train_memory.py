@@ -25,16 +25,15 @@ from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import torch
-from comfyui_uso.trainer.config import load_config
 from comfyui_uso.trainer.data.batch import Sample
-from comfyui_uso.trainer.engine.average import Average
+from comfyui_uso.trainer.engine.ema import EMA
 from comfyui_uso.trainer.engine.optimizer import make_optimizer
 from comfyui_uso.trainer.engine.randomness import StepRandom
 from comfyui_uso.trainer.memory.plan import plan
-from comfyui_uso.trainer.mini.cli import CONFIGS
 from comfyui_uso.trainer.networks import build_networks
-from comfyui_uso.trainer.objective.velocity import VelocityObjective
+from comfyui_uso.trainer.objective.flow_matching import FlowMatchingObjective
 from comfyui_uso.trainer.recipe import TrainConfig
+from comfyui_uso.trainer.recipe_files import RECIPES, load_recipe
 from comfyui_uso.uso_model.checkpoints import save_projector, to_bfl, write_safetensors
 from comfyui_uso.uso_model.config import FLUX_DEV, FluxConfig
 from comfyui_uso.uso_model.projector import HierarchicalProjector
@@ -112,8 +111,8 @@ def _run(
     small: tuple[str, ...] = ()
     if args.tiny:
         small = ("data.size=64", "data.content_size=64")
-        small += ("memory.stream_blocks=1",) if case.recipe == "adapt_12gb" else ()
-    config = load_config(TrainConfig, CONFIGS / f"{case.recipe}.yaml", [*case.changes, *small, *named])
+        small += ("memory.blocks_to_swap=1",) if case.recipe == "adapt_12gb" else ()
+    config = load_recipe(RECIPES / f"{case.recipe}.yaml", texts=[*case.changes, *small, *named])
     if device.type == "cuda":
         gc.collect()  # wrapped blocks and their wrappers hold each other
         total = torch.cuda.get_device_properties(device).total_memory
@@ -123,8 +122,8 @@ def _run(
     networks = build_networks(config, device)
     trained = {n: p for n, p in networks.together.named_parameters() if p.requires_grad}
     optimizer = make_optimizer(config.loop, trained)
-    average = Average(trained, config.loop.ema) if config.loop.ema is not None else None
-    objective = VelocityObjective(networks.transformer, networks.projector, config.flow, config.conditions)
+    average = EMA(trained, config.loop.ema) if config.loop.ema is not None else None
+    objective = FlowMatchingObjective(networks.transformer, networks.projector, config.flow, config.conditions)
     sample = _sample(config, sizes)
     seconds = []
     for step in range(args.steps + 2):  # the first two set up kernels and the optimizer's state

@@ -7,11 +7,11 @@ from comfy_api.latest import ComfyExtension, io
 from .apply import Apply
 from .content import EncodeContent
 from .host import check_host, host_version
-from .mini import LoadMini
-from .mixing import MixStyles
-from .models import LoadModels
+from .load_mini import LoadMini
+from .load_models import LoadModels
+from .mix_styles import MixStyles
 from .sampler import Sampler
-from .schedule import Scheduler
+from .scheduler import Scheduler
 from .style import EncodeStyle, ProjectStyle
 from .style_files import LoadStyle, SaveStyle, register_folder
 

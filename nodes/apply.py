@@ -8,10 +8,11 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from .checks import block_counts, check_content_fits, check_flux, check_style_fits
-from .conditioning import Conditioning, emptied, with_content, with_style, with_text_strength
-from .reference_hooks import install_hooks
-from .settings import Setting, dial_inputs, setting_of
+from ..uso_model.errors import UserError
+from .graph.checks import block_counts, check_content_fits, check_flux, check_style_fits
+from .graph.conditioning import Conditioning, emptied, with_content, with_style, with_text_strength
+from .graph.settings import Setting, dial_inputs, setting_of
+from .sampling.hooks import install_hooks
 from .sockets import Content, ContentSocket, Style, StyleSocket, advanced, schema
 
 __all__ = ["Apply"]
@@ -149,7 +150,7 @@ def _styled(
     add = partial(with_style, style=style)
     if on == "positive, batched":
         if "fast" in how.dial:
-            raise ValueError(
+            raise UserError(
                 "Got the fast form for a style that the negative carries unseen, expected exact, which alone can hide "
                 "it: set style_form to exact, or style_on to positive."
             )

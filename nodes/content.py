@@ -12,9 +12,9 @@ from torch import Tensor
 from ..uso_model.images import CONTENT_LONG_SIDE, fit_content_image
 from ..uso_model.packing import PIXELS_PER_TOKEN
 from ..uso_model.positions import Placement
-from .checks import check_images, check_mask, check_vae_latent
-from .convert import empty_latent, filled_outside, image_from_pil, pil_from_image
-from .dials import Place
+from .graph.checks import check_images, check_mask, check_vae_latent
+from .graph.convert import empty_latent, filled_outside, image_from_pil, pil_from_image
+from .graph.dials import Place
 from .sockets import Content, ContentSocket, advanced, schema
 
 __all__ = ["EncodeContent"]

@@ -10,10 +10,10 @@ import comfy.utils
 import latent_preview
 from comfy_api.latest import io
 
-from .checks import check_flux, check_latent
-from .conditioning import Conditioning, emptied, with_guidance
-from .convert import latent_pixels
-from .schedule import schedule_inputs, schedule_sigmas, steps_input
+from .graph.checks import check_flux, check_latent
+from .graph.conditioning import Conditioning, emptied, with_guidance
+from .graph.convert import latent_pixels
+from .scheduler import schedule_inputs, schedule_sigmas, steps_input
 from .sockets import schema
 
 __all__ = ["Sampler"]

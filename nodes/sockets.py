@@ -9,7 +9,8 @@ from typing import Any
 from comfy_api.latest import io
 from torch import Tensor
 
-from .dials import Place
+from ..uso_model.errors import UserError
+from .graph.dials import Place
 
 __all__ = [
     "CATEGORY",
@@ -48,15 +49,15 @@ class Style:
         """Check that the counts cover the tokens.
 
         Raises:
-            ValueError: if they do not.
+            UserError: if they do not.
         """
         if self.tokens.ndim != 3 or self.tokens.shape[0] != 1 or sum(self.counts) != self.tokens.shape[1]:
-            raise ValueError(
+            raise UserError(
                 f"style tokens of shape {tuple(self.tokens.shape)} do not fit the token counts "
                 f"{self.counts}: expected (1, {sum(self.counts)}, width)"
             )
         if self.bias is not None and self.bias.shape != (sum(self.counts),):
-            raise ValueError(
+            raise UserError(
                 f"strengths of shape {tuple(self.bias.shape)} do not fit the token counts {self.counts}: expected "
                 f"({sum(self.counts)},)"
             )

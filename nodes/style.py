@@ -10,11 +10,12 @@ import torch
 from comfy_api.latest import io
 from torch import Tensor
 
+from ..uso_model.errors import UserError
 from ..uso_model.projector import LEVELS
 from ..uso_model.style import StyleFeatures, prepare_style_image, style_layers
-from .checks import check_images, check_mask, check_vision
-from .convert import filled_outside, image_to_planes, planes_to_image
-from .projector_patch import fingerprint, project
+from .graph.checks import check_images, check_mask, check_vision
+from .graph.convert import filled_outside, image_to_planes, planes_to_image
+from .graph.projector_patch import fingerprint, project
 from .sockets import FeaturesSocket, ModelPatchSocket, Style, StyleSocket, advanced, schema
 
 __all__ = ["EncodeStyle", "ProjectStyle"]
@@ -178,10 +179,10 @@ def of_levels(tokens: Tensor, per_level: int, weights: Sequence[float], parts: i
         parts: neighbours that become one token.
 
     Raises:
-        ValueError: all weights are 0, or one is negative.
+        UserError: all weights are 0, or one is negative.
     """
     if min(weights) < 0 or max(weights) == 0:
-        raise ValueError(
+        raise UserError(
             f"Got level weights {', '.join(f'{w:g}' for w in weights)} (high, mid, low), expected none below 0 and one "
             "above: to leave the style out, set its strength in USO Apply to 0."
         )

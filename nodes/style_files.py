@@ -15,8 +15,9 @@ from PIL import Image
 from torch import Tensor
 
 from ..uso_model.checkpoints.files import read_metadata, read_safetensors, write_safetensors
-from .convert import image_from_pil, pil_from_image
-from .projector_patch import fingerprint
+from ..uso_model.errors import UserError
+from .graph.convert import image_from_pil, pil_from_image
+from .graph.projector_patch import fingerprint
 from .sockets import ModelPatchSocket, Style, StyleSocket, schema
 
 __all__ = ["FOLDER", "LoadStyle", "SaveStyle", "read_style", "register_folder", "write_style"]
@@ -70,7 +71,7 @@ class SaveStyle(io.ComfyNode):
         if path.exists() and not overwrite and _same(path, style):
             return io.NodeOutput(style)  # a graph that is run again after a restart
         if path.exists() and not overwrite:
-            raise ValueError(
+            raise UserError(
                 f"{path.name} is already in models/{FOLDER}, expected a new name: change the name, or set overwrite."
             )
         write_style(path, style, None if thumbnail is None else pil_from_image(thumbnail[0]))
@@ -114,7 +115,7 @@ class LoadStyle(io.ComfyNode):
         path = Path(folder_paths.get_full_path_or_raise(FOLDER, name))
         style, thumbnail = read_style(path)
         if projector is not None and style.projector is not None and style.projector != fingerprint(projector):
-            raise ValueError(
+            raise UserError(
                 f"{path.name} was made with another projector ({style.projector} instead of {fingerprint(projector)}), "
                 "expected one made with the projector that is connected: load the projector that the style was made "
                 "with, or make the style again from its picture."
@@ -137,11 +138,11 @@ def read_style(path: Path) -> tuple[Style, Image.Image]:
     """Read a style and its thumbnail, a grey picture where the file has none.
 
     Raises:
-        ValueError: the file holds something else.
+        UserError: the file holds something else.
     """
     metadata = read_metadata(path)
     if metadata.get("format") != FORMAT:
-        raise ValueError(
+        raise UserError(
             f"{path.name} is no style file (format {metadata.get('format')!r}), expected {FORMAT!r}: choose a file "
             "that USO Save Style has written."
         )
@@ -181,9 +182,9 @@ def _safe(name: str) -> str:
     """Return a name that stays in its folder.
 
     Raises:
-        ValueError: nothing usable is left.
+        UserError: nothing usable is left.
     """
     clean = "".join(c if c.isalnum() or c in " -_." else "_" for c in name).strip(" .")
     if not clean:
-        raise ValueError(f"Got the name {name!r} for a style, expected letters or digits: choose another.")
+        raise UserError(f"Got the name {name!r} for a style, expected letters or digits: choose another.")
     return clean

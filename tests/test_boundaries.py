@@ -118,7 +118,7 @@ def test_import_without_comfyui_has_no_effects(tmp_path: Path) -> None:
 
 def test_cli_help_needs_neither_torch_nor_training_packages() -> None:
     probe = (
-        "import sys; from comfyui_uso.trainer import cli; cli.build_parser().format_help();"
+        "import sys; from comfyui_uso import cli; cli.build_parser().format_help();"
         "sys.exit(','.join({'torch', 'peft', 'accelerate', 'transformers', 'pydantic'} & set(sys.modules)))"
     )
     command = [sys.executable, "-I", "-c", probe]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from comfyui_uso.uso_model.mini.pipeline import CFG
+from comfyui_uso.mini.model.generate import CFG
 from PIL import Image
 
 ROOT = Path(__file__).parent.parent

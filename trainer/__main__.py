@@ -1,5 +1,7 @@
-"""Run the `uso` command as `python -m comfyui_uso.trainer`."""
+"""Run the trainer's commands as `python -m comfyui_uso.trainer` or `accelerate launch -m comfyui_uso.trainer`."""
 
-from .cli import main
+from .cli import add_commands, new_parser, run
 
-raise SystemExit(main())
+parser = new_parser()
+add_commands(parser.add_subparsers(title="commands", metavar="COMMAND", required=True))
+raise SystemExit(run(parser))

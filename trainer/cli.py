@@ -1,31 +1,41 @@
-"""The `uso` command: one sub-command per task, each a few lines that call the module doing the work.
+"""The trainer's commands: one sub-command per task, each a few lines that call the module doing the work.
 
-A handler imports what it needs when it runs, so `uso --help` does not wait for torch. What a user can cause
-(ValueError, OSError) becomes one line on stderr and exit code 2, a training run that stopped itself
-(FloatingPointError) exit code 1; anything else is a bug and keeps its traceback.
+A handler imports what it needs when it runs, so `uso --help` does not wait for torch. What a user can cause (UserError,
+OSError) becomes one line on stderr and exit code 2, a training run that stopped itself (FloatingPointError) exit code 1.
+Anything else is a fault of this package: it keeps its traceback and ends with exit code 3.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-import time
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .mini.cli import CONFIGS
-from .mini.cli import add_commands as add_mini_commands
+from ..uso_model.errors import UserError
 
 if TYPE_CHECKING:
     from .recipe import TrainConfig
 
-TRAIN_PACKAGES = frozenset({"accelerate", "open_clip", "peft", "psutil", "pydantic", "tqdm", "yaml"})
+__all__ = ["add_commands", "device", "log_to_terminal", "new_parser", "run"]
+
+TRAIN_PACKAGES = frozenset(
+    {"accelerate", "matplotlib", "open_clip", "peft", "psutil", "pydantic", "scipy", "tqdm", "yaml"}
+)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run one sub-command and return the exit code: 0 done, 1 a check failed, 2 the user can mend it."""
-    args = build_parser().parse_args(argv)
+def new_parser() -> argparse.ArgumentParser:
+    """Return a parser to which `add_commands` of this and of other rooms adds sub-commands."""
+    parser = argparse.ArgumentParser(prog="uso", description="USO: style and subject references for FLUX.")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    return parser
+
+
+def run(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> int:
+    """Run one sub-command and return the exit code: 0 done, 1 a check failed, 2 the user can mend it, 3 a fault."""
+    args = parser.parse_args(argv)
     try:
         return args.handler(args) or 0
     except KeyboardInterrupt:
@@ -34,25 +44,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.debug or error.name not in TRAIN_PACKAGES:
             raise
         return _complain(f"{error.name} is not installed: get the training packages, pip install -e '.[train]'")
-    except (ValueError, OSError, FloatingPointError) as error:
+    except (UserError, OSError) as error:
         if args.debug:
             raise
-        return _complain(str(error), 1 if isinstance(error, FloatingPointError) else 2)
+        return _complain(str(error), 2)
+    except FloatingPointError as error:
+        if args.debug:
+            raise
+        return _complain(str(error), 1)
+    except Exception:
+        traceback.print_exc()
+        return _complain("this is a fault of the program and not yours: please report it with the lines above", 3)
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """Build the parser; every sub-command sets `handler`, a function of the parsed arguments."""
-    parser = argparse.ArgumentParser(prog="uso", description="USO: style and subject references for FLUX.")
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-
-    demo = commands.add_parser("demo", help="draw the USO-mini demonstration picture")
-    demo.add_argument("--out", type=Path, default=Path("out/demo.png"), help="picture to write (%(default)s)")
-    demo.set_defaults(handler=_demo)
-
+def add_commands(commands: argparse._SubParsersAction) -> None:
+    """Add the sub-commands of data, training and verification."""
     _add_data_commands(commands)
     _add_training_commands(commands)
-
     verify = commands.add_parser(
         "verify",
         help="recompute a folder of golden cases",
@@ -60,10 +68,6 @@ def build_parser() -> argparse.ArgumentParser:
     )
     verify.add_argument("folder", type=Path, metavar="DIR", help="folder with the weights and the cases")
     verify.set_defaults(handler=_verify)
-
-    mini = commands.add_parser("mini", help="make, train and measure USO-mini")
-    add_mini_commands(mini.add_subparsers(title="commands", metavar="COMMAND", required=True))
-    return parser
 
 
 def _add_data_commands(commands: argparse._SubParsersAction) -> None:
@@ -125,26 +129,15 @@ def _add_training_commands(commands: argparse._SubParsersAction) -> None:
     export.add_argument("run", type=Path, help="folder of the run")
     export.add_argument("--step", type=int, help="checkpoint of this step (the newest)")
     export.add_argument("--out", type=Path, help="folder to write (the run's own `out`)")
-    export.add_argument("--dtype", choices=("bf16", "fp16", "fp32"), help="(bf16; fp16 for USO-mini)")
+    export.add_argument("--dtype", choices=("bf16", "fp16", "fp32"), help="(the model family's own; bf16 for FLUX.1)")
     export.add_argument(
         "--weights", choices=("ema", "live"), default="ema", help="averaged or last weights (%(default)s)"
     )
     export.set_defaults(handler=_export)
 
 
-def _demo(args: argparse.Namespace) -> int:
-    from .mini import demo
-
-    started = time.monotonic()
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    demo.run(args.out)
-    seconds = time.monotonic() - started
-    print(f"{args.out}: {' | '.join(demo.COLUMNS)}, in {seconds:.1f} s")
-    return 0
-
-
 def _verify(args: argparse.Namespace) -> int:
-    from ..uso_model import verify
+    from . import verify
 
     text, code = verify.run(args.folder)
     if code == 2:
@@ -173,7 +166,7 @@ def _import(args: argparse.Namespace) -> None:
 
 
 def _csd(args: argparse.Namespace) -> None:
-    from .objective.csd import PUBLISHED_SHA256, convert_csd
+    from ..uso_model.judging.csd import PUBLISHED_SHA256, convert_csd
 
     convert_csd(args.checkpoint, args.out, args.sha256 or PUBLISHED_SHA256)
     print(f"{args.out}: name it as models.csd in a recipe")
@@ -190,9 +183,9 @@ def _cache(args: argparse.Namespace) -> None:
     from .encoders.open import open_encoders
     from .train import encode, held_out_data, training_data
 
-    _log_to_terminal()
+    log_to_terminal()
     config = _recipe(args.recipe, args.settings)
-    encoders = open_encoders(config.models, _device())
+    encoders = open_encoders(config, device())
     datasets = [data for data in (training_data(config, encoders), held_out_data(config, encoders)) if data is not None]
     for data in datasets:
         encode(data)
@@ -205,7 +198,7 @@ def _cache(args: argparse.Namespace) -> None:
 def _train(args: argparse.Namespace) -> None:
     from .train import train
 
-    _log_to_terminal()
+    log_to_terminal()
     config = _recipe(args.recipe, args.settings)
     train(config, allow_change=args.allow_change)
 
@@ -218,26 +211,23 @@ def _export(args: argparse.Namespace) -> None:
 
 def _recipe(name: str, settings: Sequence[str]) -> TrainConfig:
     """Return the settings of a run's folder, a file, or a shipped recipe."""
-    from .config import load_config
-    from .recipe import TrainConfig
+    from .recipe_files import load_recipe, recipe_file
     from .run_folder import CONFIG, read_run
 
     if (Path(name) / CONFIG).is_file():
         return read_run(name, settings)
-    path = Path(name) if Path(name).is_file() else CONFIGS / f"{name}.yaml"
-    if not path.is_file():
-        names = ", ".join(sorted(p.stem for p in CONFIGS.glob("*.yaml") if not p.stem.startswith("mini_")))
-        raise ValueError(f"got the recipe {name!r}, expected a YAML file, the folder of a run, or one of {names}")
-    return load_config(TrainConfig, path, settings)
+    return load_recipe(recipe_file(name), texts=settings)
 
 
-def _device() -> str:
+def device() -> str:
+    """Return where to compute what needs no recipe."""
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def _log_to_terminal() -> None:
+def log_to_terminal() -> None:
+    """Show the log's lines with the time of day."""
     import logging
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")

@@ -1,16 +1,26 @@
-"""Settings read from YAML: a misspelt or missing one is an error with a suggestion."""
+"""Settings read from YAML and from the command line: a misspelt, missing or wrong one is an error with a suggestion.
+
+Inside the program settings are values. Text exists in two places, each with one reader: YAML files, and `name=value` on
+the command line, which the type of the named field decides how to read.
+"""
 
 from __future__ import annotations
 
 import difflib
+import types
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator, model_validator
 
-__all__ = ["LoopConfig", "Settings", "load_config"]
+from ..uso_model.errors import UserError
+
+__all__ = ["LoopConfig", "Settings", "load_config", "read_yaml", "set_values", "typed", "validated"]
+
+NOTHING = ("none", "null", "~", "")
+"""Words for no value on the command line."""
 
 
 class Settings(BaseModel):
@@ -29,15 +39,15 @@ class LoopConfig(Settings):
     optimizer: Literal["adamw", "adamw8bit", "prodigy"] = Field(
         "adamw", description="adamw8bit needs bitsandbytes, prodigy needs prodigyopt"
     )
-    learning_rate: float = Field(gt=0)
+    learning_rate: float = Field(gt=0, allow_inf_nan=False)
     warmup: int = Field(0, ge=0, description="steps of linear warm-up")
     decay: Literal["constant", "cosine"] = Field("constant", description="shape of the learning rate after the warm-up")
-    weight_decay: float = Field(0.01, ge=0)
+    weight_decay: float = Field(0.01, ge=0, allow_inf_nan=False)
     betas: tuple[float, float] = (0.9, 0.999)
-    clip: float = Field(1.0, gt=0, description="largest norm of the gradient")
+    clip: float = Field(1.0, gt=0, allow_inf_nan=False, description="largest norm of the gradient")
     ema: float | None = Field(None, gt=0, lt=1, description="decay of the averaged weights; none: no average")
     precision: Literal["no", "bf16"] = Field("no", description="autocast of the forward pass")
-    seed: int = 0
+    seed: int = Field(0, ge=-(2**62), le=2**62)
     prefetch: int = Field(1, ge=0, description="micro-batches read ahead")
     save_every: int = Field(500, gt=0)
     keep: int = Field(3, gt=0, description="newest checkpoints that are kept")
@@ -47,51 +57,153 @@ class LoopConfig(Settings):
         ("tensorboard",), description="where numbers go besides log.jsonl; each needs its package"
     )
 
+    @field_validator("precision", mode="before")
+    @classmethod
+    def _no_is_no_boolean(cls, value: Any) -> Any:
+        # YAML reads `no` without quotes as False, and `none` says the same.
+        return "no" if value is False or value is None or value == "none" else value
+
     @model_validator(mode="after")
     def _whole_micro_batches(self) -> LoopConfig:
         if self.micro_batch is not None and self.batch_size % self.micro_batch:
-            raise ValueError(f"batch_size {self.batch_size} is not a multiple of micro_batch {self.micro_batch}")
+            raise UserError(f"batch_size {self.batch_size} is not a multiple of micro_batch {self.micro_batch}")
         return self
 
 
 Config = TypeVar("Config", bound=Settings)
 
 
-def load_config(kind: type[Config], path: str | Path, overrides: Sequence[str] = ()) -> Config:
-    """Read a YAML file and apply dotted overrides such as `loop.steps=200`.
+def load_config(kind: type[Config], path: str | Path, overrides: Mapping[str, Any] | None = None) -> Config:
+    """Read a YAML file and put values in the place of some of its settings.
+
+    Args:
+        kind: the settings class.
+        path: YAML file.
+        overrides: dotted names such as `loop.steps` and their values; `typed` makes them of a command line.
 
     Raises:
-        ValueError: the file is no YAML mapping, or a setting is unknown, missing or of the wrong type, named with its
+        UserError: the file is no YAML mapping, or a setting is unknown, missing or of the wrong type, named with its
             file and, where one is close, the setting that may have been meant.
+    """
+    values = read_yaml(path)
+    set_values(values, overrides or {})
+    return validated(kind, values, Path(path).name)
+
+
+def read_yaml(path: str | Path) -> dict[str, Any]:
+    """Read a YAML file of `name: value` lines.
+
+    Raises:
+        UserError: it is no such file.
     """
     path = Path(path)
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path.name} is not YAML: {' '.join(str(error).split())}") from error
+        values = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not UTF-8 text ({error.reason}); save it as UTF-8") from error
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        raise UserError(f"{path.name} is not YAML: {shortened(error)}") from error
     if not isinstance(values, dict):
-        raise ValueError(f"{path.name} holds {type(values).__name__}, expected settings as `name: value` lines")
-    for override in overrides:
-        _apply(values, override)
+        raise UserError(f"{path.name} holds {type(values).__name__}, expected settings as `name: value` lines")
+    return values
+
+
+def shortened(error: object, most: int = 300) -> str:
+    """Return an error's text on one line, cut where it quotes too much."""
+    text = " ".join(str(error).split())
+    return text if len(text) <= most else f"{text[:most]} ..."
+
+
+def set_values(values: dict[str, Any], overrides: Mapping[str, Any]) -> None:
+    """Set dotted names in nested settings; sections that are absent are made."""
+    for name, value in overrides.items():
+        *parents, last = name.split(".")
+        place = values
+        for parent in parents:
+            if not isinstance(place.get(parent), dict):
+                place[parent] = {}  # an absent or empty section; a wrong name is refused with the other settings
+            place = place[parent]
+        place[last] = value
+
+
+def validated(kind: type[Config], values: Mapping[str, Any], source: str) -> Config:
+    """Return settings of plain values.
+
+    Raises:
+        UserError: see `load_config`; `source` is named.
+    """
     try:
         return kind.model_validate(values)
     except ValidationError as error:
         known = sorted(set(_names(kind)))
         found = "; ".join(_complaint(details, known) for details in error.errors())
-        raise ValueError(f"{path.name} holds wrong settings: {found}") from error
+        raise UserError(f"{source} holds wrong settings: {found}") from error
+    except (OverflowError, RecursionError) as error:
+        raise UserError(f"{source} holds a number or a nesting beyond all use: {shortened(error)}") from error
 
 
-def _apply(values: dict[str, Any], override: str) -> None:
-    name, separator, value = override.partition("=")
-    if not separator:
-        raise ValueError(f"got the override {override!r}, expected name=value, for example loop.steps=200")
-    *parents, last = name.split(".")
-    place = values
-    for parent in parents:
-        if not isinstance(place.get(parent), dict):
-            place[parent] = {}  # an absent or empty section; a wrong name is refused with the other settings
-        place = place[parent]
-    place[last] = yaml.safe_load(value)
+def typed(kind: type[BaseModel], texts: Sequence[str]) -> dict[str, Any]:
+    """Return the values of `name=value` texts of a command line, each read by the type of the field it sets.
+
+    A text for a string or a path is taken letter by letter: `#`, `: `, backslashes, `$` and `~` mean nothing. `none`
+    is no value where a field may have none. Lists take one item as it is, or several as `[a, b]`; sections take
+    `{name: value}`. A name that `kind` does not know is left to validation, which suggests another.
+
+    Raises:
+        UserError: no `name=value`, or a text that does not fit its field.
+    """
+    found: dict[str, Any] = {}
+    for text in texts:
+        name, separator, value = text.partition("=")
+        if not separator or not name:
+            raise UserError(f"got the override {text[:80]!r}, expected name=value, for example loop.steps=200")
+        found[name] = _read(_annotation(kind, name), value, name)
+    return found
+
+
+def _annotation(kind: type[BaseModel], name: str) -> Any:
+    """Return the type of a dotted setting, None where there is none of that name."""
+    first, _, rest = name.partition(".")
+    field = kind.model_fields.get(first)
+    if field is None:
+        return None
+    if not rest:
+        return Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation
+    return next((_annotation(section, rest) for section in _sections(field.annotation)), None)
+
+
+def _read(annotation: Any, text: str, name: str) -> Any:
+    plain = _plain(annotation)
+    options = get_args(plain) if get_origin(plain) in (Union, types.UnionType) else (plain,)
+    if type(None) in options and text.strip().lower() in NOTHING:
+        return None
+    options = tuple(option for option in options if option is not type(None))
+    if any(option in (str, Path) or get_origin(option) is Literal for option in options):
+        return text
+    lists = [option for option in options if get_origin(option) in (list, tuple)]
+    if lists and not (text.lstrip().startswith("[") and text.rstrip().endswith("]")):
+        return [text]
+    if lists or any(isinstance(option, type) and issubclass(option, BaseModel) for option in options):
+        return _flow(text, name)
+    if options in ((None,), (Any,)) or any(get_origin(option) is dict for option in options):
+        return _flow(text, name)
+    try:
+        return TypeAdapter(annotation).validate_strings(text.strip())
+    except ValidationError as error:
+        reasons = "; ".join(dict.fromkeys(details["msg"] for details in error.errors()))
+        raise UserError(f"got {name}={text[:80]}: {reasons}") from error
+
+
+def _plain(annotation: Any) -> Any:
+    return get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
+
+
+def _flow(text: str, name: str) -> Any:
+    """Read `[a, b]` or `{a: 1}` as YAML writes them in one line."""
+    try:
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        raise UserError(f"got {name}={text[:80]}, expected a value as YAML writes it: {shortened(error)}") from error
 
 
 def _names(kind: type[BaseModel], prefix: str = "") -> Iterator[str]:
@@ -110,8 +222,8 @@ def _sections(annotation: Any) -> list[type[BaseModel]]:
 def _complaint(details: Mapping[str, Any], known: Sequence[str]) -> str:
     name = ".".join(map(str, details["loc"]))
     if details["type"] != "extra_forbidden":
-        return f"{name or 'file'}: {details['msg']}"
+        return f"{name or 'file'}: {shortened(details['msg'])}"
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
     if not close:  # right name, wrong section
         close = [other for other in known if other.rpartition(".")[2] == name.rpartition(".")[2]][:1]
-    return f"{name} is unknown" + (f", did you mean {close[0]}?" if close else "")
+    return f"{name[:80]} is unknown" + (f", did you mean {close[0]}?" if close else "")

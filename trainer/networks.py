@@ -1,31 +1,28 @@
-"""The networks of a stage: read, frozen but for what the stage trains, and fitted to the card."""
+"""The networks of a stage: read, frozen but for what the stage trains, and fitted to the GPU."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
 from torch import nn
 
 from ..uso_model.checkpoints import Lora, load_projector, read_lora
-from ..uso_model.projector import LEVELS, HierarchicalProjector
+from ..uso_model.projector import HierarchicalProjector
 from ..uso_model.transformer import UsoTransformer
 from .adapters import add_lora, load_into
+from .family import family_of
+from .memory.block_swap import swap_blocks
 from .memory.checkpointing import checkpoint_blocks
-from .memory.compiled import compile_blocks
+from .memory.compile import compile_blocks
 from .memory.load import load_frozen
 from .memory.modulation import offload_modulation
-from .memory.stream import stream_blocks
-from .mini.networks import SIZES
-from .mini.networks import fresh_projector as fresh_mini_projector
-from .mini.networks import fresh_transformer as fresh_mini_transformer
 from .recipe import TrainConfig
 from .starting_files import lora_file, projector_file, transformer_file
 
 __all__ = ["Networks", "build_networks"]
-
-SIGLIP_TOKENS, SIGLIP_WIDTH, STYLE_TOKENS = 729, 1152, 64
-"""SigLIP-so400m at 384 pixels in, style tokens of one level out (bytedance/USO, uso/flux/model.py)."""
 
 
 class Networks(NamedTuple):
@@ -34,6 +31,11 @@ class Networks(NamedTuple):
     transformer: UsoTransformer
     projector: HierarchicalProjector | None
     """None in stage `base`, and where styles go the content's way."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where the transformer computes; blocks that wait in RAM come there in turn."""
+        return next(self.transformer.parameters()).device
 
     @property
     def together(self) -> nn.Module:
@@ -56,7 +58,6 @@ def build_networks(config: TrainConfig, device: torch.device) -> Networks:
     without = config.stage == "base" or config.conditions.style_path == "vae"
     projector = None if without else _projector(config, transformer.config.hidden_size).to(device)
     if projector is not None:
-        projector.levels = tuple(level for level in LEVELS if level in config.conditions.style_levels)
         projector.requires_grad_(config.stage == "style" or config.train_projector)
     if config.stage == "triplet":
         if lora is not None and merged is None:
@@ -68,9 +69,9 @@ def build_networks(config: TrainConfig, device: torch.device) -> Networks:
     transformer.train()
     if config.memory.modulation == "offloaded":
         offload_modulation(transformer)
-    if config.memory.stream_blocks:
+    if config.memory.blocks_to_swap:
         in_ram = config.memory.modulation == "offloaded"
-        stream_blocks(transformer, config.memory.stream_blocks, device, in_ram)
+        swap_blocks(transformer, config.memory.blocks_to_swap, device, in_ram)
     if config.memory.checkpointing:
         checkpoint_blocks(transformer)
     if config.memory.compile:
@@ -81,16 +82,22 @@ def build_networks(config: TrainConfig, device: torch.device) -> Networks:
 def _transformer(config: TrainConfig, device: torch.device, merged: Lora | None) -> UsoTransformer:
     path, memory = transformer_file(config), config.memory
     if path is None:
-        torch.manual_seed(config.loop.seed)
-        return fresh_mini_transformer(SIZES[config.models.mini_size]).to(device)
-    return load_frozen(path, memory.base, device, merged, memory.stream_blocks, memory.modulation == "offloaded")
+        with _seeded(config):
+            return family_of(config).fresh_transformer(config.models).to(device)
+    return load_frozen(path, memory.base, device, merged, memory.blocks_to_swap, memory.modulation == "offloaded")
 
 
 def _projector(config: TrainConfig, width: int) -> HierarchicalProjector:
     path = projector_file(config)
     if path is not None:
-        return load_projector(path, torch.float32).train()
-    torch.manual_seed(config.loop.seed)
-    if config.models.mini:
-        return fresh_mini_projector(width)
-    return HierarchicalProjector(SIGLIP_TOKENS, STYLE_TOKENS, SIGLIP_WIDTH, width)
+        return load_projector(path, torch.float32, levels=config.conditions.style_levels).train()
+    with _seeded(config):
+        return family_of(config).fresh_projector(config.models, width, config.conditions.style_levels)
+
+
+@contextmanager
+def _seeded(config: TrainConfig) -> Iterator[None]:
+    """Let layers draw their first weights by the run's seed: they know no generator but torch's global one."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.loop.seed)
+        yield

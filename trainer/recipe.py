@@ -7,9 +7,12 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from ..uso_model.errors import UserError
 from .config import LoopConfig, Settings
 
 __all__ = [
+    "FLUX",
+    "RENAMED",
     "ConditionsConfig",
     "DataConfig",
     "DropMode",
@@ -19,14 +22,17 @@ __all__ = [
     "MemoryConfig",
     "ModelsConfig",
     "MonitorConfig",
-    "PreserveConfig",
-    "PreservedPrompt",
+    "PriorPreservationConfig",
+    "PriorPrompt",
     "RewardConfig",
     "Stage",
     "StylePath",
-    "TimeLaw",
+    "TimestepSampling",
     "TrainConfig",
 ]
+
+FLUX = "comfyui_uso.trainer.flux_family:FLUX"
+"""Import path of the family of FLUX.1."""
 
 Stage = Literal["base", "style", "triplet"]
 """What is trained; see `trainer/train.py`."""
@@ -34,7 +40,7 @@ Stage = Literal["base", "style", "triplet"]
 DropMode = Literal["one_of", "independent"]
 """How the paper's sentence on condition dropout is read."""
 
-TimeLaw = Literal["uniform_shifted", "logit_normal"]
+TimestepSampling = Literal["uniform_shifted", "logit_normal"]
 """How training times are drawn."""
 
 StylePath = Literal["siglip", "vae"]
@@ -43,7 +49,7 @@ StylePath = Literal["siglip", "vae"]
 Level = Literal["high", "mid", "low"]
 """A depth of SigLIP."""
 
-PreservedPrompt = Literal["empty", "own"]
+PriorPrompt = Literal["empty", "own"]
 """Prompt that comes without references: the empty one, or that of the row."""
 
 
@@ -75,12 +81,13 @@ class DataConfig(Settings):
 
 
 class ModelsConfig(Settings):
-    """Files of the frozen networks, ComfyUI's single files or Hugging Face folders. `mini` names none."""
+    """Files of the frozen networks: ComfyUI's single files or Hugging Face folders.
 
-    mini: bool = Field(False, description="the bundled USO-mini's encoders instead of files")
-    mini_size: Literal["mini", "nano"] = Field("mini", description="USO-mini's base from nothing: its size")
-    mini_weights: Path | None = Field(None, description="folder of USO-mini's files; none: the bundled ones")
-    transformer: Path | None = Field(None, description="FLUX to start from; none: from nothing (mini only)")
+    A model family takes this class for its section `models`, or one of its own that adds settings or asks for files;
+    see `ModelFamily.models`.
+    """
+
+    transformer: Path | None = Field(None, description="FLUX to start from; none: what the family bundles, or nothing")
     projector: Path | None = Field(None, description="projector to start from; none: from nothing")
     new_projector: bool = Field(False, description="begin with an untrained projector where a stage would read one")
     lora: Path | None = Field(None, description="LoRA to start from, such as the published one; see lora.start")
@@ -92,13 +99,6 @@ class ModelsConfig(Settings):
         None, description="folder with the tokenizers of T5 and CLIP, or a ComfyUI checkout; none: searched for"
     )
     csd: Path | None = Field(None, description="style descriptor for the reward, made by `uso csd`")
-
-    @model_validator(mode="after")
-    def _all_encoders(self) -> ModelsConfig:
-        absent = [name for name in ("vae", "t5", "clip", "siglip") if getattr(self, name) is None]
-        if not self.mini and absent:
-            raise ValueError(f"needs a file or folder for {', '.join(absent)}, or `mini: true`")
-        return self
 
 
 class LoraSettings(Settings):
@@ -126,7 +126,7 @@ class ConditionsConfig(Settings):
 class FlowConfig(Settings):
     """The flow-matching loss."""
 
-    time_law: TimeLaw = "uniform_shifted"
+    timestep_sampling: TimestepSampling = "uniform_shifted"
     guidance: tuple[float, float] = Field((1.0, 1.0), description="range of the distilled guidance in training")
 
 
@@ -143,22 +143,25 @@ class RewardConfig(Settings):
     last: int = Field(11, gt=0, description="the gradient enters at a random one of the last so many steps")
     active: int = Field(3, gt=0, description="endpoint: steps that carry a gradient")
     guidance: float = Field(4.0, description="distilled guidance of the rollout")
-    cfg: float = Field(1.0, description="classifier-free guidance of the rollout; FLUX.1-dev needs none, USO-mini 3")
+    cfg: float = Field(
+        1.0,
+        description="classifier-free guidance of the rollout; FLUX.1-dev needs none, models without distilled guidance about 3",
+    )
     margin: float = Field(1.0, description="similarity above which nothing is gained; 1: the paper's -cos")
 
     @model_validator(mode="after")
     def _within_the_rollout(self) -> RewardConfig:
         if max(self.last, self.active) > self.steps:
-            raise ValueError(f"last {self.last} and active {self.active} must not exceed steps {self.steps}")
+            raise UserError(f"last {self.last} and active {self.active} must not exceed steps {self.steps}")
         return self
 
 
-class PreserveConfig(Settings):
-    """Without references the trained model is to go on as it was; see `trainer/objective/preserve.py`."""
+class PriorPreservationConfig(Settings):
+    """Without references the trained model is to go on as it was; see `trainer/objective/prior_preservation.py`."""
 
     weight: float = Field(1.0, gt=0, description="of this term beside the flow-matching loss")
     every: int = Field(1, gt=0, description="steps between two with this term")
-    prompt: PreservedPrompt = Field(
+    prompt: PriorPrompt = Field(
         "empty", description="empty: the negative side of classifier-free guidance; own: the row's prompt"
     )
 
@@ -167,12 +170,17 @@ class MemoryConfig(Settings):
     """How the frozen transformer is held."""
 
     base: Literal["fp32", "bf16", "fp8"] = Field("bf16", description="precision of the frozen weights")
-    stream_blocks: int = Field(0, ge=0, description="so many blocks wait in RAM and visit the card in turn")
+    blocks_to_swap: int = Field(0, ge=0, description="so many blocks wait in RAM and visit the GPU in turn")
     modulation: Literal["resident", "offloaded"] = Field(
         "resident", description="offloaded: modulation layers stay in RAM, their outputs are computed there"
     )
     checkpointing: bool = Field(True, description="recompute each block in the backward pass")
     compile: bool = Field(False, description="torch.compile of each block: slow first steps, then faster ones")
+
+    @property
+    def in_ram(self) -> bool:
+        """Whether part of the frozen transformer waits in RAM."""
+        return self.blocks_to_swap > 0 or self.modulation == "offloaded"
 
 
 class MonitorConfig(Settings):
@@ -181,7 +189,10 @@ class MonitorConfig(Settings):
     samples_every: int = Field(0, ge=0, description="draw a grid of pictures from rows of the validation manifest")
     samples: int = Field(4, gt=0)
     sample_steps: int = Field(20, gt=0)
-    cfg: float = Field(1.0, description="classifier-free guidance of the samples; FLUX.1-dev needs none, USO-mini 3")
+    cfg: float = Field(
+        1.0,
+        description="classifier-free guidance of the samples; FLUX.1-dev needs none, models without distilled guidance about 3",
+    )
     validation_every: int = Field(0, ge=0, description="loss at fixed times and noise, of rows with split `validation`")
     validation_rows: int = Field(16, gt=0)
 
@@ -190,6 +201,7 @@ class TrainConfig(Settings):
     """One stage."""
 
     stage: Stage
+    family: str = Field(FLUX, description="import path of the model family, package.module:object")
     data: DataConfig
     models: ModelsConfig
     lora: LoraSettings = LoraSettings()
@@ -197,32 +209,45 @@ class TrainConfig(Settings):
     conditions: ConditionsConfig = ConditionsConfig()
     flow: FlowConfig = FlowConfig()
     reward: RewardConfig | None = None
-    preserve: PreserveConfig | None = None
+    prior_preservation: PriorPreservationConfig | None = None
     memory: MemoryConfig = MemoryConfig()
     monitor: MonitorConfig = MonitorConfig()
-    out: Path = Field(description="folder the trained files are written to")
+    out: Path | None = Field(None, description="folder the trained files are written to; none: `out` in the run's")
     loop: LoopConfig
 
     @model_validator(mode="after")
     def _consistent(self) -> TrainConfig:
         memory = self.memory
         if memory.base != "fp32" and self.loop.precision == "no":
-            raise ValueError(f"memory.base {memory.base} needs loop.precision bf16")
-        if memory.stream_blocks and not memory.checkpointing:
-            raise ValueError(
-                "memory.stream_blocks needs memory.checkpointing: blocks are computed again when they are back"
+            raise UserError(f"memory.base {memory.base} needs loop.precision bf16")
+        if memory.blocks_to_swap and not memory.checkpointing:
+            raise UserError(
+                "memory.blocks_to_swap needs memory.checkpointing: blocks are computed again when they are back"
             )
-        if memory.compile and (memory.stream_blocks or memory.modulation == "offloaded"):
-            raise ValueError("memory.compile needs all blocks on the card: stream_blocks 0 and modulation resident")
-        if self.stage == "base" and (memory.base != "fp32" or memory.stream_blocks or memory.modulation == "offloaded"):
-            raise ValueError("stage base trains the transformer itself: memory.base must be fp32 and nothing in RAM")
+        if memory.compile and memory.in_ram:
+            raise UserError("memory.compile needs all blocks on the GPU: stream_blocks 0 and modulation resident")
+        if self.stage == "base" and (memory.base != "fp32" or memory.in_ram):
+            raise UserError("stage base trains the transformer itself: memory.base must be fp32 and nothing in RAM")
         if self.stage == "style" and self.conditions.style_path == "vae":
-            raise ValueError("stage style trains the projector, which conditions.style_path vae does without")
+            raise UserError("stage style trains the projector, which conditions.style_path vae does without")
         if self.stage == "base" and self.reward is not None:
-            raise ValueError("stage base has no style reference and so no reward")
-        if self.stage != "triplet" and self.preserve is not None:
-            raise ValueError(
-                f"preserve holds a LoRA to what it is added to, and stage {self.stage} trains none; "
+            raise UserError("stage base has no style reference and so no reward")
+        if self.stage != "triplet" and self.prior_preservation is not None:
+            raise UserError(
+                f"prior_preservation holds a LoRA to what it is added to, and stage {self.stage} trains none; "
                 "leave it to stage triplet"
             )
         return self
+
+    @property
+    def folder(self) -> Path:
+        """Folder of the trained files."""
+        return self.loop.run_dir / "out" if self.out is None else self.out
+
+
+RENAMED = {
+    "flow.time_law": "flow.timestep_sampling",
+    "memory.stream_blocks": "memory.blocks_to_swap",
+    "preserve": "prior_preservation",
+}
+"""Names by which older recipes, run folders and command lines know some settings, and today's."""

@@ -1,26 +1,46 @@
-"""The settings that a run keeps in its folder, and what may change when it goes on."""
+"""What a run keeps in its folder beside checkpoints: settings, data and name; and what may change when it goes on.
+
+Paths inside the folder are kept relative to it, so that a run may be moved, copied and renamed: whoever is given the
+folder acts on that folder.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from ..uso_model.checkpoints.files import atomic_write
-from .config import load_config
+from ..uso_model.errors import UserError
 from .engine.checkpoint import checkpoints
 from .recipe import TrainConfig
+from .recipe_files import load_recipe, make_recipe
 
-__all__ = ["CONFIG", "read_data", "read_run", "require_unchanged", "shareable", "write_run"]
+__all__ = [
+    "CONFIG",
+    "read_data",
+    "read_run",
+    "require_same_data",
+    "require_unchanged",
+    "run_id",
+    "shareable",
+    "write_run",
+]
 
 CONFIG = "config.yaml"
 """Settings of a run, in its folder."""
 
 DATA = "data.json"
 """What the run was trained on, in its folder."""
+
+IDENTITY = "run.json"
+"""Which run the folder is of."""
+
+ROWS, DATA_HASH = "uso.dataset_rows", "uso.dataset_sha256"
 
 _FREE = (
     "data.cache",
@@ -42,7 +62,7 @@ def require_unchanged(config: TrainConfig) -> None:
     """Compare settings with those that a run to be gone on with began with.
 
     Raises:
-        ValueError: the run's checkpoints were made with other settings; they are listed.
+        UserError: the run's checkpoints were made with other settings; they are listed.
     """
     folder = config.loop.run_dir
     if not (folder / CONFIG).is_file() or not checkpoints(folder):
@@ -52,66 +72,129 @@ def require_unchanged(config: TrainConfig) -> None:
     listed = sorted(name for name in changed if not name.startswith(_FREE))
     if listed:
         changes = ", ".join(f"{name} was {began.get(name)} and is now {now.get(name)}" for name in listed)
-        raise ValueError(
+        raise UserError(
             f"{folder.name} began with other settings: {changes}; put them back, use another run_dir, or pass "
             "--allow-change"
         )
 
 
-def write_run(config: TrainConfig, rows: int, fingerprint: str) -> None:
-    """Keep what a run is made of in its folder: settings, number of rows, hash of rows and pictures."""
+def require_same_data(config: TrainConfig, fingerprint: str) -> None:
+    """Compare the hash of rows and pictures with the one that a run to be gone on with began with.
+
+    Raises:
+        UserError: rows or pictures have changed since.
+    """
+    folder = config.loop.run_dir
+    if not (folder / DATA).is_file() or not checkpoints(folder):
+        return
+    if read_data(folder).get(DATA_HASH) != fingerprint:
+        raise UserError(
+            f"{folder.name} began with other data: rows or pictures have changed since; put them back, use another "
+            "run_dir, or pass --allow-change"
+        )
+
+
+def write_run(config: TrainConfig, rows: int, fingerprint: str) -> dict[str, str]:
+    """Keep what a run is made of in its folder, and return what `read_data` will: number and hash of its rows."""
     folder = config.loop.run_dir
     folder.mkdir(parents=True, exist_ok=True)
-    data = {"uso.dataset_rows": str(rows), "uso.dataset_sha256": fingerprint}
-    for name, text in ((CONFIG, yaml.safe_dump(_plain(config), sort_keys=False)), (DATA, json.dumps(data, indent=1))):
-        _replace(folder / name, text)
+    data = {ROWS: str(rows), DATA_HASH: fingerprint}
+    _replace(folder / CONFIG, yaml.safe_dump(_plain(config), sort_keys=False))
+    _replace(folder / DATA, json.dumps(data, indent=1))
+    return data
+
+
+def run_id(folder: Path) -> str:
+    """Return the name that tells a run from all others, made when it is first asked for.
+
+    A copy of a folder becomes a run of its own: it notices by its place on the disk that it is not the folder in which
+    the name was made. A folder that was renamed stays what it was.
+    """
+    stat = folder.stat()
+    place = f"{stat.st_dev}:{stat.st_ino}"
+    known = _json(folder / IDENTITY) if (folder / IDENTITY).is_file() else {}
+    if known.get("place") == place and isinstance(known.get("id"), str):
+        return known["id"]
+    made = uuid.uuid4().hex
+    _replace(folder / IDENTITY, json.dumps({"id": made, "place": place}, indent=1))
+    return made
 
 
 def _replace(path: Path, text: str) -> None:
     atomic_write(path, lambda temporary: Path(temporary).write_text(text, encoding="utf-8"))
 
 
-def read_run(folder: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:
-    """Return the settings of a run, wherever its folder has been moved, with dotted overrides.
+def read_run(folder: str | Path, texts: Sequence[str] = ()) -> TrainConfig:
+    """Return the settings of a run, wherever its folder has been moved, with `name=value` texts of a command line.
 
     Raises:
-        ValueError: the folder holds no run.
+        UserError: the folder holds no run.
     """
     folder = Path(folder)
     if not (folder / CONFIG).is_file():
-        raise ValueError(f"{folder} holds no {CONFIG}; give the folder of a run that `uso train` made")
-    return load_config(TrainConfig, folder / CONFIG, [f"loop.run_dir={folder.resolve()}", *overrides])
+        raise UserError(f"{folder} holds no {CONFIG}; give the folder of a run that `uso train` made")
+    kept = load_recipe(folder / CONFIG)
+    here = folder.absolute()
+
+    def found(path: Path) -> Path:
+        # The first versions kept absolute paths, in which the folder's old address stands.
+        if path.is_absolute() and path.is_relative_to(kept.loop.run_dir):
+            path = path.relative_to(kept.loop.run_dir)
+        return path if path.is_absolute() else here / path
+
+    values = _mapped(kept.model_dump(), found)
+    return make_recipe(values, {"loop.run_dir": here}, texts, str(folder / CONFIG))
 
 
 def read_data(folder: Path) -> dict[str, str]:
-    """Return the number of rows and the hash that `write_run` kept, as metadata."""
-    return json.loads((folder / DATA).read_text(encoding="utf-8"))
+    """Return the number of rows and the hash that `write_run` kept, as metadata.
+
+    Raises:
+        UserError: the run's file of it is absent or damaged.
+    """
+    found = _json(folder / DATA)
+    if not all(isinstance(value, str) for value in found.values()):
+        raise UserError(f"{folder / DATA} holds other values than text; take it from a backup of the run")
+    return found
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UserError(
+            f"{path} is not there; take it from a backup of the run, or train on with `uso train`"
+        ) from error
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path} is damaged; take it from a backup of the run") from error
+    if not isinstance(found, dict):
+        raise UserError(f"{path} is damaged; take it from a backup of the run")
+    return found
 
 
 def shareable(config: TrainConfig) -> str:
     """Return the settings as JSON for a published file: paths shortened to names, so that no folder leaks."""
-
-    def shortened(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {name: shortened(part) for name, part in value.items()}
-        if isinstance(value, (list, tuple)):
-            return [shortened(part) for part in value]
-        return value.name if isinstance(value, Path) else value
-
-    return json.dumps(shortened(config.model_dump(exclude_defaults=True)))
+    return json.dumps(_mapped(config.model_dump(exclude_defaults=True), lambda path: path.name))
 
 
 def _plain(config: TrainConfig) -> dict[str, Any]:
-    """Return settings as YAML can hold them, paths made absolute so that a run can go on from any folder."""
+    """Return settings as YAML can hold them: paths in the run's folder relative to it, all others absolute."""
+    here = config.loop.run_dir.absolute()
 
-    def plain(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {name: plain(part) for name, part in value.items()}
-        if isinstance(value, (list, tuple)):
-            return [plain(part) for part in value]
-        return str(value.absolute()) if isinstance(value, Path) else value
+    def plain(path: Path) -> str:
+        path = path.absolute()
+        return path.relative_to(here).as_posix() if path.is_relative_to(here) else str(path)
 
-    return plain(config.model_dump())
+    return _mapped(config.model_dump(), plain)
+
+
+def _mapped(value: Any, change: Callable[[Path], Any]) -> Any:
+    """Return settings with every path changed, and lists in the place of tuples."""
+    if isinstance(value, Mapping):
+        return {name: _mapped(part, change) for name, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_mapped(part, change) for part in value]
+    return change(value) if isinstance(value, Path) else value
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

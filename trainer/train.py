@@ -2,7 +2,7 @@
 
 | stage     | sequence               | trained                                                     |
 |-----------|------------------------|-------------------------------------------------------------|
-| `base`    | `[txt, x_t]`           | the whole transformer (only the miniature needs it)          |
+| `base`    | `[txt, x_t]`           | the whole transformer (only small models need it)           |
 | `style`   | `[style, txt, x_t]`    | the projector (arXiv 2508.18966, stage 1)                    |
 | `triplet` | `[style, txt, x_t, c]` | DiT LoRA; projector frozen (arXiv v1) or trained (CVPR)      |
 """
@@ -10,7 +10,11 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 
+from torch import Tensor
+
+from ..uso_model.errors import UserError
 from .data.cache import Cache
 from .data.dataset import TripletDataset
 from .data.manifest import Row, read_manifest
@@ -18,17 +22,17 @@ from .encoders import Encoders
 from .encoders.open import open_encoders
 from .engine.launch import launch
 from .engine.loop import run
+from .engine.loss import LossTerm
 from .engine.shard import shard
-from .engine.term import Term
-from .export import export_run
-from .memory.plan import plan
-from .monitor import monitors
-from .networks import build_networks
-from .objective.preserve import PreservationObjective, preserve_weight
+from .export import export, require_own_files
+from .memory.plan import memory_text
+from .monitor.monitors import monitors
+from .networks import Networks, build_networks
+from .objective.prior_preservation import PriorPreservationObjective, prior_preservation_weight
 from .objective.reward import RewardObjective, reward_weight
-from .objective.velocity import VelocityObjective
+from .objective.step import flow_matching_term
 from .recipe import DataConfig, TrainConfig
-from .run_folder import require_unchanged, write_run
+from .run_folder import require_same_data, require_unchanged, write_run
 
 __all__ = ["encode", "held_out_data", "train", "training_data"]
 
@@ -39,62 +43,48 @@ VALIDATION = "validation"
 
 
 def train(config: TrainConfig, encoders: Encoders | None = None, allow_change: bool = False) -> int:
-    """Run one stage, or go on with it, and write what it trained to `config.out` at every checkpoint.
+    """Run one stage, or go on with it, and write what it trained to its `out` at every checkpoint.
 
     Args:
         config: the stage.
         encoders: frozen encoders; None opens those that the settings name.
-        allow_change: go on with other settings than the run began with.
+        allow_change: go on with other settings or data than the run began with.
 
     Returns:
         Finished optimiser steps: fewer than asked for when the run was stopped.
 
     Raises:
-        ValueError: settings, rows or files that do not fit, with what to do.
+        UserError: settings, rows or files that do not fit, with what to do.
         FloatingPointError: a loss or gradient was not finite; see `loop.run`.
     """
+    # 1. What can be known before anything is encoded.
     accelerator = launch(config.loop)
     if not allow_change:
         require_unchanged(config)
-    encoders = encoders or open_encoders(config.models, accelerator.device)
+    require_own_files(config)
+    # 2. Rows and their encodings; every process encodes what the others have not.
+    encoders = encoders or open_encoders(config, accelerator.device)
     data, held_out = training_data(config, encoders), held_out_data(config, encoders)
-    with accelerator.main_process_first():
-        for rows in (data, held_out):
-            if rows is not None:
-                encode(rows)
+    fingerprint = data.fingerprint()
+    if not allow_change:
+        require_same_data(config, fingerprint)
+    for rows in (data, held_out):
+        if rows is not None:
+            encode(rows, accelerator.process_index / accelerator.num_processes)
+    accelerator.wait_for_everyone()
     encoders.release()
-
-    if accelerator.is_main_process and not config.models.mini:
-        logger.info("memory:\n%s", plan(config).text())
+    # 3. Networks.
+    if accelerator.is_main_process:
+        logger.info("memory:\n%s", memory_text(config))
     networks = build_networks(config, accelerator.device)
-    in_ram = config.memory.stream_blocks > 0 or config.memory.modulation == "offloaded"
-    shard(accelerator, networks.transformer, config.loop, in_ram)
-    if accelerator.is_main_process:  # not before all that the recipe names has been found to be there
-        write_run(config, len(data), data.fingerprint())
-    conditions = (
-        config.conditions if config.stage == "triplet" else config.conditions.model_copy(update={"dropout": 0.0})
-    )
-    velocity = VelocityObjective(networks.transformer, networks.projector, config.flow, conditions)
-    terms = [Term("flow", velocity.losses)]
-    if config.reward is not None:
-        assert encoders.look is not None  # `training_data` has asked for it
-        reward = RewardObjective(
-            networks.transformer,
-            networks.projector,
-            encoders.decode,
-            encoders.look,
-            config.reward,
-            conditions,
-            data.text(""),
-        )
-        terms.append(Term("reward", reward.losses, reward_weight(config.reward)))
-    if config.preserve is not None:
-        empty = data.text("") if config.preserve.prompt == "empty" else None
-        preservation = PreservationObjective(networks.transformer, config.flow, empty)
-        terms.append(Term("preserve", preservation.losses, preserve_weight(config.preserve)))
+    shard(accelerator, networks.transformer, config.loop, config.memory.in_ram)
+    # 4. Losses.
+    terms = _terms(config, networks, encoders, data)
+    # 5. The loop. The folder is written last, when all that the recipe names has been found to be there.
+    kept = write_run(config, len(data), fingerprint) if accelerator.is_main_process else {}
 
-    def save(step: int) -> None:
-        logger.info("%s", export_run(config.loop.run_dir, step))
+    def save(step: int, weights: Mapping[str, Tensor]) -> None:
+        logger.info("step %d of %s\n%s", step, config.loop.run_dir.name, export(config, step, weights, kept))
 
     done = run(
         config.loop,
@@ -102,7 +92,7 @@ def train(config: TrainConfig, encoders: Encoders | None = None, allow_change: b
         terms,
         data.batch,
         accelerator=accelerator,
-        monitors=monitors(config, networks, velocity, encoders, data, held_out, accelerator.is_main_process),
+        monitors=monitors(config, networks, encoders, data, held_out, accelerator.is_main_process),
         on_save=save,
         names_of=data.names,
     )
@@ -111,18 +101,36 @@ def train(config: TrainConfig, encoders: Encoders | None = None, allow_change: b
             again = f"go on with `uso train {config.loop.run_dir}`"
             logger.info("stopped after step %d of %d; %s", done, config.loop.steps, again)
         else:
-            logger.info("%s holds what %d steps have trained", config.out, done)
+            logger.info("%s holds what %d steps have trained", config.folder, done)
     return done
+
+
+def _terms(config: TrainConfig, networks: Networks, encoders: Encoders, data: TripletDataset) -> list[LossTerm]:
+    """Return what a stage minimises: the flow-matching loss and, where asked for, reward and prior preservation."""
+    triplets = config.stage == "triplet"
+    conditions = config.conditions if triplets else config.conditions.model_copy(update={"dropout": 0.0})
+    terms = [flow_matching_term(networks, config.flow, conditions)]
+    if config.reward is not None:
+        assert encoders.descriptor is not None  # `training_data` has asked for it
+        empty = data.text("")
+        reward = RewardObjective(networks, encoders.decode, encoders.descriptor, config.reward, conditions, empty)
+        terms.append(LossTerm("reward", reward.losses, reward_weight(config.reward)))
+    prior = config.prior_preservation
+    if prior is not None:
+        prompt = data.text("") if prior.prompt == "empty" else None
+        preservation = PriorPreservationObjective(networks, config.flow, prompt)
+        terms.append(LossTerm("prior_preservation", preservation.losses, prior_preservation_weight(prior)))
+    return terms
 
 
 def training_data(config: TrainConfig, encoders: Encoders) -> TripletDataset:
     """Return the rows that a stage trains on.
 
     Raises:
-        ValueError: a manifest cannot be read, no row fits the stage, or a reward is asked for without a descriptor.
+        UserError: a manifest cannot be read, no row fits the stage, or a reward is asked for without a descriptor.
     """
-    if config.reward is not None and encoders.look is None:
-        raise ValueError("the style reward needs a descriptor: name CSD's file as models.csd, made by `uso csd`")
+    if config.reward is not None and encoders.descriptor is None:
+        raise UserError("the style reward needs a descriptor: name CSD's file as models.csd, made by `uso csd`")
     rows = [row for path in config.data.manifests for row in read_manifest(path)[: config.data.rows]]
     return _dataset(config, encoders, rows, config.data)
 
@@ -148,16 +156,22 @@ def _dataset(config: TrainConfig, encoders: Encoders, rows: list[Row], settings:
         config.loop.seed,
         style=config.stage != "base",
         content=config.stage == "triplet",
-        look=config.reward is not None,
+        descriptor=config.reward is not None,
         style_path=config.conditions.style_path,
     )
 
 
-def encode(data: TripletDataset) -> None:
-    """Encode what the cache lacks, saying how far it is now and then."""
+def encode(data: TripletDataset, begin: float = 0.0) -> None:
+    """Encode what the cache lacks, saying how far it is now and then.
+
+    Args:
+        data: the rows.
+        begin: share of the lacking inputs after which to begin. Processes that share a cache begin at different places
+            and skip what another has made since, so none of them waits long for the others.
+    """
 
     def tell(done: int, total: int) -> None:
         if done == total or done % 100 == 0:
             logger.info("encoded %d of %d", done, total)
 
-    data.prepare(tell)
+    data.prepare(tell, begin)

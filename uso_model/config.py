@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .errors import UserError
+
 __all__ = ["FLUX_AE", "FLUX_DEV", "FLUX_SCHNELL", "AutoencoderConfig", "FluxConfig"]
 
 
@@ -31,10 +33,10 @@ class FluxConfig:
 
     def __post_init__(self) -> None:
         if self.hidden_size % self.num_heads:
-            raise ValueError(f"hidden_size {self.hidden_size} is not a multiple of num_heads {self.num_heads}")
+            raise UserError(f"hidden_size {self.hidden_size} is not a multiple of num_heads {self.num_heads}")
         head_dim = self.hidden_size // self.num_heads
         if sum(self.axes_dim) != head_dim:
-            raise ValueError(f"axes_dim {self.axes_dim} adds up to {sum(self.axes_dim)}, but a head is {head_dim} wide")
+            raise UserError(f"axes_dim {self.axes_dim} adds up to {sum(self.axes_dim)}, but a head is {head_dim} wide")
 
     @property
     def mlp_size(self) -> int:

@@ -6,6 +6,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from .errors import UserError
 from .packing import PIXELS_PER_TOKEN
 
 __all__ = ["CONTENT_LONG_SIDE", "fit_content_image", "fitted_size", "picture_tensor", "tensor_pictures"]
@@ -18,14 +19,14 @@ def fitted_size(width: int, height: int, long_side: int = CONTENT_LONG_SIDE) -> 
     """Return the size to which a picture is resized before the crop: long side exact, short side truncated.
 
     Raises:
-        ValueError: a side of the result under 16 pixels, which is less than one token.
+        UserError: a side of the result under 16 pixels, which is less than one token.
     """
     if width >= height:
         size = long_side, int((long_side / width) * height)
     else:
         size = int((long_side / height) * width), long_side
     if min(size) < PIXELS_PER_TOKEN:
-        raise ValueError(
+        raise UserError(
             f"Got a content image of {width}x{height} that becomes {size[0]}x{size[1]} at long side {long_side}, less "
             f"than one token of {PIXELS_PER_TOKEN} pixels: use a larger long side or crop the image."
         )
@@ -42,7 +43,7 @@ def fit_content_image(picture: Image.Image, long_side: int = CONTENT_LONG_SIDE) 
         RGB picture.
 
     Raises:
-        ValueError: see `fitted_size`.
+        UserError: see `fitted_size`.
     """
     if picture.size == (PIXELS_PER_TOKEN, PIXELS_PER_TOKEN):
         return picture.convert("RGB")

@@ -5,24 +5,30 @@ from __future__ import annotations
 from einops import rearrange
 from torch import Tensor
 
-__all__ = ["PATCH", "PIXELS_PER_TOKEN", "pack", "token_grid", "unpack"]
+from .config import FLUX_AE
+from .errors import UserError
+
+__all__ = ["PATCH", "PIXELS_PER_LATENT", "PIXELS_PER_TOKEN", "pack", "token_grid", "unpack"]
 
 PATCH = 2
 """Latent pixels per token along one side."""
 
-PIXELS_PER_TOKEN = 16
-"""Picture pixels per token along one side: the autoencoder's 8 times the patch."""
+PIXELS_PER_LATENT = FLUX_AE.downscale
+"""Picture pixels per latent pixel along one side: 8."""
+
+PIXELS_PER_TOKEN = PIXELS_PER_LATENT * PATCH
+"""Picture pixels per token along one side: 16."""
 
 
 def token_grid(latent: Tensor) -> tuple[int, int]:
     """Return rows and columns of the token grid of a latent `b c h w`.
 
     Raises:
-        ValueError: an odd height or width.
+        UserError: an odd height or width.
     """
     height, width = latent.shape[-2:]
     if height % PATCH or width % PATCH:
-        raise ValueError(
+        raise UserError(
             f"a latent of {height}x{width} can't be cut into {PATCH}x{PATCH} tokens; make the picture a multiple of 16"
         )
     return height // PATCH, width // PATCH

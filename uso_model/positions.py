@@ -11,6 +11,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from .errors import UserError
+
 __all__ = ["Placement", "image_ids", "reference_ids", "text_ids"]
 
 Placement = Literal["d", "h", "w", "o"]
@@ -44,10 +46,10 @@ def reference_ids(
         placement: which of the two offsets are used; they accumulate in every mode, as in the official code.
 
     Raises:
-        ValueError: an unknown placement.
+        UserError: an unknown placement.
     """
     if placement not in ("d", "h", "w", "o"):
-        raise ValueError(f"unknown placement {placement!r}; use d, h, w or o")
+        raise UserError(f"unknown placement {placement!r}; use d, h, w or o")
     row, column = target
     ids = []
     for rows, columns in references:

@@ -5,15 +5,19 @@ Shapes: B batch, N SigLIP tokens (729), C SigLIP width (1152), S style tokens of
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from .errors import UserError
 from .style import StyleFeatures
 
-__all__ = ["LEVELS", "HierarchicalProjector"]
+__all__ = ["LEVELS", "PREFIX", "HierarchicalProjector"]
+
+PREFIX = "feature_embedder."
+"""Of the projector's weights in files (bytedance/USO, uso/flux/model.py)."""
 
 LEVELS = StyleFeatures._fields
 """Levels in the order of their tokens: high, mid, low."""
@@ -35,7 +39,20 @@ class HierarchicalProjector(nn.Module):
         operations: Any = nn,
         dtype: torch.dtype | None = None,
         device: torch.device | str | None = None,
+        levels: Collection[str] = LEVELS,
     ):
+        """Make the branches of all levels.
+
+        Args:
+            tokens_in: N.
+            tokens_out: S.
+            dim_in: C.
+            dim_out: D.
+            operations: where the layers come from.
+            dtype: of the parameters.
+            device: of the parameters.
+            levels: those that give tokens; fewer than three is an ablation.
+        """
         super().__init__()
         self.tokens_in, self.tokens_out, self.dim_in, self.dim_out = tokens_in, tokens_out, dim_in, dim_out
         made = {"dtype": dtype, "device": device}
@@ -44,8 +61,8 @@ class HierarchicalProjector(nn.Module):
             self.add_module(f"{level}_embedding_linear", nn.Sequential(mix, nn.SiLU()))
             self.add_module(f"{level}_layer_norm", operations.LayerNorm(dim_in, **made))
             self.add_module(f"{level}_projection", operations.Linear(dim_in, dim_out, **made))
-        self.levels: tuple[str, ...] = LEVELS
-        """Levels that give tokens, of LEVELS and in its order; fewer than three is an ablation."""
+        self.levels = tuple(level for level in LEVELS if level in levels)
+        """Levels that give tokens, in the order of LEVELS."""
 
     @staticmethod
     def sizes(state_dict: Mapping[str, Tensor]) -> dict[str, int]:
@@ -62,11 +79,11 @@ class HierarchicalProjector(nn.Module):
         """Return style tokens `B 3*S D` (`S` for each of `levels`) of SigLIP features, each level `B N C`.
 
         Raises:
-            ValueError: another token count or width than the projector was made for.
+            UserError: another token count or width than the projector was made for.
         """
         got = tuple(features.high.shape[1:])
         if got != (self.tokens_in, self.dim_in):
-            raise ValueError(
+            raise UserError(
                 f"the projector expects {self.tokens_in} SigLIP tokens of width {self.dim_in}, got {got[0]} of width "
                 f"{got[1]}; use the vision model that the projector was trained with"
             )

@@ -10,6 +10,7 @@ import math
 import torch
 from torch import Tensor
 
+from .errors import UserError
 from .packing import PIXELS_PER_TOKEN
 
 __all__ = [
@@ -52,10 +53,10 @@ def shifted_schedule(steps: int, mu: float) -> Tensor:
     """Return `steps` + 1 shifted times from 1 to 0, float32.
 
     Raises:
-        ValueError: fewer than one step.
+        UserError: fewer than one step.
     """
     if steps < 1:
-        raise ValueError(f"a schedule needs at least 1 step, got {steps}")
+        raise UserError(f"a schedule needs at least 1 step, got {steps}")
     return shift_time(torch.linspace(1, 0, steps + 1), mu)
 
 

@@ -11,6 +11,8 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+from .errors import UserError
+
 __all__ = [
     "SIGLIP_SIZE",
     "StyleFeatures",
@@ -52,12 +54,12 @@ def style_layers(num_layers: int) -> StyleLayers:
     the second-to-last layer and the same fractions of the depth.
 
     Raises:
-        ValueError: a tower too shallow to have three different levels.
+        UserError: a tower too shallow to have three different levels.
     """
     high = num_layers - 1
     mid, low = (round(num_layers * layer / _OFFICIAL_DEPTH) for layer in _OFFICIAL_LAYERS[1:])
     if not 0 < low < mid < high:
-        raise ValueError(
+        raise UserError(
             f"a vision model with {num_layers} layers has no three style levels; use one with at least 5 layers"
         )
     return StyleLayers(high, mid, low)
@@ -67,10 +69,10 @@ def select_style_features(hidden_states: Sequence[Tensor], num_layers: int) -> S
     """Pick the three levels out of a transformers tuple (embeddings first, `num_layers` + 1 entries of `B N C`).
 
     Raises:
-        ValueError: not `num_layers` + 1 entries.
+        UserError: not `num_layers` + 1 entries.
     """
     if len(hidden_states) != num_layers + 1:
-        raise ValueError(
+        raise UserError(
             f"expected {num_layers + 1} hidden states (embeddings and {num_layers} layers), got {len(hidden_states)}"
         )
     return StyleFeatures(*(hidden_states[layer] for layer in style_layers(num_layers)))
@@ -104,7 +106,7 @@ def prepare_style_image(image: Tensor, size: int = SIGLIP_SIZE, fit: str = "squa
         `b c size size`.
 
     Raises:
-        ValueError: an unknown fit.
+        UserError: an unknown fit.
     """
     height, width = image.shape[-2:]
     if fit == "squash":
@@ -118,7 +120,7 @@ def prepare_style_image(image: Tensor, size: int = SIGLIP_SIZE, fit: str = "squa
         h, w = max(1, round(height * scale)), max(1, round(width * scale))
         top, left = (size - h) // 2, (size - w) // 2
         return F.pad(_resize(image, h, w), (left, size - w - left, top, size - h - top), value=0.5)
-    raise ValueError(f"unknown fit {fit!r}; use squash, center or pad")
+    raise UserError(f"unknown fit {fit!r}; use squash, center or pad")
 
 
 def _resize(image: Tensor, height: int, width: int) -> Tensor:

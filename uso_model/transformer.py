@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from .blocks import DoubleStreamBlock, LastLayer, MLPEmbedder, SingleStreamBlock
 from .config import FluxConfig
+from .errors import UserError
 from .math import rotary_table, timestep_embedding
 from .positions import text_ids
 
@@ -74,12 +75,12 @@ class UsoTransformer(nn.Module):
             ref_ids: their positions, each `L 3` or `B L 3`.
 
         Raises:
-            ValueError: guidance missing, or positions that do not match the tokens.
+            UserError: guidance missing, or positions that do not match the tokens.
         """
         vec = self.time_in(timestep_embedding(timesteps, TIME_FEATURES).to(img.dtype))
         if self.config.guidance_embed:
             if guidance is None:
-                raise ValueError(
+                raise UserError(
                     "this FLUX has a guidance embedding, but no guidance was given; pass guidance, e.g. 4.0 per item"
                 )
             vec = vec + self.guidance_in(timestep_embedding(guidance, TIME_FEATURES).to(img.dtype))
@@ -105,7 +106,7 @@ class UsoTransformer(nn.Module):
     def _positions(self, ids: Sequence[Tensor], batch: int, expected: int) -> Tensor:
         joint = torch.cat([part if part.ndim == 3 else part.expand(batch, -1, -1) for part in ids], dim=1)
         if joint.shape[1] != expected:
-            raise ValueError(
+            raise UserError(
                 f"got {joint.shape[1]} positions for {expected} tokens; every token needs one (index, row, column)"
             )
         return rotary_table(joint, self.config.axes_dim, self.config.theta)

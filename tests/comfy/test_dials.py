@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 import torch
-from comfyui_uso.trainer.mini.demo import examples
-from comfyui_uso.trainer.mini.judge import load_judges
-from comfyui_uso.uso_model import mini
+from comfyui_uso.mini.demo import examples
+from comfyui_uso.mini.judges.networks import load_judges
+from comfyui_uso.mini.model import load_autoencoder, load_descriptor
 from comfyui_uso.uso_model.config import FLUX_AE
 from comfyui_uso.uso_model.images import picture_tensor
 from torch import Tensor
@@ -110,14 +110,14 @@ def drawn(comfy: ComfyServer) -> Draw:
 @pytest.fixture(scope="module")
 def look() -> Callable[[Tensor], Tensor]:
     """Return a function from latents to pictures `b 3 h w` in -1..1."""
-    decoder = mini.load_autoencoder()
+    decoder = load_autoencoder()
     return lambda latents: decoder.decode((latents - FLUX_AE.shift_factor) * FLUX_AE.scale_factor).clamp(-1, 1)
 
 
 @pytest.fixture(scope="module")
 def likeness(look: Callable[[Tensor], Tensor]) -> Callable[..., float]:
     """Return a function that tells how like a style picture drawn latents are."""
-    descriptor = mini.load_descriptor()
+    descriptor = load_descriptor()
 
     def measure(latents: Tensor, name: str = PAIR) -> float:
         return float((descriptor(look(latents)) @ descriptor(picture_tensor(examples()[name].style)).T).mean())

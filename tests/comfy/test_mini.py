@@ -8,7 +8,7 @@ from io import BytesIO
 import numpy
 import pytest
 import torch
-from comfyui_uso.uso_model import mini
+from comfyui_uso.mini.model import load_mini, missing_files
 from comfyui_uso.uso_model.config import FLUX_AE
 from comfyui_uso.uso_model.images import fit_content_image
 from comfyui_uso.uso_model.sampling import Conditioning, euler, velocity
@@ -21,7 +21,7 @@ from .server import ComfyServer, Graph
 TOLERANCE = 1e-4
 PROMPT, SEED, STEPS, GUIDANCE = "a red car on the road", 5, 4, 4.0
 
-pytestmark = pytest.mark.skipif(bool(mini.missing()), reason=f"USO-mini lacks {', '.join(mini.missing())}")
+pytestmark = pytest.mark.skipif(bool(missing_files()), reason=f"USO-mini lacks {', '.join(missing_files())}")
 
 
 @pytest.fixture(autouse=True)
@@ -87,7 +87,7 @@ def test_pictures_in_latent_out(comfy: ComfyServer, style: bool, content: bool) 
     graph.add("PreviewImage", images=graph.add("VAEDecode", samples=sampled[0], vae=vae)[0])
     run = comfy.run(graph)
 
-    models = mini.load()
+    models = load_mini()
     encoders = models.encoders
     txt, vec = encoders.text(encoders.tokenizer.batch([PROMPT]))
     square = prepare_style_image(planes(style_image), encoders.vision.picture_size)

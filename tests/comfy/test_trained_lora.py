@@ -16,6 +16,7 @@ from comfyui_uso.trainer.engine.checkpoint import latest
 from comfyui_uso.trainer.export import LORA, PROJECTOR, export_run
 from comfyui_uso.trainer.networks import Networks, build_networks
 from comfyui_uso.trainer.recipe import TrainConfig
+from comfyui_uso.trainer.recipe_files import make_recipe
 from comfyui_uso.trainer.train import train
 from comfyui_uso.uso_model.checkpoints import read_shapes, save_projector, save_transformer
 from comfyui_uso.uso_model.images import picture_tensor
@@ -67,7 +68,7 @@ def trained(tmp_path: Path, style: Any, **models: Any) -> tuple[TrainConfig, Net
             Row(id=str(n), target=tmp_path / f"{n}t.png", style=styles, content=tmp_path / f"{n}c.png", prompt="6")
         )
     write_manifest(rows, tmp_path / "manifest.jsonl")
-    config = TrainConfig.model_validate(
+    config = make_recipe(
         {
             "stage": "triplet",
             "data": {"manifests": [tmp_path / "manifest.jsonl"], "cache": tmp_path / "cache", "size": PIXELS}

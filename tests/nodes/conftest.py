@@ -101,7 +101,7 @@ def make_projector() -> Any:
         core = SigLIPMultiFeatProjModel(hidden_size=hidden, operations=comfy.ops.manual_cast)
         fill(core, seed)
         if ours:
-            from comfyui_uso.nodes.projector_patch import projector_patch
+            from comfyui_uso.nodes.graph.projector_patch import projector_patch
 
             return projector_patch({f"feature_embedder.{k}": v for k, v in core.state_dict().items()})
         cpu = torch.device("cpu")

@@ -10,7 +10,7 @@ import pytest
 import torch
 from comfy_extras.nodes_model_patch import USOStyleReference
 from comfyui_uso.nodes.apply import Apply
-from comfyui_uso.nodes.reference_hooks import COUNTS, STYLE, has_hooks, install_hooks
+from comfyui_uso.nodes.sampling.hooks import COUNTS, STYLE, has_hooks, install_hooks
 from comfyui_uso.nodes.sockets import Content, Style
 from comfyui_uso.nodes.style import ProjectStyle
 
@@ -272,7 +272,7 @@ def test_tokens_move_once_per_run(
     made = []
     original = comfy.conds.CONDRegular.__init__
     monkeypatch.setattr(
-        "comfyui_uso.nodes.reference_hooks.CONDRegular",
+        "comfyui_uso.nodes.sampling.hooks.CONDRegular",
         type(
             "Counted",
             (comfy.conds.CONDRegular,),

@@ -11,9 +11,9 @@ import pytest
 import torch
 from comfy_extras.nodes_model_patch import USOStyleReference
 from comfyui_uso.nodes.apply import Apply
-from comfyui_uso.nodes.attention import edit_attention
-from comfyui_uso.nodes.dials import CONTENT_DIALS, Place
-from comfyui_uso.nodes.mixing import mixed
+from comfyui_uso.nodes.graph.dials import CONTENT_DIALS, Place
+from comfyui_uso.nodes.mix_styles import mixed
+from comfyui_uso.nodes.sampling.attention import edit_attention
 from comfyui_uso.nodes.sockets import Content, Style
 from comfyui_uso.nodes.style import ProjectStyle, of_levels
 from hypothesis import HealthCheck, given, settings

@@ -9,7 +9,7 @@ import comfy.sd
 import pytest
 import torch
 from comfyui_uso.nodes.content import EncodeContent
-from comfyui_uso.nodes.convert import image_from_pil, pil_from_image
+from comfyui_uso.nodes.graph.convert import image_from_pil, pil_from_image
 from comfyui_uso.nodes.style import EncodeStyle, ProjectStyle
 from comfyui_uso.uso_model.autoencoder import Autoencoder
 from comfyui_uso.uso_model.config import AutoencoderConfig

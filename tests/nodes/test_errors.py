@@ -13,7 +13,7 @@ import torch
 from comfyui_uso.nodes.apply import Apply
 from comfyui_uso.nodes.content import EncodeContent
 from comfyui_uso.nodes.sampler import Sampler
-from comfyui_uso.nodes.schedule import Scheduler
+from comfyui_uso.nodes.scheduler import Scheduler
 from comfyui_uso.nodes.sockets import Content, Style
 from comfyui_uso.nodes.style import EncodeStyle, ProjectStyle
 from comfyui_uso.uso_model.style import StyleFeatures

@@ -10,9 +10,9 @@ import pytest
 import torch
 from comfy_extras.nodes_custom_sampler import BasicScheduler, SamplerCustom
 from comfyui_uso.nodes.apply import Apply
-from comfyui_uso.nodes.conditioning import emptied, with_guidance
+from comfyui_uso.nodes.graph.conditioning import emptied, with_guidance
 from comfyui_uso.nodes.sampler import Sampler
-from comfyui_uso.nodes.schedule import Scheduler
+from comfyui_uso.nodes.scheduler import Scheduler
 from comfyui_uso.nodes.sockets import Content
 from comfyui_uso.nodes.style import ProjectStyle
 from comfyui_uso.uso_model.schedule import flux_schedule, official_schedule, shifted_schedule

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from comfyui_uso.trainer.encoders import Encoders, Gaussian
 from comfyui_uso.trainer.recipe import TrainConfig
+from comfyui_uso.trainer.recipe_files import make_recipe
 from comfyui_uso.uso_model.checkpoints import save_projector, save_transformer
 from comfyui_uso.uso_model.config import FLUX_DEV
 from comfyui_uso.uso_model.projector import HierarchicalProjector
@@ -68,7 +69,7 @@ def tiny_encoders() -> Encoders:
     def decode(latents: torch.Tensor) -> torch.Tensor:
         return F.interpolate(latents[:, :3], scale_factor=8.0)
 
-    def look(pixels: torch.Tensor) -> torch.Tensor:
+    def descriptor(pixels: torch.Tensor) -> torch.Tensor:
         mean, spread = pixels.mean(dim=(2, 3)), pixels.std(dim=(2, 3))
         return F.normalize(torch.cat([mean, spread, torch.ones_like(mean[:, :1])], dim=1), dim=1)
 
@@ -77,8 +78,8 @@ def tiny_encoders() -> Encoders:
         style=style,
         text=text,
         decode=decode,
-        look=look,
-        names={"latent": "small", "style": "colour features", "text": "length", "look": "mean and spread"},
+        descriptor=descriptor,
+        names={"latent": "small", "style": "colour features", "text": "length", "descriptor": "mean and spread"},
         release=lambda: None,
     )
 
@@ -143,6 +144,6 @@ def recipe(tmp_path: Path, manifest: Path, tiny_files: dict[str, Path]) -> Calla
             values[section] = (
                 {**values[section], **change} if isinstance(change, dict) and section in values else change
             )
-        return TrainConfig.model_validate(values)
+        return make_recipe(values)
 
     return make

@@ -11,10 +11,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from comfyui_uso.trainer import cli
+from comfyui_uso import cli, verify
 from comfyui_uso.trainer.recipe import TrainConfig
 from comfyui_uso.trainer.train import train
-from comfyui_uso.uso_model import verify
 
 
 def command(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
@@ -75,7 +74,7 @@ def test_verify_of_no_folder_is_a_user_error(tmp_path: Path, capsys: pytest.Capt
 def test_commands_of_the_entry_point() -> None:
     text = cli.build_parser().format_help()
     assert all(name in text for name in ("demo", "verify", "mini"))
-    for start in (["-m", "comfyui_uso.trainer"], ["-c", "from comfyui_uso.trainer.cli import main; main()"]):
+    for start in (["-m", "comfyui_uso.trainer"], ["-c", "from comfyui_uso.cli import main; main()"]):
         done = subprocess.run(
             [sys.executable, *start, "mini", "--help"], capture_output=True, text=True, timeout=60, check=True
         )

@@ -5,19 +5,19 @@ from __future__ import annotations
 import re
 
 import pytest
+from comfyui_uso.mini.judges.training import JudgeRun
+from comfyui_uso.mini.training.runs import AutoencoderRun, EncoderRun
 from comfyui_uso.trainer.config import load_config
-from comfyui_uso.trainer.mini.cli import CONFIGS
-from comfyui_uso.trainer.mini.judge_training import JudgeRun
-from comfyui_uso.trainer.mini.train import AutoencoderRun, EncoderRun
 from comfyui_uso.trainer.recipe import TrainConfig
+from comfyui_uso.trainer.recipe_files import RECIPES, load_recipe
 
-RECIPES = sorted(path.stem for path in CONFIGS.glob("*.yaml"))
+RECIPES = sorted(path.stem for path in RECIPES.glob("*.yaml"))
 PAPER = [name for name in RECIPES if name.startswith(("paper", "adapt", "my_"))]
 
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_recipe_is_valid(name):
-    path = CONFIGS / f"{name}.yaml"
+    path = RECIPES / f"{name}.yaml"
     if name == "mini_judges":
         assert load_config(JudgeRun, path, ["style.steps=7"]).style.steps == 7
         return
@@ -39,7 +39,7 @@ def test_the_promised_recipes_are_there():
 @pytest.mark.parametrize("name", [name for name in PAPER if name.startswith("paper")])
 def test_every_value_of_a_paper_recipe_says_where_it_is_from(name):
     """Paths are the user's; every other value is marked."""
-    for line in (CONFIGS / f"{name}.yaml").read_text(encoding="utf-8").splitlines():
+    for line in (RECIPES / f"{name}.yaml").read_text(encoding="utf-8").splitlines():
         match = re.fullmatch(r"\s*([a-z_0-9]+): (\S.*)", line)
         if match is None or line.startswith("#") or "/" in match[2].partition("#")[0]:
             continue
@@ -47,12 +47,12 @@ def test_every_value_of_a_paper_recipe_says_where_it_is_from(name):
 
 
 def test_the_papers_numbers():
-    one, two = (load_config(TrainConfig, CONFIGS / f"paper_stage{n}.yaml") for n in (1, 2))
+    one, two = (load_recipe(RECIPES / f"paper_stage{n}.yaml") for n in (1, 2))
     assert (one.loop.steps, one.loop.batch_size, one.data.size, one.reward.start) == (23_000, 16, 768, 16_000)
     assert (two.loop.steps, two.loop.batch_size, two.data.size, two.reward.start) == (21_000, 64, 1024, 18_000)
     assert one.loop.learning_rate == two.loop.learning_rate == 8e-5 and two.lora.rank == 128
     assert not two.train_projector
-    cvpr = load_config(TrainConfig, CONFIGS / "paper_cvpr.yaml")
+    cvpr = load_recipe(RECIPES / "paper_cvpr.yaml")
     assert cvpr.train_projector and cvpr.conditions.dropout == 0.25
 
 
@@ -69,7 +69,7 @@ def test_the_papers_numbers():
 )
 def test_a_wrong_setting_is_named(override, message):
     with pytest.raises(ValueError, match=message):
-        load_config(TrainConfig, CONFIGS / "toy.yaml", [override])
+        load_recipe(RECIPES / "toy.yaml", [override])
 
 
 def test_a_file_that_is_no_mapping_is_refused(tmp_path):

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import torch
 from comfyui_uso.trainer import doctor
-from comfyui_uso.trainer.config import load_config
-from comfyui_uso.trainer.mini.cli import CONFIGS
-from comfyui_uso.trainer.recipe import TrainConfig
+from comfyui_uso.trainer.recipe_files import RECIPES, load_recipe
 
 
 def test_the_report(monkeypatch):
     text = doctor.diagnose()
     assert f"torch {torch.__version__.partition('+')[0]}" in text and "adapt_12gb:" in text
     assert "recommended here: " in text
-    recipe = load_config(TrainConfig, CONFIGS / "adapt_12gb.yaml")
+    recipe = load_recipe(RECIPES / "adapt_12gb.yaml")
     told = doctor.diagnose(recipe)
     assert "flux1-dev.safetensors IS MISSING" in told and "blocks in RAM (RAM)" in told
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    monkeypatch.setattr(torch.cuda, "get_device_name", lambda n: "a card")
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda n: "a GPU")
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda n: (8, 9))
     for free, name in ((24.5e9, "adapt_24gb"), (16.5e9, "adapt_16gb"), (11.9e9, "adapt_12gb"), (4e9, "nothing; T5")):
         monkeypatch.setattr(torch.cuda, "mem_get_info", lambda n, free=free: (int(free), int(free)))
         assert name in doctor.diagnose().splitlines()[-1]
-    assert "DOES NOT FIT: 4.0 GB are free on the card" in doctor.diagnose(recipe)
+    assert "DOES NOT FIT: 4.0 GB are free on the GPU" in doctor.diagnose(recipe)

@@ -99,7 +99,7 @@ def test_an_interrupted_run_ends_in_the_same_weights(cut, recipe, tiny_encoders)
         config = recipe(name=name, reward=reward, conditions={"dropout": 0.5}, train_projector=True, loop=changes)
         train(config, tiny_encoders)
         saved = latest(config.loop.run_dir)
-        return {**saved.trained(), **{f"ema.{k}": v for k, v in saved.average().items()}}
+        return {**saved.trained(), **{f"ema.{k}": v for k, v in saved.ema().items()}}
 
     whole = go("whole", 7)
     go("halted", cut)
@@ -198,7 +198,7 @@ def test_monitors_write_pictures_and_numbers(recipe, tiny_encoders, manifest):
     assert names == ["step-0000000.png", "step-0000002.png", "step-0000004.png"]
     lines = [json.loads(line) for line in (config.loop.run_dir / "log.jsonl").read_text().splitlines()]
     found = set().union(*lines)
-    assert {"validation_loss_low", "velocity_drift", "sample_style", "sample_copy", "sample_look"} <= found
+    assert {"validation_loss_low", "velocity_drift", "sample_style", "sample_copy", "sample_descriptor"} <= found
     assert {"reward_similarity", "flow_norm", "reward_norm", "cosine_flow_reward", "loss", "norm"} <= found
     drifts = [line["velocity_drift"] for line in lines if "velocity_drift" in line]
     assert drifts[0] == 1.0 and drifts[1] != 1.0
@@ -208,7 +208,7 @@ def test_preservation_keeps_the_velocity_without_references(recipe, tiny_encoder
     """The first steps of two runs that differ in the term alone; only its sight of the empty prompt is held."""
 
     def last(name: str, weight: float) -> dict[str, float]:
-        config = recipe(name=name, preserve={"weight": weight}, loop={"steps": 12, "log_every": 1})
+        config = recipe(name=name, prior_preservation={"weight": weight}, loop={"steps": 12, "log_every": 1})
         train(config, tiny_encoders)
         return json.loads((config.loop.run_dir / "log.jsonl").read_text().splitlines()[-1])
 
@@ -221,13 +221,13 @@ def test_preservation_keeps_the_velocity_without_references(recipe, tiny_encoder
     ("changes", "message"),
     [
         ({"models": {"mini": True}, "lora": {"start": "new"}, "reward": {"start": 0}}, "names?|descriptor"),
-        ({"stage": "style", "preserve": {}}, "stage style trains none"),
+        ({"stage": "style", "prior_preservation": {}}, "stage style trains none"),
         ({"memory": {"base": "fp8"}}, "needs loop.precision bf16"),
-        ({"memory": {"stream_blocks": 1}}, "needs memory.checkpointing"),
-        ({"memory": {"compile": True, "modulation": "offloaded"}}, "memory.compile needs all blocks on the card"),
+        ({"memory": {"blocks_to_swap": 1}}, "needs memory.checkpointing"),
+        ({"memory": {"compile": True, "modulation": "offloaded"}}, "memory.compile needs all blocks on the GPU"),
         ({"lora": {"start": "new"}, "models": {"lora": "x.safetensors"}}, "expected a LoRA file"),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(changes, message, recipe, tiny_encoders):
     with pytest.raises(ValueError, match=message):
-        train(recipe(**changes), replace(tiny_encoders, look=None))
+        train(recipe(**changes), replace(tiny_encoders, descriptor=None))

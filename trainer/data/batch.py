@@ -29,7 +29,7 @@ class Sample(NamedTuple):
     """Latents of the style references where these go the content's way, each `c h w`."""
     content: Tensor | None = None
     """Latent of the content reference in model scale, `c h w`."""
-    look: Tensor | None = None
+    descriptor: Tensor | None = None
     """Style descriptor of the style references, a unit vector `D`; only where a reward is trained."""
 
 
@@ -50,7 +50,7 @@ class Batch(NamedTuple):
     """One entry for each style reference, `b c h w`."""
     content: Tensor | None
     """`b c h w`."""
-    look: Tensor | None
+    descriptor: Tensor | None
     """`B D`."""
 
 
@@ -80,7 +80,7 @@ def _shape(sample: Sample) -> tuple:
         len(sample.styles),
         len(sample.style_latents),
         content,
-        sample.look is None,
+        sample.descriptor is None,
     )
 
 
@@ -95,7 +95,7 @@ def _stacked(samples: Sequence[Sample], places: list[int]) -> Batch:
         styles=tuple(StyleFeatures(*map(torch.stack, zip(*of_rows, strict=True))) for of_rows in styles),
         style_latents=tuple(map(torch.stack, zip(*(row.style_latents for row in rows), strict=True))),
         content=_stack_present([row.content for row in rows]),
-        look=_stack_present([row.look for row in rows]),
+        descriptor=_stack_present([row.descriptor for row in rows]),
     )
 
 

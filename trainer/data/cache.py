@@ -15,6 +15,7 @@ from torch import Tensor
 from ...uso_model.checkpoints import write_safetensors
 from ...uso_model.checkpoints.files import read_shapes
 from ...uso_model.checkpoints.strict import CheckpointError
+from ...uso_model.errors import UserError
 from .digests import Digests
 
 __all__ = ["Cache"]
@@ -46,7 +47,7 @@ class Cache:
         """Return the file of the encoding of `what`, a prompt or a picture's path, by `recipe`.
 
         Raises:
-            ValueError: the picture is absent or cannot be read.
+            UserError: the picture is absent or cannot be read.
         """
         content = self.digest(what) if isinstance(what, Path) else what
         name = hashlib.sha256(f"{FORMAT}\0{recipe}\0{content}".encode()).hexdigest()
@@ -56,7 +57,7 @@ class Cache:
         """Return the SHA-256 of a picture's bytes.
 
         Raises:
-            ValueError: the picture is absent or cannot be read.
+            UserError: the picture is absent or cannot be read.
         """
         return self._digests.of(picture)
 
@@ -70,7 +71,7 @@ class Cache:
         The tensors may be held for the next caller and must not be changed.
 
         Raises:
-            ValueError: the encoder gave a value that is not finite.
+            UserError: the encoder gave a value that is not finite.
         """
         path = self.entry(what, recipe)
         if path not in self._held:
@@ -97,7 +98,7 @@ class Cache:
         made = encode()
         for name, tensor in made.items():
             if not torch.isfinite(tensor).all():
-                raise ValueError(
+                raise UserError(
                     f"the encoding of {what!s} ({recipe}) has a {name} that is not finite; check the encoder's file "
                     "and precision"
                 )

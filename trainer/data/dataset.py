@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ...uso_model.errors import UserError
 from ...uso_model.style import StyleFeatures
 from ..encoders import Encoders, Gaussian
 from ..engine.randomness import StepRandom
@@ -40,7 +41,7 @@ class TripletDataset:
         *,
         style: bool,
         content: bool,
-        look: bool = False,
+        descriptor: bool = False,
         style_path: StylePath = "siglip",
     ):
         """Keep the rows that have what the stage needs: a style reference or, where content is carried, either one.
@@ -59,18 +60,18 @@ class TripletDataset:
             style_path: `vae` has style references encoded as the content is.
 
         Raises:
-            ValueError: no row is left, with what removed how many; or `preserved_share` asks for rows of a layout that
+            UserError: no row is left, with what removed how many; or `preserved_share` asks for rows of a layout that
                 is not there.
         """
         self._cache, self._settings = cache, settings
         self._batch_size, self._run, self._seed = batch_size, run, seed
-        self._style, self._content, self._look, self._style_path = style, content, look, style_path
+        self._style, self._content, self._with_descriptor, self._style_path = style, content, descriptor, style_path
         self._encodings = encodings(encoders, settings)
         of_layout = [row for row in rows if settings.layout in (None, row.layout)]
         self.rows = [row for row in of_layout if not style or row.style or (content and row.content)]
         if not self.rows:
             needed = "style or content reference" if content else "style reference"
-            raise ValueError(
+            raise UserError(
                 f"no row is left of {len(rows)}: {len(rows) - len(of_layout)} are not of layout {settings.layout}, "
                 f"{len(of_layout)} have no {needed}, which this stage needs; check the manifest with `uso check`"
             )
@@ -106,7 +107,7 @@ class TripletDataset:
             styles=tuple(self._features(path) for path in styles) if self._style_path == "siglip" else (),
             style_latents=self._style_latents(styles, random.row(place, "style latents")),
             content=content,
-            look=self._descriptor(styles) if self._look and styles else None,
+            descriptor=self._descriptor(styles) if self._with_descriptor and styles else None,
         )
 
     def text(self, prompt: str) -> tuple[Tensor, Tensor]:
@@ -114,22 +115,27 @@ class TripletDataset:
         found = self._encoded(self._encodings.text, prompt)
         return found["txt"].float(), found["vec"].float()
 
-    def prepare(self, progress: Callable[[int, int], None] | None = None) -> None:
+    def prepare(self, progress: Callable[[int, int], None] | None = None, begin: float = 0.0) -> None:
         """Encode all that the cache lacks, one encoder after the other, so that only one need be loaded at a time.
 
         Args:
             progress: called with how many of the lacking inputs are done, and how many there are.
+            begin: share of the lacking inputs after which to begin; those before it come last, and what another
+                process has made in the meantime is skipped.
 
         Raises:
-            ValueError: a picture is absent or damaged.
+            UserError: a picture is absent or damaged.
         """
         lacking = {}
         for encoding, what in self._jobs():
             entry = self._cache.entry(what, encoding.recipe)
             if entry not in lacking and not entry.is_file():
                 lacking[entry] = encoding, what
-        for done, (encoding, what) in enumerate(lacking.values(), start=1):
-            self._encoded(encoding, what)
+        jobs = list(lacking.items())
+        first = int(begin * len(jobs))
+        for done, (entry, (encoding, what)) in enumerate(jobs[first:] + jobs[:first], start=1):
+            if not entry.is_file():
+                self._encoded(encoding, what)
             if progress is not None:
                 progress(done, len(lacking))
 
@@ -157,8 +163,8 @@ class TripletDataset:
             yield from ((kinds.content, path) for path in styles)
         elif self._settings.style_features == "cached":
             yield from ((kinds.style, path) for path in styles)
-        if self._look:
-            yield from ((kinds.look, path) for path in styles)
+        if self._with_descriptor:
+            yield from ((kinds.descriptor, path) for path in styles)
         yield from ((kinds.target, row.target) for row in self.rows)
         if self._content:
             yield from ((kinds.content, row.content) for row in self.rows if row.content is not None)
@@ -191,7 +197,7 @@ class TripletDataset:
         groups = [[i for i, row in enumerate(self.rows) if row.layout == kind] for kind in kinds]
         for kind, group in zip(kinds, groups, strict=True):
             if kinds[kind] > 0 and not group:
-                raise ValueError(
+                raise UserError(
                     f"preserved_share is {preserved_share}, but no row has the layout {kind!r}; leave the setting out "
                     "or add such rows"
                 )
@@ -221,8 +227,8 @@ class TripletDataset:
         return StyleFeatures(*(found[name].float() for name in StyleFeatures._fields))
 
     def _descriptor(self, paths: Sequence[Path]) -> Tensor:
-        looks = [self._encoded(self._encodings.look, path)["look"] for path in paths]
-        return F.normalize(torch.stack(looks).mean(dim=0), dim=0)
+        descriptors = [self._encoded(self._encodings.descriptor, path)["descriptor"] for path in paths]
+        return F.normalize(torch.stack(descriptors).mean(dim=0), dim=0)
 
     def _encoded(self, encoding: Encoding, what: str | Path) -> dict[str, Tensor]:
         return self._cache.get(what, encoding.recipe, partial(encoding.encode, what))

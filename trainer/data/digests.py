@@ -9,6 +9,8 @@ import time
 from functools import cached_property
 from pathlib import Path
 
+from ...uso_model.errors import UserError
+
 __all__ = ["Digests"]
 
 _SETTLED_NS = 2_000_000_000
@@ -41,7 +43,7 @@ class Digests:
         """Return the hash of a file.
 
         Raises:
-            ValueError: the file is absent or cannot be read.
+            UserError: the file is absent or cannot be read.
         """
         try:
             name, stat = str(path.absolute()), path.stat()
@@ -52,11 +54,9 @@ class Digests:
             with path.open("rb") as file:
                 digest = hashlib.sha256(file.read()).hexdigest()
         except FileNotFoundError as error:
-            raise ValueError(
-                f"{path} is not there; put the picture back or take its row out of the manifest"
-            ) from error
+            raise UserError(f"{path} is not there; put the picture back or take its row out of the manifest") from error
         except OSError as error:
-            raise ValueError(f"{path} cannot be read ({error.strerror}); check the file and its permissions") from error
+            raise UserError(f"{path} cannot be read ({error.strerror}); check the file and its permissions") from error
         # A file that changes twice within a tick of its file system's clock shows the same times.
         if time.time_ns() - max(state[1:]) < _SETTLED_NS:
             return digest

@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from ...uso_model.errors import UserError
 from ...uso_model.images import fit_content_image, picture_tensor
 from ..encoders import Encoders
 from ..recipe import DataConfig
@@ -35,7 +36,7 @@ class Encodings(NamedTuple):
     """`txt` tokens `L D` and pooled `vec` `D`, bfloat16."""
     style: Encoding
     """The levels of the style features, each `N C`, float16: they stay far below its largest value."""
-    look: Encoding
+    descriptor: Encoding
     """The style descriptor `look`, `D`, float32."""
     target: Encoding
     """`mean` and, where the autoencoder has one, `logvar`, `c h w`, float16."""
@@ -54,9 +55,9 @@ def encodings(encoders: Encoders, settings: DataConfig) -> Encodings:
         return {name: level.half() for name, level in encoders.style(open_picture(path))._asdict().items()}
 
     @torch.no_grad()
-    def look(path: Path) -> dict[str, Tensor]:
-        assert encoders.look is not None  # asked for by who wants descriptors
-        return {"look": encoders.look(picture_tensor(open_picture(path)))[0].float().cpu()}
+    def descriptor(path: Path) -> dict[str, Tensor]:
+        assert encoders.descriptor is not None  # asked for by who wants descriptors
+        return {"descriptor": encoders.descriptor(picture_tensor(open_picture(path)))[0].float().cpu()}
 
     def latent(picture: Image.Image) -> dict[str, Tensor]:
         found = encoders.latent(picture)
@@ -72,7 +73,7 @@ def encodings(encoders: Encoders, settings: DataConfig) -> Encodings:
         try:
             fitted = fit_content_image(picture, settings.content_size)
         except ValueError as error:
-            raise ValueError(f"{path}: {error}") from error
+            raise UserError(f"{path}: {error}") from error
         return latent(fitted)
 
     shape = "" if settings.buckets else " square"
@@ -80,7 +81,7 @@ def encodings(encoders: Encoders, settings: DataConfig) -> Encodings:
     return Encodings(
         text=Encoding(f"text, {names['text']}", text),
         style=Encoding(f"style, {names['style']}", style),
-        look=Encoding(f"look, {names.get('look')}", look),
+        descriptor=Encoding(f"look, {names.get('descriptor')}", descriptor),
         target=Encoding(f"target {settings.size}{shape}, {names['latent']}", target),
         content=Encoding(f"content {settings.content_size}, {names['latent']}", content),
     )

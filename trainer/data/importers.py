@@ -15,6 +15,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Literal
 
+from ...uso_model.errors import UserError
 from .manifest import Row
 
 __all__ = ["import_ai_toolkit", "import_musubi", "import_pictures", "import_rows", "import_uno"]
@@ -39,17 +40,17 @@ def import_rows(kind: str, source: Path, reference: Reference = "content", contr
         control: kind `ai-toolkit`: folder of references.
 
     Raises:
-        ValueError: the source is absent, empty or of another format.
+        UserError: the source is absent, empty or of another format.
     """
     if kind == "ai-toolkit":
         if control is None:
-            raise ValueError("ai-toolkit needs the folder of its references too; name it with --control")
+            raise UserError("ai-toolkit needs the folder of its references too; name it with --control")
         return import_ai_toolkit(source, control, reference)
     if control is not None:
-        raise ValueError(f"--control is for ai-toolkit; a data set of kind {kind} names its references itself")
+        raise UserError(f"--control is for ai-toolkit; a data set of kind {kind} names its references itself")
     of_kind = {"uno": import_uno, "musubi": import_musubi, "pictures": import_pictures}
     if kind not in of_kind:
-        raise ValueError(f"got the kind {kind!r}, expected ai-toolkit or one of {', '.join(of_kind)}")
+        raise UserError(f"got the kind {kind!r}, expected ai-toolkit or one of {', '.join(of_kind)}")
     return of_kind[kind](source, reference)
 
 
@@ -57,11 +58,11 @@ def import_uno(path: Path, reference: Reference = "content") -> list[Row]:
     """Return the items of UNO's JSON: `prompt`, `image_path` or `image_paths`, `image_tgt_path`.
 
     Raises:
-        ValueError: no list of such items, with the number of the first wrong one.
+        UserError: no list of such items, with the number of the first wrong one.
     """
     items = _json(_text(path), path.name)
     if not isinstance(items, list):
-        raise ValueError(f"{path.name} holds {type(items).__name__}, expected a JSON list of items as UNO reads it")
+        raise UserError(f"{path.name} holds {type(items).__name__}, expected a JSON list of items as UNO reads it")
     found = []
     for number, item in enumerate(items, start=1):
         place = f"{path.name} item {number}"
@@ -71,7 +72,7 @@ def import_uno(path: Path, reference: Reference = "content") -> list[Row]:
         else:
             references = item.get("image_paths")
             if not isinstance(references, list) or not all(isinstance(name, str) for name in references):
-                raise ValueError(f"{place} has neither image_path nor a list image_paths; is this a file of UNO?")
+                raise UserError(f"{place} has neither image_path nor a list image_paths; is this a file of UNO?")
         found.append((target, [path.parent / name for name in references], _string(item, "prompt", place)))
     return _rows(found, path.parent, reference, path.name)
 
@@ -82,13 +83,13 @@ def import_ai_toolkit(targets: Path, control: Path, reference: Reference = "cont
     Captions are `.txt` files of the same name beside the targets.
 
     Raises:
-        ValueError: no picture, or a picture without reference.
+        UserError: no picture, or a picture without reference.
     """
     references = {picture.stem: picture for picture in _pictures(control)}
     found = []
     for target in _pictures(targets):
         if target.stem not in references:
-            raise ValueError(f"{target.name} has no picture of the same name in {control}; add it or move the target")
+            raise UserError(f"{target.name} has no picture of the same name in {control}; add it or move the target")
         found.append((target, [references[target.stem]], _caption(target)))
     return _rows(found, targets, reference, str(targets))
 
@@ -97,7 +98,7 @@ def import_musubi(path: Path, reference: Reference = "content") -> list[Row]:
     """Return the lines of musubi-tuner's JSON Lines: `image_path`, `caption`, `control_path` or `control_path_0..n`.
 
     Raises:
-        ValueError: a line is no such object, with its number.
+        UserError: a line is no such object, with its number.
     """
     found = []
     for number, line in enumerate(_text(path).split("\n"), start=1):
@@ -121,11 +122,11 @@ def import_pictures(folder: Path, reference: Reference = "style") -> list[Row]:
     same name.
 
     Raises:
-        ValueError: fewer than two pictures.
+        UserError: fewer than two pictures.
     """
     targets = _pictures(folder)
     if len(targets) < 2:
-        raise ValueError(f"{folder} holds one picture; a reference has to be another one, so put two or more there")
+        raise UserError(f"{folder} holds one picture; a reference has to be another one, so put two or more there")
     found: list[tuple[Path, list[Path], str]] = []
     for number, target in enumerate(targets):
         others = (targets[number + 1 :] + targets[:number])[:_PARTNERS]
@@ -139,7 +140,7 @@ def _rows(
 ) -> list[Row]:
     """Return rows of targets, references and prompts; ids are the targets' names."""
     if not found:
-        raise ValueError(f"{source} holds no row; check the source")
+        raise UserError(f"{source} holds no row; check the source")
     spare = sum(len(references) > 1 for _, references, _ in found)
     if reference == "content" and spare:
         logger.warning(
@@ -170,10 +171,10 @@ def _beside(file: Path, name: str) -> Path:
 
 def _pictures(folder: Path) -> list[Path]:
     if not folder.is_dir():
-        raise ValueError(f"{folder} is no folder; give the folder of the pictures")
+        raise UserError(f"{folder} is no folder; give the folder of the pictures")
     pictures = sorted(path for path in folder.iterdir() if path.suffix.lower() in _SUFFIXES)
     if not pictures:
-        raise ValueError(f"{folder} holds no picture ({', '.join(sorted(_SUFFIXES))}); give the folder of the pictures")
+        raise UserError(f"{folder} holds no picture ({', '.join(sorted(_SUFFIXES))}); give the folder of the pictures")
     return pictures
 
 
@@ -184,21 +185,21 @@ def _caption(picture: Path) -> str:
 
 def _text(path: Path) -> str:
     if not path.is_file():
-        raise ValueError(f"{path} is not a file; correct the path")
+        raise UserError(f"{path} is not a file; correct the path")
     try:
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path.name} is not UTF-8 text ({error.reason}); save it as UTF-8") from error
+        raise UserError(f"{path.name} is not UTF-8 text ({error.reason}); save it as UTF-8") from error
 
 
 def _json(text: str, place: str) -> Any:
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
-        raise ValueError(f"{place} is not JSON ({error}); give a file in the format of its trainer") from error
+        raise UserError(f"{place} is not JSON ({error}); give a file in the format of its trainer") from error
 
 
 def _string(item: Any, key: str, place: str) -> str:
     if not isinstance(item, dict) or not isinstance(item.get(key), str):
-        raise ValueError(f"{place} has no text {key!r}; is this a file of another trainer?")
+        raise UserError(f"{place} has no text {key!r}; is this a file of another trainer?")
     return item[key]

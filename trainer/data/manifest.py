@@ -11,6 +11,7 @@ from typing import Literal
 from pydantic import Field, ValidationError
 
 from ...uso_model.checkpoints.files import atomic_write
+from ...uso_model.errors import UserError
 from ..config import Settings
 
 __all__ = ["Row", "read_manifest", "scan_manifest", "write_manifest"]
@@ -38,18 +39,18 @@ def read_manifest(path: str | Path, split: str | None = "train") -> list[Row]:
     """Return the rows of a manifest with absolute paths, only those of `split` (None: all).
 
     Raises:
-        ValueError: a row that is no JSON, holds wrong fields, repeats an id or names a picture outside the manifest's
+        UserError: a row that is no JSON, holds wrong fields, repeats an id or names a picture outside the manifest's
             folder, with file and line; or no row is left.
     """
     rows: list[Row] = []
     for found in scan_manifest(path):
         if isinstance(found, str):
-            raise ValueError(found)
+            raise UserError(found)
         if split is None or found.split == split:
             rows.append(found)
     if not rows:
         what = "rows" if split is None else f"row of split {split!r}"
-        raise ValueError(f"{Path(path).name} holds no {what}; check the file and the split names")
+        raise UserError(f"{Path(path).name} holds no {what}; check the file and the split names")
     return rows
 
 
@@ -57,15 +58,15 @@ def scan_manifest(path: str | Path) -> Iterator[Row | str]:
     """Yield the rows of a manifest with absolute paths, and in place of a row that cannot be used what is wrong.
 
     Raises:
-        ValueError: the file is absent or no text.
+        UserError: the file is absent or no text.
     """
     path = Path(path)
     if not path.is_file():
-        raise ValueError(f"{path} is not there; make one with `uso import`, or correct the path")
+        raise UserError(f"{path} is not there; make one with `uso import`, or correct the path")
     try:
         text = path.read_text(encoding="utf-8-sig")  # Windows editors put a byte order mark in front
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path.name} is not UTF-8 text ({error.reason}); save it as JSON Lines in UTF-8") from error
+        raise UserError(f"{path.name} is not UTF-8 text ({error.reason}); save it as JSON Lines in UTF-8") from error
     folder = _Folder(path.parent)
     seen: set[str] = set()
     for number, line in enumerate(text.split("\n"), start=1):  # splitlines would also cut inside a prompt
@@ -126,17 +127,17 @@ def write_manifest(rows: Sequence[Row], path: str | Path) -> None:
     """Write rows with absolute paths as a manifest beside or above their pictures.
 
     Raises:
-        ValueError: no rows, or a picture outside the manifest's folder.
+        UserError: no rows, or a picture outside the manifest's folder.
     """
     path = Path(path)
     if not rows:
-        raise ValueError(f"got no rows to write to {path.name}; check the source")
+        raise UserError(f"got no rows to write to {path.name}; check the source")
     folder = path.parent.resolve()
 
     def relative(picture: Path) -> str:
         real = picture.resolve()
         if not real.is_relative_to(folder):
-            raise ValueError(
+            raise UserError(
                 f"{picture} lies outside {folder}; write the manifest to a folder that holds all its pictures"
             )
         return real.relative_to(folder).as_posix()

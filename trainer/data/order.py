@@ -14,7 +14,7 @@ class BatchOrder:
     """An endless sequence of shuffled epochs, of which step k takes the k-th `batch_size` rows.
 
     It depends neither on the number of processes nor on reading ahead, so that a resumed run and a run on another
-    number of cards see the same rows.
+    number of GPUs see the same rows.
     """
 
     def __init__(

@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
+from ...uso_model.errors import UserError
+
 __all__ = ["fit_target", "open_picture"]
 
 # What Pillow raises on damaged files, besides OSError with its many subclasses.
@@ -19,23 +21,23 @@ def open_picture(path: Path) -> Image.Image:
     """Return a picture as RGB: turned as its EXIF data says, transparency on white, 16 bits scaled to 8.
 
     Raises:
-        ValueError: the file is absent, no picture, or damaged.
+        UserError: the file is absent, no picture, or damaged.
     """
     try:
         with Image.open(path) as picture:
             picture.load()
             return _rgb(ImageOps.exif_transpose(picture))
     except FileNotFoundError as error:
-        raise ValueError(f"{path} is not there; put the picture back or take its row out of the manifest") from error
+        raise UserError(f"{path} is not there; put the picture back or take its row out of the manifest") from error
     except (*_DAMAGE, Image.DecompressionBombError) as error:
-        raise ValueError(
+        raise UserError(
             f"{path} cannot be read as a picture ({error}); save it again or take its row out of the manifest"
         ) from error
 
 
 def _rgb(picture: Image.Image) -> Image.Image:
     if picture.mode == "F":
-        raise ValueError("its pixels are floating-point numbers without a known white; 8 or 16 bits are expected")
+        raise UserError("its pixels are floating-point numbers without a known white; 8 or 16 bits are expected")
     if picture.mode.startswith("I"):  # 16 bits; Pillow's own conversion would clip at 255
         values = np.asarray(picture, dtype=np.float64) * (255 / 65535)
         return Image.fromarray(values.round().clip(0, 255).astype(np.uint8)).convert("RGB")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+from ...uso_model.errors import UserError
+
 __all__ = ["fingerprint"]
 
 _SAMPLES, _PIECE = 64, 4096
@@ -19,13 +21,13 @@ def fingerprint(path: Path) -> str:
     part of it, so that a model may be moved or renamed.
 
     Raises:
-        ValueError: there is no file at the path, or no model in the folder.
+        UserError: there is no file at the path, or no model in the folder.
     """
     folder = path.is_dir()
     files = sorted(file for file in path.rglob("*") if file.suffix in _SUFFIXES) if folder else [path]
     if not files or not all(file.is_file() for file in files):
         what = "has no files of a model in it" if folder else "is not there"
-        raise ValueError(f"{path} {what}; correct the path in the recipe")
+        raise UserError(f"{path} {what}; correct the path in the recipe")
     parts = hashlib.sha256()
     for file in files:
         size = file.stat().st_size

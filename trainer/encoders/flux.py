@@ -17,7 +17,7 @@ from ..memory.checkpointing import checkpoint_decoder
 from ..recipe import ModelsConfig
 from .fingerprint import fingerprint
 from .interface import Encoders, Gaussian
-from .loaded import Loaded
+from .lazy import Lazy
 from .pretrained import load_clip, load_siglip, load_t5
 from .tokenizers import find_tokenizers, load_tokenizers
 
@@ -52,20 +52,20 @@ def flux_encoders(models: ModelsConfig, device: torch.device) -> Encoders:
         "style": f"siglip squashed {fingerprint(siglip_path)}",
         "text": ", ".join(f"{name} {fingerprint(path)}" for name, path in text_parts.items()),
     }
-    text_models = Loaded(
+    text_models = Lazy(
         lambda: (
             load_tokenizers(folders),
             load_t5(t5_path, TEXT_DTYPE, device),
             load_clip(clip_path, TEXT_DTYPE, device),
         )
     )
-    vision = Loaded(lambda: load_siglip(siglip_path, torch.float32, device))
-    autoencoder = Loaded(
+    vision = Lazy(lambda: load_siglip(siglip_path, torch.float32, device))
+    autoencoder = Lazy(
         lambda: checkpoint_decoder(load_autoencoder(vae_path, torch.float32, device).requires_grad_(False))
     )
 
-    def opened(model: Loaded[Model]) -> Model:
-        # 10 GB of text encoders leave no room for another one on a small card. The others stay together: the style
+    def opened(model: Lazy[Model]) -> Model:
+        # 10 GB of text encoders leave no room for another one on a small GPU. The others stay together: the style
         # reward decodes in every step, and style features may be encoded in every step too.
         for other in (vision, autoencoder) if model is text_models else (text_models,):
             other.release()
@@ -110,7 +110,7 @@ def flux_encoders(models: ModelsConfig, device: torch.device) -> Encoders:
         for model in (text_models, vision, autoencoder):
             model.release()
 
-    return Encoders(latent, style, text, decode, look=None, names=names, release=release)
+    return Encoders(latent, style, text, decode, descriptor=None, names=names, release=release)
 
 
 def _place(path: Path | None, part: str) -> Path:

@@ -42,7 +42,7 @@ class Encoders:
     """Prompt to text tokens `L D` and pooled text `D`."""
     decode: Callable[[Tensor], Tensor]
     """Latents `b c h w` in model scale to pictures `b 3 8h 8w` about -1..1 on the same device, with a gradient."""
-    look: Callable[[Tensor], Tensor] | None
+    descriptor: Callable[[Tensor], Tensor] | None
     """Pictures `b 3 h w` in -1..1 to unit style descriptors `b D` on the same device, with a gradient; None where no
     descriptor was named."""
     names: dict[str, str]

@@ -6,40 +6,37 @@ from dataclasses import replace
 
 import torch
 
-from ...uso_model.mini import WEIGHTS
-from ..recipe import ModelsConfig
+from ..family import family_of
+from ..recipe import TrainConfig
 from .fingerprint import fingerprint
-from .flux import flux_encoders
 from .interface import Encoders
-from .loaded import Loaded
-from .mini import mini_encoders
+from .lazy import Lazy
 
 __all__ = ["open_encoders"]
 
 
-def open_encoders(models: ModelsConfig, device: torch.device | str = "cpu") -> Encoders:
-    """Return the frozen encoders of a recipe; those of FLUX are read when they are first used.
+def open_encoders(config: TrainConfig, device: torch.device | str = "cpu") -> Encoders:
+    """Return the frozen encoders of a recipe's family, with CSD as the style descriptor where the recipe names it.
 
     Raises:
-        ValueError: a file or folder is missing or of another kind, or no tokenizer was found.
+        UserError: a file or folder is missing or of another kind, or no tokenizer was found.
     """
-    encoders = (
-        mini_encoders(models.mini_weights or WEIGHTS) if models.mini else flux_encoders(models, torch.device(device))
-    )
+    models = config.models
+    encoders = family_of(config).open_encoders(models, torch.device(device))
     if models.csd is None:
         return encoders
-    from ..objective.csd import load_csd  # open_clip takes seconds to import
+    from ...uso_model.judging.csd import load_csd  # open_clip takes seconds to import
 
     path = models.csd
-    descriptor = Loaded(lambda: load_csd(path, device))
+    csd = Lazy(lambda: load_csd(path, device))
 
     def release() -> None:
         encoders.release()
-        descriptor.release()
+        csd.release()
 
     return replace(
         encoders,
-        look=lambda pixels: descriptor.get()(pixels.to(device)),
-        names={**encoders.names, "look": fingerprint(path)},
+        descriptor=lambda pixels: csd.get()(pixels.to(device)),
+        names={**encoders.names, "descriptor": fingerprint(path)},
         release=release,
     )

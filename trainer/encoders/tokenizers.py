@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from transformers import AutoTokenizer, CLIPTokenizerFast, PreTrainedTokenizerBase  # type: ignore[attr-defined]
 
+from ...uso_model.errors import UserError
 from ..recipe import ModelsConfig
 
 __all__ = ["TokenizerFolders", "Tokenizers", "find_tokenizers", "load_tokenizers"]
@@ -40,7 +41,7 @@ def find_tokenizers(models: ModelsConfig) -> TokenizerFolders:
     ~/comfy/ComfyUI and in the ComfyUI that this pack is installed in.
 
     Raises:
-        ValueError: one was not found; the folders that were looked in are listed.
+        UserError: one was not found; the folders that were looked in are listed.
     """
     if models.tokenizers is not None:
         shared = [models.tokenizers]
@@ -78,7 +79,7 @@ def _find(
     for folder in [*([model] if model else []), *(root / place for root in roots for place in places)]:
         if any((folder / file).is_file() for file in files):
             return folder
-    raise ValueError(
+    raise UserError(
         f"no tokenizer of {name} in {', '.join(map(str, roots))}; set models.tokenizers to a ComfyUI checkout, or to a "
         "folder with tokenizer and tokenizer_2 as in FLUX.1-dev"
     )

@@ -19,11 +19,11 @@ from torch import Tensor
 from ...uso_model.checkpoints import read_safetensors, write_safetensors
 from ...uso_model.checkpoints.files import fsync, sha256_of
 
-__all__ = ["AVERAGE", "TRAINED", "Checkpoint", "checkpoints", "latest", "prune", "require_room", "save"]
+__all__ = ["EMA_FILE", "TRAINED", "Checkpoint", "checkpoints", "latest", "prune", "require_room", "save"]
 
 logger = logging.getLogger(__name__)
 
-TRAINED, AVERAGE, OPTIMIZER, COMPLETE = "trained.safetensors", "ema.safetensors", "optimizer.pt", "COMPLETE"
+TRAINED, EMA_FILE, OPTIMIZER, COMPLETE = "trained.safetensors", "ema.safetensors", "optimizer.pt", "COMPLETE"
 
 ROOM = 1.5
 """Free space that a checkpoint must find, times its size."""
@@ -40,9 +40,9 @@ class Checkpoint(NamedTuple):
         """Read the live weights."""
         return read_safetensors(self.folder / TRAINED)
 
-    def average(self) -> dict[str, Tensor] | None:
+    def ema(self) -> dict[str, Tensor] | None:
         """Read the averaged weights, None where the run keeps none."""
-        path = self.folder / AVERAGE
+        path = self.folder / EMA_FILE
         return read_safetensors(path) if path.is_file() else None
 
     def optimizer(self) -> dict[str, Any]:
@@ -54,7 +54,7 @@ def save(
     run_dir: Path,
     step: int,
     trained: Mapping[str, Tensor],
-    average: Mapping[str, Tensor] | None,
+    ema: Mapping[str, Tensor] | None,
     optimizer: Mapping[str, Any],
 ) -> Checkpoint:
     """Write a checkpoint: a crash at any moment leaves it whole or absent, and the older ones untouched.
@@ -63,12 +63,12 @@ def save(
         OSError: the disk has too little room.
     """
     final, temporary = _folder(run_dir, step), run_dir / f".{_folder(run_dir, step).name}"
-    require_room(run_dir, _bytes(trained) + _bytes(average or {}) + _bytes(_tensors(optimizer)))
+    require_room(run_dir, _bytes(trained) + _bytes(ema or {}) + _bytes(_tensors(optimizer)))
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
     write_safetensors(temporary / TRAINED, trained)
-    if average is not None:
-        write_safetensors(temporary / AVERAGE, average)
+    if ema is not None:
+        write_safetensors(temporary / EMA_FILE, ema)
     torch.save(optimizer, temporary / OPTIMIZER)
     hashes = {path.name: sha256_of(path) for path in sorted(temporary.iterdir())}
     (temporary / COMPLETE).write_text(json.dumps({"step": step, "sha256": hashes}, indent=1), encoding="utf-8")

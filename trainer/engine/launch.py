@@ -7,6 +7,7 @@ import importlib.util
 import torch
 from accelerate import Accelerator
 
+from ...uso_model.errors import UserError
 from ..config import LoopConfig
 
 __all__ = ["autocast", "launch"]
@@ -16,11 +17,11 @@ def launch(config: LoopConfig) -> Accelerator:
     """Return the accelerator; one process on the best device unless `accelerate launch` says otherwise.
 
     Raises:
-        ValueError: a logger's package is not installed.
+        UserError: a logger's package is not installed.
     """
     absent = [name for name in config.loggers if importlib.util.find_spec(name) is None]
     if absent:
-        raise ValueError(f"the logger {absent[0]} is not installed: pip install {absent[0]}, or set loop.loggers=[]")
+        raise UserError(f"the logger {absent[0]} is not installed: pip install {absent[0]}, or set loop.loggers=[]")
     return Accelerator(
         mixed_precision="no",  # a setting of the whole process there; `autocast` does it for one run
         log_with=list(config.loggers) or None,

@@ -16,20 +16,21 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
+from ...uso_model.errors import UserError
 from ..config import LoopConfig
 from . import checkpoint
-from .ahead import reading_ahead
-from .average import Average
 from .crash import Observed, report_crash
 from .distributed import agree, broadcast, gather, sum_gradients
+from .ema import EMA
 from .launch import autocast, launch
 from .log import RunLog
+from .loss import LossTerm, Monitor
 from .optimizer import learning_rate, make_optimizer
+from .prefetch import prefetched
 from .randomness import StepRandom
-from .requests import Requests
-from .term import Monitor, Term
+from .signals import StopSignals
 
-__all__ = ["run", "run_to_average"]
+__all__ = ["run", "run_to_ema"]
 
 logger = logging.getLogger(__name__)
 
@@ -37,12 +38,12 @@ logger = logging.getLogger(__name__)
 def run(
     config: LoopConfig,
     network: nn.Module,
-    terms: Sequence[Term],
+    terms: Sequence[LossTerm],
     batch_of: Callable[[StepRandom], Any],
     *,
     accelerator: Accelerator | None = None,
     monitors: Sequence[Monitor] = (),
-    on_save: Callable[[int], None] | None = None,
+    on_save: Callable[[int, Mapping[str, Tensor]], None] | None = None,
     names_of: Callable[[StepRandom], list[str]] | None = None,
 ) -> int:
     """Minimise the sum of `terms` and leave the trained parameters in the network and in the run's folder.
@@ -54,7 +55,8 @@ def run(
         batch_of: returns the rows `first .. first + rows` of a step's batch.
         accelerator: devices and processes; None makes one.
         monitors: measurements now and then, on the averaged weights where the run keeps them.
-        on_save: called on the main process with the number of finished steps after each checkpoint.
+        on_save: called on the main process after each checkpoint, with the number of finished steps and the weights to
+            be used: averaged ones where the run keeps them.
         names_of: ids of the rows of a micro-batch, for the report of a crash.
 
     Returns:
@@ -63,24 +65,24 @@ def run(
     Raises:
         FloatingPointError: a loss or a gradient is not finite; the step is not taken, the last checkpoint stands, and a
             report lies in the run's folder.
-        ValueError: the run's folder holds a checkpoint of other parameters, or the batch does not divide.
+        UserError: the run's folder holds a checkpoint of other parameters, or the batch does not divide.
         OSError: the folder cannot be written to, or the disk is full.
     """
     accelerator = accelerator or launch(config)
     _require_writable(config)
     trained = {name: p for name, p in network.named_parameters() if p.requires_grad}
     optimizer = make_optimizer(config, trained)
-    average = Average(trained, config.ema) if config.ema is not None else None
-    start = _resume(config, trained, average, optimizer)
+    ema = EMA(trained, config.ema) if config.ema is not None else None
+    start = _resume(config, trained, ema, optimizer)
     broadcast(trained.values())
     shares = _shares(config, accelerator)
     count = sum(p.numel() for p in trained.values())
     if accelerator.is_main_process:
         logger.info("%s: step %d of %d, %d values trained", config.run_dir.name, start, config.steps, count)
 
-    def look(done: int) -> None:
+    def run_monitors(done: int) -> None:
         due = [m for m in monitors if m.every and done % m.every == 0]
-        with average.applied() if average is not None and due else nullcontext():
+        with ema.applied() if ema is not None and due else nullcontext():
             for monitor in due:
                 with autocast(config, accelerator):
                     measured = monitor.measure(done)
@@ -88,23 +90,23 @@ def run(
 
     def save(done: int) -> None:
         if accelerator.is_main_process:
-            weights = None if average is None else average.weights
+            weights = None if ema is None else ema.weights
             checkpoint.save(config.run_dir, done, trained, weights, optimizer.state_dict())
             checkpoint.prune(config.run_dir, config.keep, config.keep_every)
             if on_save is not None:
-                on_save(done)
-            requests.answered()
+                on_save(done, weights or {name: p.detach() for name, p in trained.items()})
+            signals.answered()
         accelerator.wait_for_everyone()
 
     done, saved = start, start
     plan = (StepRandom(config.seed, step, *share) for step in range(start, config.steps) for share in shares)
     with (
-        Requests(config.run_dir) as requests,
+        StopSignals(config.run_dir) as signals,
         RunLog(config, accelerator, start) as log,
-        reading_ahead(batch_of, plan, config.prefetch) as batches,
+        prefetched(batch_of, plan, config.prefetch) as batches,
     ):
         if start == 0:
-            look(0)
+            run_monitors(0)
         for step in range(start, config.steps):
             rate = learning_rate(config, step)
             for group in optimizer.param_groups:
@@ -116,20 +118,20 @@ def run(
             sum_gradients(list(trained.values()))
             norm = float(nn.utils.clip_grad_norm_(trained.values(), config.clip))
             finite = math.isfinite(norm) and all(torch.isfinite(part.losses["loss"]) for part in observed)
-            broken, stop, asked = agree([not finite, requests.stop(), requests.save()], accelerator.device)
+            broken, stop, asked = agree([not finite, signals.stop(), signals.save()], accelerator.device)
             if broken:
                 records = [record for own in gather([part.record() for part in observed]) for record in own]
                 raise report_crash(config.run_dir, step + 1, records, trained, norm, accelerator.is_main_process)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
-            if average is not None:
-                average.update()
+            if ema is not None:
+                ema.update()
 
             done = step + 1
             for part in observed:
                 log.add({f"{_prefix(part.term, terms)}{k}": v for k, v in part.losses.items() if v.ndim == 0})
             log.step(done, {"norm": norm, "learning_rate": rate, **comparison})
-            look(done)
+            run_monitors(done)
             if stop or asked or done % config.save_every == 0 or done == config.steps:
                 save(done)
                 saved = done
@@ -139,8 +141,8 @@ def run(
     return done
 
 
-def run_to_average(
-    config: LoopConfig, network: nn.Module, terms: Sequence[Term], batch_of: Callable[[StepRandom], Any]
+def run_to_ema(
+    config: LoopConfig, network: nn.Module, terms: Sequence[LossTerm], batch_of: Callable[[StepRandom], Any]
 ) -> None:
     """Run as `run` does, then leave the averaged weights in the network where the run keeps them.
 
@@ -148,16 +150,16 @@ def run_to_average(
     """
     run(config, network, terms, batch_of)
     found = checkpoint.latest(config.run_dir)
-    average = found.average() if found is not None else None
-    if average is not None:
-        network.load_state_dict(average, strict=False)
+    ema = found.ema() if found is not None else None
+    if ema is not None:
+        network.load_state_dict(ema, strict=False)
 
 
 def _gradients(
     config: LoopConfig,
     accelerator: Accelerator,
     trained: Mapping[str, nn.Parameter],
-    terms: Sequence[Term],
+    terms: Sequence[LossTerm],
     micro: Sequence[tuple[StepRandom, Any]],
     step: int,
     compare: bool,
@@ -198,7 +200,7 @@ def _comparison(parts: Mapping[str, Tensor]) -> dict[str, float]:
     return found
 
 
-def _prefix(term: str, terms: Sequence[Term]) -> str:
+def _prefix(term: str, terms: Sequence[LossTerm]) -> str:
     """The first term's numbers go by their own names, those of others by the term's name too."""
     return "" if term == terms[0].name else f"{term}_"
 
@@ -207,15 +209,15 @@ def _shares(config: LoopConfig, accelerator: Accelerator) -> list[tuple[int, int
     """Return first row and number of rows of each of this process's micro-batches in a step.
 
     Raises:
-        ValueError: the batch cannot be shared evenly.
+        UserError: the batch cannot be shared evenly.
     """
     processes = accelerator.num_processes
     if config.batch_size % processes:
-        raise ValueError(f"batch_size {config.batch_size} cannot be shared by {processes} processes; use a multiple")
+        raise UserError(f"batch_size {config.batch_size} cannot be shared by {processes} processes; use a multiple")
     own = config.batch_size // processes
     rows = config.micro_batch or own
     if own % rows:
-        raise ValueError(
+        raise UserError(
             f"batch_size {config.batch_size} on {processes} processes gives each {own} rows, not a multiple of "
             f"micro_batch {rows}; change one of them"
         )
@@ -238,25 +240,25 @@ def _require_writable(config: LoopConfig) -> None:
 def _resume(
     config: LoopConfig,
     trained: Mapping[str, nn.Parameter],
-    average: Average | None,
+    ema: EMA | None,
     optimizer: torch.optim.Optimizer,
 ) -> int:
     # Weights, gradients' two moments and averages: what a checkpoint will need, in float32.
-    copies = 3 + (average is not None)
+    copies = 3 + (ema is not None)
     checkpoint.require_room(config.run_dir, copies * sum(4 * p.numel() for p in trained.values()))
     found = checkpoint.latest(config.run_dir)
     if found is None:
         return 0
     weights = found.trained()
     if {k: v.shape for k, v in weights.items()} != {k: v.shape for k, v in trained.items()}:
-        raise ValueError(
+        raise UserError(
             f"{config.run_dir} holds a checkpoint of other parameters ({len(weights)} tensors, not {len(trained)}), "
             "use another run directory"
         )
     with torch.no_grad():
         for name, parameter in trained.items():
             parameter.copy_(weights[name])
-    if average is not None:
-        average.load(found.average() or weights)
+    if ema is not None:
+        ema.load(found.ema() or weights)
     optimizer.load_state_dict(found.optimizer())
     return found.step

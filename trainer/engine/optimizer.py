@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ...uso_model.errors import UserError
 from ..config import LoopConfig
 
 __all__ = ["learning_rate", "make_optimizer"]
@@ -29,10 +30,10 @@ def make_optimizer(config: LoopConfig, trained: Mapping[str, nn.Parameter]) -> t
     """Return the optimizer; matrices decay, vectors (biases, norms) do not.
 
     Raises:
-        ValueError: nothing is trained, or the optimizer's package is not installed.
+        UserError: nothing is trained, or the optimizer's package is not installed.
     """
     if not trained:
-        raise ValueError("no parameter is trained; check the stage and its settings")
+        raise UserError("no parameter is trained; check the stage and its settings")
     groups = [
         {"params": [p for p in trained.values() if p.ndim > 1], "weight_decay": config.weight_decay},
         {"params": [p for p in trained.values() if p.ndim <= 1], "weight_decay": 0.0},
@@ -55,6 +56,6 @@ def _optional(package: str, optimizer: str) -> Any:
     except ModuleNotFoundError as error:
         if error.name != package:
             raise
-        raise ValueError(
+        raise UserError(
             f"the optimizer {optimizer} needs {package}: pip install {package}, or set loop.optimizer=adamw"
         ) from error

@@ -1,4 +1,4 @@
-"""Sharding the frozen transformer over the cards of a machine: FSDP2, where `accelerate launch` asks for it."""
+"""Sharding the frozen transformer over the GPUs of a machine: FSDP2, where `accelerate launch` asks for it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from accelerate import Accelerator
 from accelerate.utils import parse_flag_from_env
 from torch.distributed.fsdp import fully_shard
 
+from ...uso_model.errors import UserError
 from ...uso_model.transformer import UsoTransformer
 from ..config import LoopConfig
 
@@ -30,18 +31,18 @@ def shard(accelerator: Accelerator, transformer: UsoTransformer, config: LoopCon
         in_ram: blocks or modulation layers wait in RAM.
 
     Raises:
-        ValueError: something waits in RAM, or micro-batches have more than one row. Rows with and without a reference
+        UserError: something waits in RAM, or micro-batches have more than one row. Rows with and without a reference
             go through the network apart, so that processes would gather a block different numbers of times and wait
             for each other for ever.
     """
-    # What `accelerate launch --use_fsdp` sets; its own distributed type knows FSDP on cards only.
+    # What `accelerate launch --use_fsdp` sets; its own distributed type knows FSDP on GPUs only.
     if accelerator.num_processes == 1 or not parse_flag_from_env("ACCELERATE_USE_FSDP"):
         return
     if in_ram:
-        raise ValueError("FSDP moves the blocks itself: set memory.stream_blocks=0 and memory.modulation=resident")
+        raise UserError("FSDP moves the blocks itself: set memory.blocks_to_swap=0 and memory.modulation=resident")
     own = config.micro_batch or config.batch_size // accelerator.num_processes
     if own != 1:
-        raise ValueError(
+        raise UserError(
             f"FSDP needs loop.micro_batch=1, got {own} rows; gradients add up over micro-batches all the same"
         )
     trained = {p for p in transformer.parameters() if p.requires_grad}

@@ -1,1 +1,1 @@
-"""How a frozen 12B transformer fits on a card."""
+"""How a frozen 12B transformer fits on a GPU."""

@@ -13,8 +13,8 @@ from ...uso_model.checkpoints import CheckpointError, Lora, LowRank, load_strict
 from ...uso_model.checkpoints.flux import flux_config_from, from_bfl, open_flux
 from ...uso_model.checkpoints.fp8 import dequantize, is_auxiliary, is_block_matrix, scales_of
 from ...uso_model.transformer import UsoTransformer
+from .block_swap import swapped_names
 from .frozen import FP8, FrozenLinear, quantize_rows
-from .stream import streamed_names
 
 __all__ = ["load_frozen"]
 
@@ -28,7 +28,7 @@ def load_frozen(
     base: Base,
     device: torch.device | str = "cpu",
     lora: Lora | None = None,
-    stream_blocks: int = 0,
+    blocks_to_swap: int = 0,
     modulation_in_ram: bool = False,
 ) -> UsoTransformer:
     """Build a frozen transformer from a FLUX file or folder.
@@ -51,7 +51,7 @@ def load_frozen(
     with torch.device("meta"):
         model = UsoTransformer(flux_config_from(plain, name))
     sizes = model.config
-    streamed = tuple(f"{block}." for block in streamed_names(sizes.depth, sizes.depth_single_blocks, stream_blocks))
+    streamed = tuple(f"{block}." for block in swapped_names(sizes.depth, sizes.depth_single_blocks, blocks_to_swap))
     deltas = {f"{module}.weight": part for module, part in (lora.modules if lora else {}).items()}
     _require_fit(deltas, plain)
 
@@ -89,7 +89,7 @@ def _scale(key: str, scales: dict[str, Tensor], stored: dict[str, Tensor]) -> Te
 
 
 def _full(key: str, tensor: Tensor, scale: Tensor | None, delta: LowRank | None, device: torch.device | str) -> Tensor:
-    """Return a weight in float32 with its LoRA, on the device also where it will wait in RAM: a card is quicker."""
+    """Return a weight in float32 with its LoRA, on the device also where it will wait in RAM: a GPU is quicker."""
     pair = {key: tensor} if scale is None else {key: tensor, f"{key.removesuffix('weight')}weight_scale": scale}
     wide = dequantize({name: part.to(device) for name, part in pair.items()}, key, torch.float32)[key]
     if delta is None:

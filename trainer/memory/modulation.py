@@ -1,7 +1,7 @@
-"""Modulation layers in RAM: a quarter of FLUX's weights that the card need not hold.
+"""Modulation layers in RAM: a quarter of FLUX's weights that the GPU need not hold.
 
 They read only `vec` (time, guidance, pooled text), which nothing trains, so that their outputs are constants of a step:
-computed on the CPU without a gradient, once, and sent to the card, 2 MB in all. The card waits once, until `vec` has
+computed on the CPU without a gradient, once, and sent to the GPU, 2 MB in all. The GPU waits once, until `vec` has
 reached the CPU; from then on it computes a block while the CPU prepares the modulation of the next.
 """
 
@@ -60,6 +60,6 @@ def _computed(forward: Forward, vec: Tensor) -> tuple[Modulation, ...]:
 
 
 def _sent(part: Tensor, like: Tensor) -> Tensor:
-    """Return a part where `like` is. From page-locked memory: a copy from other memory waits for the card's queue."""
+    """Return a part where `like` is. From page-locked memory: a copy from other memory waits for the GPU's queue."""
     part = part.to(like.dtype)
     return part.pin_memory().to(like.device, non_blocking=True) if like.is_cuda else part.to(like.device)

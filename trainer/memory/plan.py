@@ -1,4 +1,4 @@
-"""How much memory a recipe will need, on the card and in RAM, computed before anything is loaded."""
+"""How much memory a recipe will need, on the GPU and in RAM, computed before anything is loaded."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from ...uso_model.checkpoints.lora import uso_modules
 from ...uso_model.config import FLUX_DEV, FluxConfig
 from ...uso_model.schedule import token_count
 from ...uso_model.transformer import UsoTransformer
+from ..family import family_of
 from ..recipe import TrainConfig
+from .block_swap import swapped_names
 from .load import MODULATION
-from .stream import streamed_names
 
-__all__ = ["MemoryPlan", "plan"]
+__all__ = ["MemoryPlan", "memory_text", "plan"]
 
 TEXT_TOKENS, STYLE_TOKENS = 512, 192
 """T5's padded length, and three levels of 64 tokens a style reference."""
@@ -45,25 +46,30 @@ _OPTIMIZER = {"adamw": 16, "prodigy": 24, "adamw8bit": 10}
 class MemoryPlan(NamedTuple):
     """Bytes by what they are for."""
 
-    card: dict[str, float]
+    gpu: dict[str, float]
     """While training, at the peak."""
     ram: dict[str, float]
     encoding: float
-    """On the card while prompts are encoded, before training."""
+    """On the GPU while prompts are encoded, before training."""
     tokens: int
     """Tokens of one row, the longest sequence."""
 
     @property
-    def on_card(self) -> float:
-        """Bytes on the card at the peak of training."""
-        return sum(self.card.values())
+    def on_gpu(self) -> float:
+        """Bytes on the GPU at the peak of training."""
+        return sum(self.gpu.values())
 
     def text(self) -> str:
         """Return a table in GB."""
-        lines = [*self.card.items(), ("on the card, computed", self.on_card)]
+        lines = [*self.gpu.items(), ("on the GPU, computed", self.on_gpu)]
         lines += [(f"{name} (RAM)", size) for name, size in self.ram.items()]
-        lines.append(("card, before: encoding prompts", self.encoding))
+        lines.append(("GPU, before: encoding prompts", self.encoding))
         return "\n".join(f"  {name:<34}{size / 1e9:6.1f} GB" for name, size in lines)
+
+
+def memory_text(config: TrainConfig) -> str:
+    """Return what a recipe needs of memory: a table, or its family's own line."""
+    return family_of(config).memory_note(config) or plan(config).text()
 
 
 def plan(config: TrainConfig, sizes: FluxConfig = FLUX_DEV) -> MemoryPlan:
@@ -79,12 +85,14 @@ def plan(config: TrainConfig, sizes: FluxConfig = FLUX_DEV) -> MemoryPlan:
     if config.stage == "base":
         trained, frozen = round(frozen / 4), 0
     states = _OPTIMIZER[config.loop.optimizer] + 4 * (config.loop.ema is not None)
-    states += 4 * sum(term is not None for term in (config.reward, config.preserve))  # their gradients, to compare
+    states += 4 * sum(
+        term is not None for term in (config.reward, config.prior_preservation)
+    )  # their gradients, to compare
     tokens = _tokens(config, config.data.size)
     phase, peak = max(_phases(config, sizes, trained).items(), key=lambda item: item[1])
-    card = {
+    gpu = {
         "frozen weights": frozen,
-        "places for visiting blocks": 2 * _largest_block(config, sizes) if config.memory.stream_blocks else 0,
+        "places for visiting blocks": 2 * _largest_block(config, sizes) if config.memory.blocks_to_swap else 0,
         "trained values and optimizer": trained * states,
         "autoencoder and style descriptor": 0 if config.reward is None else AUTOENCODER + DESCRIPTOR,
         "SigLIP": SIGLIP if config.data.style_features == "online" else 0,
@@ -93,7 +101,7 @@ def plan(config: TrainConfig, sizes: FluxConfig = FLUX_DEV) -> MemoryPlan:
     }
     ram = {"blocks in RAM": streamed, "modulation in RAM": modulation}
     return MemoryPlan(
-        {name: size for name, size in card.items() if size},
+        {name: size for name, size in gpu.items() if size},
         {name: size for name, size in ram.items() if size},
         TEXT_ENCODERS + CONTEXT,
         tokens,
@@ -101,7 +109,7 @@ def plan(config: TrainConfig, sizes: FluxConfig = FLUX_DEV) -> MemoryPlan:
 
 
 def _phases(config: TrainConfig, sizes: FluxConfig, trained: int) -> dict[str, float]:
-    """Return what is on the card only for a while; no two of these are there at once."""
+    """Return what is on the GPU only for a while; no two of these are there at once."""
     rows = config.loop.micro_batch or config.loop.batch_size
     phases = {"activations": rows * _activations(config, sizes, _tokens(config, config.data.size))}
     reward = config.reward
@@ -123,12 +131,12 @@ def _tokens(config: TrainConfig, size: int) -> int:
 
 
 def _weights(config: TrainConfig, sizes: FluxConfig) -> tuple[float, float, float]:
-    """Return the bytes of the frozen weights on the card, of modulation in RAM and of blocks in RAM."""
+    """Return the bytes of the frozen weights on the GPU, of modulation in RAM and of blocks in RAM."""
     memory = config.memory
     with torch.device("meta"):
         parameters = UsoTransformer(sizes).state_dict()
-    names = streamed_names(sizes.depth, sizes.depth_single_blocks, memory.stream_blocks)
-    card = modulation = 0
+    names = swapped_names(sizes.depth, sizes.depth_single_blocks, memory.blocks_to_swap)
+    gpu = modulation = 0
     streamed = dict.fromkeys(names, 0)
     for name, tensor in parameters.items():
         in_ram = memory.modulation == "offloaded" and MODULATION.search(name) is not None
@@ -140,9 +148,9 @@ def _weights(config: TrainConfig, sizes: FluxConfig) -> tuple[float, float, floa
         elif block in streamed and tensor.ndim == 2:
             streamed[block] += size
         else:
-            card += size
+            gpu += size
     # torch rounds page-locked memory up to a power of two.
-    return card, modulation, sum(1 << (size - 1).bit_length() for size in streamed.values())
+    return gpu, modulation, sum(1 << (size - 1).bit_length() for size in streamed.values())
 
 
 def _largest_block(config: TrainConfig, sizes: FluxConfig) -> float:

@@ -1,5 +1,1 @@
-"""What is looked at during training: pictures, held-out loss, size of the velocity."""
-
-from .build import monitors
-
-__all__ = ["monitors"]
+"""What is measured during training: samples, held-out loss, size of the velocity."""

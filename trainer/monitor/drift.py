@@ -7,12 +7,11 @@ from collections.abc import Sequence
 
 import torch
 
-from ...uso_model.projector import HierarchicalProjector
 from ...uso_model.sampling import velocity
-from ...uso_model.transformer import UsoTransformer
 from ..adapters import adapters_off
 from ..data.batch import Sample, stack_by_shape
-from ..engine.term import Monitor
+from ..engine.loss import Monitor
+from ..networks import Networks
 from ..objective.conditions import conditioning_of
 
 __all__ = ["ALARMING", "drift"]
@@ -24,20 +23,19 @@ ALARMING = 1.05
 grows it is a reward that burns pictures (NormGuard, arXiv 2606.27771, penalises the same)."""
 
 
-def drift(
-    transformer: UsoTransformer, projector: HierarchicalProjector | None, samples: Sequence[Sample], every: int
-) -> Monitor:
+def drift(networks: Networks, samples: Sequence[Sample], every: int) -> Monitor:
     """Return a monitor of `velocity_drift`: mean length of the velocity with the adapters over that without.
 
     Args:
-        transformer: with adapters.
-        projector: style features to tokens.
+        networks: the transformer with adapters.
         samples: a fixed probe; noised half-way with fixed noise.
         every: steps between two measurements.
     """
 
+    transformer, projector = networks
+
     def length() -> torch.Tensor:
-        device = next(transformer.parameters()).device
+        device = networks.device
         lengths = []
         for batch in stack_by_shape(samples):
             generator = torch.Generator().manual_seed(0)

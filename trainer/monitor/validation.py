@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import torch
 
 from ..data.batch import Sample
-from ..engine.term import Monitor
+from ..engine.loss import Monitor
+from ..networks import Networks
 from ..objective.flow import Draws
-from ..objective.velocity import VelocityObjective
+from ..objective.step import flow_matching_loss
 
 __all__ = ["TIMES", "validation"]
 
@@ -17,12 +18,12 @@ TIMES = torch.tensor([(i + 0.5) / 8 for i in range(8)])
 """The middles of eighths (pytorch/torchtitan, torchtitan/models/flux/validate.py)."""
 
 
-def validation(velocity: VelocityObjective, samples: Sequence[Sample], guidance: float, every: int) -> Monitor:
+def validation(networks: Networks, samples: Sequence[Sample], guidance: float, every: int) -> Monitor:
     """Return a monitor of `validation_loss`, and of its mean over the times nearer to the picture and to noise."""
 
     @torch.no_grad()
     def measure(step: int) -> dict[str, float]:
-        losses = torch.stack([_at_all_times(velocity, sample, n, guidance) for n, sample in enumerate(samples)])
+        losses = torch.stack([_at_all_times(networks, sample, n, guidance) for n, sample in enumerate(samples)])
         by_time = losses.mean(dim=0)
         half = len(TIMES) // 2
         return {
@@ -34,9 +35,9 @@ def validation(velocity: VelocityObjective, samples: Sequence[Sample], guidance:
     return Monitor("validation", every, measure)
 
 
-def _at_all_times(velocity: VelocityObjective, sample: Sample, number: int, guidance: float) -> torch.Tensor:
+def _at_all_times(networks: Networks, sample: Sample, number: int, guidance: float) -> torch.Tensor:
     generator = torch.Generator().manual_seed(number)
     noise = torch.randn(sample.latent.shape, generator=generator)
-    # One time after the other: a validation row may be as large as a training row, of which the card holds one.
-    losses = [velocity.row_losses([sample], Draws(t[None], [noise], torch.full((1,), guidance))) for t in TIMES]
-    return torch.cat(losses).cpu()
+    # One time after the other: a validation row may be as large as a training row, of which the GPU holds one.
+    draws = [Draws(t[None], [noise], torch.full((1,), guidance)) for t in TIMES]
+    return torch.cat([flow_matching_loss(networks, [sample], at)["rows"] for at in draws]).cpu()

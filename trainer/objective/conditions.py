@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ...uso_model.errors import UserError
 from ...uso_model.projector import HierarchicalProjector
 from ...uso_model.sampling import Conditioning
 from ...uso_model.style import StyleFeatures
@@ -21,7 +22,7 @@ def drop_conditions(sample: Sample, probability: float, mode: DropMode, generato
     is dropped. `independent`: each is dropped with the given probability, so both may be.
 
     Raises:
-        ValueError: an unknown mode.
+        UserError: an unknown mode.
     """
     first, second = torch.rand(2, generator=generator).tolist()
     if mode == "one_of":
@@ -29,7 +30,7 @@ def drop_conditions(sample: Sample, probability: float, mode: DropMode, generato
     elif mode == "independent":
         no_style, no_content = first < probability, second < probability
     else:
-        raise ValueError(f"unknown dropout mode {mode!r}; use one_of or independent")
+        raise UserError(f"unknown dropout mode {mode!r}; use one_of or independent")
     return sample._replace(
         styles=() if no_style else sample.styles,
         style_latents=() if no_style else sample.style_latents,

@@ -11,13 +11,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ...uso_model.errors import UserError
 from ...uso_model.packing import token_grid
 from ...uso_model.schedule import mu_for_tokens, shift_time, shifted_schedule
 from ..data.batch import Batch, Sample
 from ..engine.randomness import StepRandom
-from ..recipe import FlowConfig, TimeLaw
+from ..recipe import FlowConfig, TimestepSampling
 
-__all__ = ["Draws", "FlowSample", "draw", "mix", "sample_times"]
+__all__ = ["Draws", "FlowSample", "draw", "mix", "sample_timesteps"]
 
 _TABLE = 1000
 
@@ -33,7 +34,7 @@ class FlowSample(NamedTuple):
     """Velocity there, `b c h w`."""
 
 
-def sample_times(law: TimeLaw, count: int, tokens: int, generator: torch.Generator) -> Tensor:
+def sample_timesteps(law: TimestepSampling, count: int, tokens: int, generator: torch.Generator) -> Tensor:
     """Draw training times in (0, 1], `count`, float32.
 
     Args:
@@ -45,14 +46,14 @@ def sample_times(law: TimeLaw, count: int, tokens: int, generator: torch.Generat
         generator: source of the draw.
 
     Raises:
-        ValueError: an unknown law.
+        UserError: an unknown law.
     """
     if law == "uniform_shifted":
         table = shifted_schedule(_TABLE, mu_for_tokens(tokens))[:-1]
         return table[torch.randint(_TABLE, (count,), generator=generator)]
     if law == "logit_normal":
         return shift_time(torch.sigmoid(torch.randn(count, generator=generator)), mu_for_tokens(tokens))
-    raise ValueError(f"unknown time law {law!r}; use uniform_shifted or logit_normal")
+    raise UserError(f"unknown time law {law!r}; use uniform_shifted or logit_normal")
 
 
 def mix(latent: Tensor, noise: Tensor, t: Tensor) -> FlowSample:
@@ -83,7 +84,7 @@ def draw(config: FlowConfig, samples: Sequence[Sample], random: StepRandom) -> D
     times, noise, guidance = [], [], []
     for place, sample in enumerate(samples):
         rows, columns = token_grid(sample.latent[None])
-        times.append(sample_times(config.time_law, 1, rows * columns, random.row(place, "time")))
+        times.append(sample_timesteps(config.timestep_sampling, 1, rows * columns, random.row(place, "time")))
         noise.append(torch.randn(sample.latent.shape, generator=random.row(place, "noise")))
         guidance.append(low + (high - low) * torch.rand(1, generator=random.row(place, "guidance")))
     return Draws(torch.cat(times), noise, torch.cat(guidance))

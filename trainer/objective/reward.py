@@ -12,20 +12,17 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from ...uso_model.projector import HierarchicalProjector
+from ...uso_model.packing import PIXELS_PER_LATENT
 from ...uso_model.sampling import Conditioning, guided, velocity
 from ...uso_model.schedule import official_schedule
-from ...uso_model.transformer import UsoTransformer
 from ..data.batch import Sample, stack_by_shape
 from ..data.buckets import nearest_bucket
 from ..engine.randomness import StepRandom
+from ..networks import Networks
 from ..recipe import ConditionsConfig, RewardConfig
 from .conditions import conditioning_of, drop_conditions, unconditional
 
 __all__ = ["RewardObjective", "reward_weight", "rollout_endpoint", "rollout_one_step"]
-
-DOWNSCALE = 8
-"""Pixels of a latent's side."""
 
 
 def reward_weight(reward: RewardConfig) -> Callable[[int], float]:
@@ -41,14 +38,13 @@ def reward_weight(reward: RewardConfig) -> Callable[[int], float]:
 
 
 class RewardObjective:
-    """`relu(margin - cos(look(picture), look(style reference)))`; at margin 1 the paper's `-cos`, up to a constant."""
+    """`relu(margin - cos(descriptor(picture), descriptor(style reference)))`; at margin 1 the paper's `-cos`, up to a constant."""
 
     def __init__(
         self,
-        transformer: UsoTransformer,
-        projector: HierarchicalProjector | None,
+        networks: Networks,
         decode: Callable[[Tensor], Tensor],
-        look: Callable[[Tensor], Tensor],
+        descriptor: Callable[[Tensor], Tensor],
         reward: RewardConfig,
         conditions: ConditionsConfig,
         empty: tuple[Tensor, Tensor],
@@ -56,32 +52,31 @@ class RewardObjective:
         """Join the networks.
 
         Args:
-            transformer: predicts the velocity.
-            projector: style features to tokens.
+            networks: predict the velocity.
             decode: latents `b c h w` to pictures `b 3 8h 8w`, with a gradient.
-            look: pictures in -1..1 to unit descriptors `b D`, with a gradient.
+            descriptor: pictures in -1..1 to unit descriptors `b D`, with a gradient.
             reward: form and sizes of the rollout.
             conditions: dropout of the content reference, as in the flow-matching loss; the style is never dropped.
             empty: text tokens `L D` and pooled text `D` of the empty prompt, which classifier-free guidance leads away
                 from.
         """
-        self._transformer, self._projector, self._decode, self._look = transformer, projector, decode, look
+        self._networks, self._decode, self._descriptor = networks, decode, descriptor
         self._reward, self._conditions, self._empty = reward, conditions, empty
 
     def losses(self, samples: Sequence[Sample], random: StepRandom) -> dict[str, Tensor]:
         """Return the mean loss of the rows and what it was made of; nothing where no row has a style reference."""
-        rewarded = [place for place, sample in enumerate(samples) if sample.look is not None]
+        rewarded = [place for place, sample in enumerate(samples) if sample.descriptor is not None]
         if not rewarded:
             return {}
-        device = next(self._transformer.parameters()).device
+        device, (transformer, projector) = self._networks.device, self._networks
         errors = torch.zeros(len(samples), device=device)
         similarity, saturated = [], []
         entered = self._entered(random)
         for batch in stack_by_shape([self._kept(samples[place], random, place) for place in rewarded]):
             places = [rewarded[place] for place in batch.places]
-            height, width = (DOWNSCALE * side for side in batch.latent.shape[-2:])
+            height, width = (PIXELS_PER_LATENT * side for side in batch.latent.shape[-2:])
             width, height = nearest_bucket(width, height, self._reward.size)
-            shape = (batch.latent.shape[1], height // DOWNSCALE, width // DOWNSCALE)
+            shape = (batch.latent.shape[1], height // PIXELS_PER_LATENT, width // PIXELS_PER_LATENT)
             noise = torch.stack([torch.randn(shape, generator=random.row(p, "reward noise")) for p in places]).to(
                 device
             )
@@ -89,11 +84,11 @@ class RewardObjective:
             times = official_schedule(self._reward.steps, width, height)
 
             def follow(batch=batch, guidance=guidance) -> Callable[[Tensor, Tensor], Tensor]:
-                conditioning: Conditioning = conditioning_of(batch, self._projector, guidance, device)
-                v = velocity(self._transformer, conditioning)
+                conditioning: Conditioning = conditioning_of(batch, projector, guidance, device)
+                v = velocity(transformer, conditioning)
                 if self._reward.cfg == 1:
                     return v
-                away = velocity(self._transformer, unconditional(self._empty, guidance, device))
+                away = velocity(transformer, unconditional(self._empty, guidance, device))
                 # Without a gradient: the reward is not to be had by making the negative side worse.
                 return guided(v, torch.no_grad()(away), self._reward.cfg)
 
@@ -103,9 +98,9 @@ class RewardObjective:
                 latent = rollout_endpoint(follow, noise, times, entered)
             picture = checkpoint(self._decode, latent, use_reentrant=False)
             with torch.autocast(device.type, enabled=False):
-                seen = self._look(picture.float().clamp(-1, 1))
-                assert batch.look is not None  # such rows were left out above
-                cosine = (seen.float() * batch.look.to(device)).sum(dim=1)
+                seen = self._descriptor(picture.float().clamp(-1, 1))
+                assert batch.descriptor is not None  # such rows were left out above
+                cosine = (seen.float() * batch.descriptor.to(device)).sum(dim=1)
                 errors = errors.index_add(0, torch.tensor(places, device=device), (self._reward.margin - cosine).relu())
             similarity.append(cosine.detach())
             saturated.append((picture.detach().abs() > 1).float().mean(dim=(1, 2, 3)))

@@ -20,6 +20,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
+from ..errors import UserError
 from .strict import CheckpointError
 
 __all__ = [
@@ -138,13 +139,13 @@ def write_safetensors(
     holds for a crash of the program but not of the machine.
 
     Raises:
-        ValueError: when there is nothing to write or the metadata is not all strings.
+        UserError: when there is nothing to write or the metadata is not all strings.
     """
     if not tensors:
-        raise ValueError(f"got no tensors to write to {Path(path).name}, expected at least one.")
+        raise UserError(f"got no tensors to write to {Path(path).name}, expected at least one.")
     for key, value in (metadata or {}).items():
         if not isinstance(key, str) or not isinstance(value, str):
-            raise ValueError(f"safetensors metadata holds strings only, got {key!r}: {value!r}; encode it as JSON.")
+            raise UserError(f"safetensors metadata holds strings only, got {key!r}: {value!r}; encode it as JSON.")
     ready = _separate({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
     info = dict(metadata or {}) or None
     atomic_write(path, lambda temporary: safetensors.torch.save_file(ready, temporary, info), durable=durable)

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from ..config import FLUX_DEV, FluxConfig
+from ..errors import UserError
 from ..transformer import UsoTransformer
 from .diffusers import transformer_from_folder
 from .files import read_safetensors, write_safetensors
@@ -238,7 +239,7 @@ def save_transformer(
         metadata: string metadata.
 
     Raises:
-        ValueError: for an unknown precision.
+        UserError: for an unknown precision.
     """
     tensors = to_bfl(model.state_dict())
     if precision in _DTYPES:
@@ -248,5 +249,5 @@ def save_transformer(
     elif precision == "fp8_scaled":
         tensors = quantize_scaled(tensors)
     else:
-        raise ValueError(f"unknown precision {precision!r}; use fp32, bf16, fp16, fp8 or fp8_scaled.")
+        raise UserError(f"unknown precision {precision!r}; use fp32, bf16, fp16, fp8 or fp8_scaled.")
     write_safetensors(path, {f"{prefix}{name}": tensor for name, tensor in tensors.items()}, metadata)

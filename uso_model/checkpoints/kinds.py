@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable
 
+from ..projector import PREFIX
+
 __all__ = ["describe", "flux_prefix", "kind_of", "looks_like"]
 
 # FLUX weights in all-in-one checkpoints, saved models, bare files.
@@ -73,7 +75,7 @@ def kind_of(keys: Iterable[str]) -> str:
         return "uso_lora"
     if any(_LORA.search(name) for name in names):
         return "lora"
-    if any(name.startswith("feature_embedder.") for name in names):
+    if any(name.startswith(PREFIX) for name in names):
         return "projector"
     if flux_prefix(names) is not None:
         return "unknown" if _is_flux_cousin(names) else "flux"

@@ -20,6 +20,8 @@ import torch
 from torch import Tensor, nn
 
 from ..config import FLUX_DEV
+from ..errors import UserError
+from ..projector import PREFIX
 from .files import read_safetensors, write_safetensors
 from .kinds import looks_like
 from .strict import CheckpointError, counted
@@ -49,7 +51,6 @@ _USO_KEY = re.compile(r"(double_blocks|single_blocks)\.(\d+)\.processor\.(\w+)\.
 _NAMED_KEY = re.compile(r"(?:diffusion_model\.)?(.+)\.(?:(lora_A|lora_down|lora_B|lora_up)\.weight|(alpha))")
 _MODULE = re.compile(r"(double_blocks|single_blocks)\.(\d+)\.(.+)")
 _SIDES = {"lora_A": "down", "lora_down": "down", "lora_B": "up", "lora_up": "up"}
-_PROJECTOR = "feature_embedder."
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,7 @@ def lora_from_state_dict(state_dict: Mapping[str, Tensor], source: str) -> Lora:
         if place is not None:
             module, side = place
             found.setdefault(module, {})[side] = tensor
-        elif not name.startswith(_PROJECTOR):
+        elif not name.startswith(PREFIX):
             unknown.append(name)
     if not found:
         raise CheckpointError(
@@ -195,7 +196,7 @@ def write_uso_lora(
             names by the last block of each kind and applies nothing of a file without them.
 
     Raises:
-        ValueError: for a module that USO's names cannot express, or a partial set without `allow_partial`.
+        UserError: for a module that USO's names cannot express, or a partial set without `allow_partial`.
     """
     keys = {name: key for name in lora.modules if (key := _uso_key(name))}
     _refuse(
@@ -228,7 +229,7 @@ def _uso_key(module: str) -> str | None:
 def _refuse(modules: set[str], reason: str) -> None:
     if modules:
         examples = ", ".join(sorted(modules)[:3])
-        raise ValueError(f"of this LoRA's modules {len(modules)} ({examples}) {reason}.")
+        raise UserError(f"of this LoRA's modules {len(modules)} ({examples}) {reason}.")
 
 
 def write_diffusion_model_lora(

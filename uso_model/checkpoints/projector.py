@@ -6,20 +6,18 @@ Key names: bytedance/USO, uso/flux/model.py (feature_embedder) and modules/layer
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from ..projector import LEVELS, HierarchicalProjector
+from ..projector import LEVELS, PREFIX, HierarchicalProjector
 from .files import read_safetensors, write_safetensors
 from .kinds import kind_of, looks_like
 from .strict import CheckpointError, load_strict
 
-__all__ = ["PROJECTOR_PREFIX", "load_projector", "projector_from_state_dict", "save_projector"]
-
-PROJECTOR_PREFIX = "feature_embedder."
+__all__ = ["load_projector", "projector_from_state_dict", "save_projector"]
 
 
 def projector_from_state_dict(
@@ -27,6 +25,7 @@ def projector_from_state_dict(
     source: str,
     dtype: torch.dtype | None = None,
     device: str | torch.device = "cpu",
+    levels: Collection[str] = LEVELS,
 ) -> HierarchicalProjector:
     """Build the projector that a state dict holds, in evaluation mode.
 
@@ -37,14 +36,13 @@ def projector_from_state_dict(
         source: file name for messages.
         dtype: dtype of the parameters; None keeps what the file has.
         device: where the parameters live.
+        levels: those that give tokens.
 
     Raises:
         CheckpointError: when this is no projector, or keys are missing, unknown or misshapen.
     """
-    tensors = {
-        name.removeprefix(PROJECTOR_PREFIX): t for name, t in state_dict.items() if name.startswith(PROJECTOR_PREFIX)
-    }
-    strangers = {name: t for name, t in state_dict.items() if not name.startswith(PROJECTOR_PREFIX)}
+    tensors = {name.removeprefix(PREFIX): t for name, t in state_dict.items() if name.startswith(PREFIX)}
+    strangers = {name: t for name, t in state_dict.items() if not name.startswith(PREFIX)}
     if not tensors or (strangers and kind_of(strangers) != "uso_lora"):
         raise CheckpointError(
             f"{source} is not a USO style projector but looks like {looks_like(strangers or state_dict)}; "
@@ -59,7 +57,7 @@ def projector_from_state_dict(
             f"({error}); download it again."
         ) from error
     projector = HierarchicalProjector(
-        sizes["tokens_in"], sizes["tokens_out"], sizes["dim_in"], sizes["dim_out"], device="meta"
+        sizes["tokens_in"], sizes["tokens_out"], sizes["dim_in"], sizes["dim_out"], device="meta", levels=levels
     )
     ready = {name: tensor if dtype is None else tensor.to(dtype) for name, tensor in tensors.items()}
     load_strict(projector, ready, source, assign=True)
@@ -67,10 +65,13 @@ def projector_from_state_dict(
 
 
 def load_projector(
-    path: str | os.PathLike[str], dtype: torch.dtype | None = None, device: str | torch.device = "cpu"
+    path: str | os.PathLike[str],
+    dtype: torch.dtype | None = None,
+    device: str | torch.device = "cpu",
+    levels: Collection[str] = LEVELS,
 ) -> HierarchicalProjector:
     """Read a projector file; see `projector_from_state_dict`."""
-    return projector_from_state_dict(read_safetensors(path), Path(path).name, dtype, device)
+    return projector_from_state_dict(read_safetensors(path), Path(path).name, dtype, device, levels)
 
 
 def save_projector(
@@ -82,7 +83,7 @@ def save_projector(
     """Write a projector as ComfyUI's Load Model Patch and the official code read it; `dtype` None keeps the
     dtype."""
     tensors = {
-        f"{PROJECTOR_PREFIX}{name}": tensor if dtype is None else tensor.to(dtype)
+        f"{PREFIX}{name}": tensor if dtype is None else tensor.to(dtype)
         for name, tensor in projector.state_dict().items()
     }
     write_safetensors(path, tensors, metadata)

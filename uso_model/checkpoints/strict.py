@@ -7,12 +7,14 @@ from collections.abc import Iterable, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from ..errors import UserError
+
 __all__ = ["CheckpointError", "compare_shapes", "counted", "load_strict"]
 
 _EXAMPLES = 3
 
 
-class CheckpointError(ValueError):
+class CheckpointError(UserError):
     """A weight file that cannot be used, with the reason in one sentence."""
 
 

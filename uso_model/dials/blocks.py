@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from ..errors import UserError
+
 __all__ = ["Blocks", "parse_blocks"]
 
 
@@ -31,7 +33,7 @@ def parse_blocks(text: str, double: int, single: int) -> Blocks | None:
         The weights, or None where all are 1.
 
     Raises:
-        ValueError: a part cannot be read, or names blocks that the network does not have.
+        UserError: a part cannot be read, or names blocks that the network does not have.
     """
     weights = [1.0] * (double + single)
     for part in re.split(r"[,;\s]+", text.strip()):
@@ -39,11 +41,11 @@ def parse_blocks(text: str, double: int, single: int) -> Blocks | None:
             continue
         match = _PART.fullmatch(part.lower())
         if match is None:
-            raise ValueError(f"Got {part!r} among the block weights, expected {_EXPECTED}: correct it.")
+            raise UserError(f"Got {part!r} among the block weights, expected {_EXPECTED}: correct it.")
         kind, first, last, weight = match[1], int(match[2]), int(match[3] or match[2]), float(match[4])
         count = double if kind == "d" else single
         if not first <= last < count:
-            raise ValueError(
+            raise UserError(
                 f"Got blocks {part!r}, but the model has {kind}0 to {kind}{count - 1}, expected {_EXPECTED}: "
                 "correct it."
             )

@@ -6,6 +6,8 @@ import math
 import re
 from collections.abc import Sequence
 
+from ..errors import UserError
+
 __all__ = ["CURVES", "Span", "curve_values", "spans"]
 
 CURVES = ("constant", "ease in", "ease out", "ease in-out", "fade in", "fade out")
@@ -25,7 +27,7 @@ def curve_values(curve: str) -> list[float]:
         curve: a name of CURVES, or numbers separated by commas or white space, such as `1, 0.8, 0.5`.
 
     Raises:
-        ValueError: it is neither.
+        UserError: it is neither.
     """
     if curve.strip() in ("", "constant"):
         return [1.0]
@@ -44,7 +46,7 @@ def curve_values(curve: str) -> list[float]:
     except ValueError:
         values = []
     if not values or not all(math.isfinite(value) and value >= 0 for value in values):
-        raise ValueError(
+        raise UserError(
             f"Got the curve {curve!r}, expected one of {', '.join(CURVES)} or numbers from 0 such as 1, 0.8, 0.5: "
             "correct it."
         )
@@ -60,10 +62,10 @@ def spans(start: float, end: float, values: Sequence[float]) -> list[Span]:
         values: factors of parts of equal length.
 
     Raises:
-        ValueError: the range is empty or leaves 0..1.
+        UserError: the range is empty or leaves 0..1.
     """
     if not 0.0 <= start < end <= 1.0:
-        raise ValueError(f"Got the range {start} to {end}, expected 0 <= start < end <= 1: correct start and end.")
+        raise UserError(f"Got the range {start} to {end}, expected 0 <= start < end <= 1: correct start and end.")
     step = (end - start) / len(values)
     found: list[Span] = []
     for number, value in enumerate(values):

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from ..errors import UserError
+
 __all__ = ["MODES", "mix"]
 
 MODES = ("concat", "average", "lerp", "slerp")
@@ -22,17 +24,17 @@ def mix(tokens: Sequence[Tensor], weights: Sequence[float], mode: str) -> Tensor
         mode: `average`, `lerp` or `slerp`; `concat` makes no single set.
 
     Raises:
-        ValueError: shapes differ, weights do not fit, or the mode cannot mix so many.
+        UserError: shapes differ, weights do not fit, or the mode cannot mix so many.
     """
     shapes = {tuple(part.shape) for part in tokens}
     total = float(sum(weights))
     if len(shapes) != 1:
-        raise ValueError(
+        raise UserError(
             f"Got styles of shapes {sorted(shapes)} to {mode}, expected equally many tokens in each: use concat, or "
             "give every style the same levels and number of pictures."
         )
     if len(weights) != len(tokens) or total == 0:
-        raise ValueError(
+        raise UserError(
             f"Got the weights {list(weights)} for {len(tokens)} styles, expected one for each and not all 0: "
             "correct them."
         )
@@ -40,7 +42,7 @@ def mix(tokens: Sequence[Tensor], weights: Sequence[float], mode: str) -> Tensor
         stack = torch.stack([part * (weight / total) for part, weight in zip(tokens, weights, strict=True)])
         return stack.sum(0)
     if mode not in MODES or len(tokens) != 2:
-        raise ValueError(f"Got {len(tokens)} styles to mix by {mode!r}, expected 2 for lerp and slerp: use average.")
+        raise UserError(f"Got {len(tokens)} styles to mix by {mode!r}, expected 2 for lerp and slerp: use average.")
     share = weights[1] / total
     if mode == "lerp":
         return torch.lerp(tokens[0], tokens[1], share)

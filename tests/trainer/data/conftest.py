@@ -18,7 +18,15 @@ def opened(manifest: Path, tmp_path: Path, tiny_encoders) -> Callable[..., Tripl
     """Return a function that opens the rows of `manifest`, with settings and arguments that differ."""
 
     def open_rows(
-        rows=None, encoders=tiny_encoders, batch_size=4, run=1, seed=0, style=True, content=True, look=False, **settings
+        rows=None,
+        encoders=tiny_encoders,
+        batch_size=4,
+        run=1,
+        seed=0,
+        style=True,
+        content=True,
+        descriptor=False,
+        **settings,
     ):
         values = {"manifests": [manifest], "cache": tmp_path / "cache", "size": 32, "content_size": 32, **settings}
         return TripletDataset(
@@ -31,7 +39,7 @@ def opened(manifest: Path, tmp_path: Path, tiny_encoders) -> Callable[..., Tripl
             seed,
             style=style,
             content=content,
-            look=look,
+            descriptor=descriptor,
         )
 
     return open_rows

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from comfyui_uso.trainer.cli import main
+from comfyui_uso.cli import main
 from comfyui_uso.trainer.data.check import check
 from comfyui_uso.trainer.data.manifest import read_manifest, write_manifest
 from PIL import Image

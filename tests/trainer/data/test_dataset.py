@@ -47,18 +47,18 @@ def counted(tiny_encoders):
 
         return call
 
-    names = ("text", "style", "look", "latent")
+    names = ("text", "style", "descriptor", "latent")
     return dataclasses.replace(tiny_encoders, **{name: noting(name) for name in names}), calls
 
 
 def test_a_sample_has_what_the_network_reads(opened, whole):
-    data = opened(look=True)
+    data = opened(descriptor=True)
     for sample in data.batch(whole()):
         assert sample.latent.shape == sample.content.shape == (16, 4, 4)
         assert sample.txt.shape == (3, 8) and sample.vec.shape == (8,)
         assert [level.shape for level in sample.styles[0]] == [(4, 6)] * 3
-        assert sample.look.norm() == pytest.approx(1)
-        tensors = [sample.latent, sample.content, sample.txt, sample.vec, *sample.styles[0], sample.look]
+        assert sample.descriptor.norm() == pytest.approx(1)
+        tensors = [sample.latent, sample.content, sample.txt, sample.vec, *sample.styles[0], sample.descriptor]
         assert {tensor.dtype for tensor in tensors} == {torch.float32}
 
 
@@ -95,10 +95,10 @@ def test_steps_and_seeds_differ(opened, whole, noisy):
 
 
 def test_a_deleted_cache_gives_the_same_samples(opened, whole, noisy, tmp_path):
-    data = opened(encoders=noisy, look=True)
+    data = opened(encoders=noisy, descriptor=True)
     before = [data.batch(whole(step)) for step in range(3)]
     shutil.rmtree(tmp_path / "cache")
-    again = opened(encoders=noisy, look=True)
+    again = opened(encoders=noisy, descriptor=True)
     again.prepare()
     assert same(before, [again.batch(whole(step)) for step in range(3)])
 
@@ -112,14 +112,14 @@ def test_style_features_online_equal_cached_ones_and_leave_no_file(opened, whole
 def test_preparing_uses_one_encoder_after_the_other_and_each_input_once(opened, whole, counted):
     encoders, calls = counted
     told = []
-    opened(encoders=encoders, look=True).prepare(lambda done, total: told.append((done, total)))
-    assert list(dict.fromkeys(calls)) == ["text", "style", "look", "latent"]
-    assert calls == sorted(calls, key=["text", "style", "look", "latent"].index)
+    opened(encoders=encoders, descriptor=True).prepare(lambda done, total: told.append((done, total)))
+    assert list(dict.fromkeys(calls)) == ["text", "style", "descriptor", "latent"]
+    assert calls == sorted(calls, key=["text", "style", "descriptor", "latent"].index)
     # four prompts and the empty one; pictures of equal bytes are one
     assert calls.count("text") == 5 and calls.count("style") == 8
     assert told == [(done, len(calls)) for done in range(1, len(calls) + 1)]
     calls.clear()
-    again = opened(encoders=encoders, look=True)
+    again = opened(encoders=encoders, descriptor=True)
     again.prepare(lambda done, total: told.append((done, total)))
     for step in range(4):
         again.batch(whole(step))
@@ -170,19 +170,19 @@ def test_rows_without_the_references_of_a_stage_are_left_out(opened):
 
 def test_a_row_with_content_alone_has_no_look(opened, whole):
     rows = [row.model_copy(update={"style": []}) for row in opened().rows]
-    for sample in opened(rows, look=True).batch(whole()):
-        assert sample.styles == () and sample.look is None and sample.content is not None
+    for sample in opened(rows, descriptor=True).batch(whole()):
+        assert sample.styles == () and sample.descriptor is None and sample.content is not None
 
 
 def test_several_styles_are_drawn_in_the_order_of_the_row(opened, whole):
     rows = opened().rows
     row = rows[0].model_copy(update={"style": [other.target for other in rows[:4]]})
-    data = opened([row], styles=2, look=True)
+    data = opened([row], styles=2, descriptor=True)
     drawn = [data.sample(row, whole(step), 0) for step in range(60)]
     firsts = [tuple(float(style.high[0, 0]) for style in sample.styles) for sample in drawn]
     assert all(len(pair) == 2 and pair[0] < pair[1] for pair in firsts)  # targets grow brighter
     assert len(set(firsts)) == 6
-    assert all(sample.look.norm() == pytest.approx(1) for sample in drawn)
+    assert all(sample.descriptor.norm() == pytest.approx(1) for sample in drawn)
 
 
 def test_prompts_are_emptied_as_often_as_asked(opened, whole):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from comfyui_uso.trainer.cli import main
+from comfyui_uso.cli import main
 from comfyui_uso.trainer.data.importers import (
     import_ai_toolkit,
     import_musubi,

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 from comfyui_uso.trainer.encoders.open import open_encoders
-from comfyui_uso.trainer.objective import csd
 from comfyui_uso.trainer.recipe import ModelsConfig
 from comfyui_uso.uso_model.checkpoints import write_safetensors
+from comfyui_uso.uso_model.judging import csd
 
 
 def test_the_descriptor_is_read_on_first_use_and_again_after_release(tmp_path, monkeypatch):
@@ -22,15 +22,15 @@ def test_the_descriptor_is_read_on_first_use_and_again_after_release(tmp_path, m
     plain, encoders = (
         open_encoders(ModelsConfig(mini=True, csd=path)) for path in (None, tmp_path / "csd.safetensors")
     )
-    assert encoders.names["look"] != plain.names["look"] and read == []
-    assert {**plain.names, "look": encoders.names["look"]} == encoders.names
+    assert encoders.names["descriptor"] != plain.names["descriptor"] and read == []
+    assert {**plain.names, "descriptor": encoders.names["descriptor"]} == encoders.names
     pixels = torch.rand(2, 3, 8, 8).requires_grad_()
     for _ in range(2):
-        look = encoders.look(pixels)
-        assert torch.equal(look, pixels.mean(dim=(2, 3)) * 3) and look.requires_grad
+        descriptor = encoders.descriptor(pixels)
+        assert torch.equal(descriptor, pixels.mean(dim=(2, 3)) * 3) and descriptor.requires_grad
     assert read == [(tmp_path / "csd.safetensors", "cpu")]
     encoders.release()
-    encoders.look(pixels)
+    encoders.descriptor(pixels)
     assert len(read) == 2
 
 

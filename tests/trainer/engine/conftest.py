@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import torch
 from comfyui_uso.trainer.config import LoopConfig
+from comfyui_uso.trainer.engine.loss import LossTerm
 from comfyui_uso.trainer.engine.randomness import StepRandom
-from comfyui_uso.trainer.engine.term import Term
 from torch import Tensor, nn
 
 
@@ -51,9 +51,9 @@ def toy() -> Toy:
 
 
 @pytest.fixture
-def term(toy: Toy) -> Term:
+def term(toy: Toy) -> LossTerm:
     """Return its loss."""
-    return Term("fit", toy.losses)
+    return LossTerm("fit", toy.losses)
 
 
 @pytest.fixture

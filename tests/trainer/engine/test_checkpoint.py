@@ -11,7 +11,7 @@ import pytest
 import torch
 from comfyui_uso.trainer.engine import checkpoint
 from comfyui_uso.trainer.engine.loop import run
-from comfyui_uso.trainer.engine.term import Term
+from comfyui_uso.trainer.engine.loss import LossTerm
 
 from .conftest import Toy, rows_of
 
@@ -70,7 +70,7 @@ from pathlib import Path
 from comfyui_uso.trainer.config import LoopConfig
 from comfyui_uso.trainer.engine import checkpoint
 from comfyui_uso.trainer.engine.loop import run
-from comfyui_uso.trainer.engine.term import Term
+from comfyui_uso.trainer.engine.loss import Term
 sys.path.insert(0, {tests!r})
 from engine.conftest import Toy, rows_of
 
@@ -99,7 +99,7 @@ def test_kill_during_a_save_loses_only_that_save(tmp_path, loop):
     assert done.returncode == -signal.SIGKILL, done.stderr
     assert checkpoint.latest(tmp_path / "run").step == 2 and (tmp_path / "run" / ".checkpoint-0000004").is_dir()
     resumed, whole = Toy(), Toy()
-    run(loop(), resumed, [Term("fit", resumed.losses)], rows_of)
-    run(loop(run_dir=tmp_path / "whole"), whole, [Term("fit", whole.losses)], rows_of)
+    run(loop(), resumed, [LossTerm("fit", resumed.losses)], rows_of)
+    run(loop(run_dir=tmp_path / "whole"), whole, [LossTerm("fit", whole.losses)], rows_of)
     assert torch.equal(resumed.weight, whole.weight)
     assert not (tmp_path / "run" / ".checkpoint-0000004").exists()

@@ -72,7 +72,7 @@ def test_two_processes_are_one(tmp_path, manifest):
         assert json.loads((tmp_path / name / "env.json").read_text())["processes"] == "2"
         assert ("blocks are spread over 2 processes" in told) == (name == "sharded")
         assert largest_difference(one.trained(), two.trained()) <= TOLERANCE
-        assert largest_difference(one.average(), two.average()) <= TOLERANCE
+        assert largest_difference(one.ema(), two.ema()) <= TOLERANCE
         lines = [[json.loads(line)["loss"] for line in (tmp_path / n / "log.jsonl").open()] for n in ("one", name)]
         assert torch.allclose(torch.tensor(lines[0]), torch.tensor(lines[1]), rtol=1e-4), "the log is of all processes"
     ups = [value.abs().max() for key, value in one.trained().items() if "lora_B" in key]
@@ -90,7 +90,7 @@ def test_sharding_says_what_it_cannot_do(monkeypatch):
     monkeypatch.delenv("ACCELERATE_USE_FSDP", raising=False)
     asked()(in_ram=True)  # nobody asked for FSDP
     monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
-    with pytest.raises(ValueError, match=r"set memory.stream_blocks=0 and memory.modulation=resident"):
+    with pytest.raises(ValueError, match=r"set memory.blocks_to_swap=0 and memory.modulation=resident"):
         asked(micro_batch=1)(in_ram=True)
     with pytest.raises(ValueError, match=r"needs loop.micro_batch=1, got 2 rows"):
         asked()(in_ram=False)

@@ -9,9 +9,9 @@ import signal
 import pytest
 import torch
 from comfyui_uso.trainer.engine import checkpoint
-from comfyui_uso.trainer.engine.loop import run, run_to_average
+from comfyui_uso.trainer.engine.loop import run, run_to_ema
+from comfyui_uso.trainer.engine.loss import LossTerm, Monitor
 from comfyui_uso.trainer.engine.optimizer import learning_rate, make_optimizer
-from comfyui_uso.trainer.engine.term import Monitor, Term
 
 from .conftest import Toy, names_of, rows_of
 
@@ -32,17 +32,17 @@ def test_it_learns_and_logs(loop, toy, term):
 @pytest.mark.parametrize("micro", [1, 2])
 def test_micro_batches_add_up(micro, loop, tmp_path):
     one, cut = Toy(), Toy()
-    run(loop(), one, [Term("fit", one.losses)], rows_of)
-    run(loop(micro_batch=micro, run_dir=tmp_path / "cut"), cut, [Term("fit", cut.losses)], rows_of)
+    run(loop(), one, [LossTerm("fit", one.losses)], rows_of)
+    run(loop(micro_batch=micro, run_dir=tmp_path / "cut"), cut, [LossTerm("fit", cut.losses)], rows_of)
     assert torch.allclose(one.weight, cut.weight, atol=1e-5)
 
 
 @pytest.mark.parametrize("prefetch", [0, 3])
 def test_reading_ahead_changes_nothing(prefetch, loop, tmp_path):
     one, other = Toy(), Toy()
-    run(loop(micro_batch=2), one, [Term("fit", one.losses)], rows_of)
+    run(loop(micro_batch=2), one, [LossTerm("fit", one.losses)], rows_of)
     config = loop(micro_batch=2, prefetch=prefetch, run_dir=tmp_path / "other")
-    run(config, other, [Term("fit", other.losses)], rows_of)
+    run(config, other, [LossTerm("fit", other.losses)], rows_of)
     assert torch.equal(one.weight, other.weight)
 
 
@@ -65,11 +65,11 @@ def test_resume_is_bit_exact(cut, optimizer, loop, tmp_path):
 
     def go(name, steps):
         network = Toy()
-        late = Term("late", network.losses, lambda step: float(step >= 3))
+        late = LossTerm("late", network.losses, lambda step: float(step >= 3))
         config = loop(run_dir=tmp_path / name, steps=steps, ema=0.5, optimizer=optimizer, warmup=2)
-        run(config, network, [Term("fit", network.losses), late], rows_of)
+        run(config, network, [LossTerm("fit", network.losses), late], rows_of)
         saved = checkpoint.latest(config.run_dir)
-        return {**saved.trained(), **{f"ema.{k}": v for k, v in saved.average().items()}}
+        return {**saved.trained(), **{f"ema.{k}": v for k, v in saved.ema().items()}}
 
     whole = go("whole", 6)
     go("cut", cut)
@@ -95,7 +95,7 @@ def test_a_row_that_is_not_finite_stops_before_the_step_and_is_named(loop, toy, 
     run(
         config.model_copy(update={"run_dir": config.run_dir / "clean", "steps": 3}),
         clean,
-        [Term("fit", clean.losses)],
+        [LossTerm("fit", clean.losses)],
         rows_of,
     )
     assert saved.step == 2 and torch.equal(toy.weight, clean.weight), "the poisoned step must leave no trace"
@@ -108,7 +108,7 @@ def test_a_gradient_that_is_not_finite_stops_too(loop, toy):
 
     before = toy.weight.clone()
     with pytest.raises(FloatingPointError, match="one of the rows row0"):
-        run(loop(), toy, [Term("fit", overflowing)], rows_of, names_of=names_of)
+        run(loop(), toy, [LossTerm("fit", overflowing)], rows_of, names_of=names_of)
     assert torch.equal(toy.weight, before)
 
 
@@ -119,7 +119,7 @@ def test_terms_are_weighted_skipped_and_compared(loop, toy):
         seen.append(random.step)
         return {} if random.step == 4 else {"loss": toy.errors(x).mean(), "extra": torch.tensor(7.0)}
 
-    terms = [Term("fit", toy.losses), Term("late", second, lambda step: 0.5 * (step >= 2))]
+    terms = [LossTerm("fit", toy.losses), LossTerm("late", second, lambda step: 0.5 * (step >= 2))]
     config = loop(log_every=1)
     run(config, toy, terms, rows_of)
     assert seen == [2, 3, 4, 5]
@@ -144,7 +144,7 @@ def test_monitors_see_averaged_weights_and_leave_the_live_ones(loop, toy, term):
         4,
     ]
     saved = checkpoint.latest(config.run_dir)
-    assert torch.equal(saved.average()["weight"], seen[-1][1]) and torch.equal(saved.trained()["weight"], toy.weight)
+    assert torch.equal(saved.ema()["weight"], seen[-1][1]) and torch.equal(saved.trained()["weight"], toy.weight)
     assert not torch.equal(seen[-1][1], toy.weight)
 
 
@@ -193,7 +193,7 @@ def test_a_full_disk_is_refused_and_loses_nothing(loop, toy, term, monkeypatch):
     monkeypatch.undo()
     assert checkpoint.latest(config.run_dir).step == 2
     again = Toy()
-    assert run(config, again, [Term("fit", again.losses)], rows_of) == 6
+    assert run(config, again, [LossTerm("fit", again.losses)], rows_of) == 6
 
 
 def test_a_checkpoint_of_other_parameters_is_refused(loop, toy, term):
@@ -201,7 +201,7 @@ def test_a_checkpoint_of_other_parameters_is_refused(loop, toy, term):
     other = Toy()
     other.bias.requires_grad_(False)
     with pytest.raises(ValueError, match=r"checkpoint of other parameters \(2 tensors, not 1\)"):
-        run(loop(), other, [Term("fit", other.losses)], rows_of)
+        run(loop(), other, [LossTerm("fit", other.losses)], rows_of)
 
 
 def test_the_learning_rate_warms_up_and_decays(loop):
@@ -249,7 +249,7 @@ def test_runs_of_any_precision_follow_each_other(loop, toy, tmp_path):
         return toy.losses(x, random)
 
     for name, precision in (("a", "no"), ("b", "bf16"), ("c", "no")):
-        run(loop(steps=1, run_dir=tmp_path / name, precision=precision), toy, [Term("fit", watching)], rows_of)
+        run(loop(steps=1, run_dir=tmp_path / name, precision=precision), toy, [LossTerm("fit", watching)], rows_of)
     assert seen == [torch.float32, torch.bfloat16, torch.float32] and toy.weight.dtype == torch.float32
 
 
@@ -257,8 +257,8 @@ def test_runs_of_any_precision_follow_each_other(loop, toy, tmp_path):
 def test_a_network_that_is_written_as_it_is_ends_with_the_averaged_weights(ema, loop, toy, term):
     config = loop(ema=ema)
     frozen = toy.frozen.clone()
-    run_to_average(config, toy, [term], rows_of)
+    run_to_ema(config, toy, [term], rows_of)
     kept = checkpoint.latest(config.run_dir)
-    expected = kept.trained() if ema is None else kept.average()
+    expected = kept.trained() if ema is None else kept.ema()
     assert torch.equal(toy.weight, expected["weight"]) and torch.equal(toy.frozen, frozen)
     assert ema is None or not torch.equal(toy.weight, kept.trained()["weight"])

@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import pytest
 import torch
+from comfyui_uso.trainer.memory.block_swap import swap_blocks
 from comfyui_uso.trainer.memory.checkpointing import checkpoint_blocks, checkpoint_decoder
 from comfyui_uso.trainer.memory.load import load_frozen
 from comfyui_uso.trainer.memory.modulation import offload_modulation
-from comfyui_uso.trainer.memory.stream import stream_blocks
 from comfyui_uso.uso_model.autoencoder import Autoencoder
 from comfyui_uso.uso_model.config import FLUX_AE
 
@@ -22,11 +22,11 @@ CASES = list(itertools.product(["fp32", "fp8"], [0, 1, 2, 3, 5], [False, True]))
 @pytest.mark.parametrize(("base", "streamed", "in_ram"), CASES)
 def test_outputs_and_gradients_are_equal(base, streamed, in_ram, flux_file, step):
     plain = adapted(load_frozen(flux_file, base, modulation_in_ram=in_ram))
-    frugal = adapted(load_frozen(flux_file, base, stream_blocks=streamed, modulation_in_ram=in_ram))
+    frugal = adapted(load_frozen(flux_file, base, blocks_to_swap=streamed, modulation_in_ram=in_ram))
     if in_ram:
         offload_modulation(frugal)
     if streamed:
-        stream_blocks(frugal, streamed, "cpu", in_ram)
+        swap_blocks(frugal, streamed, "cpu", in_ram)
     checkpoint_blocks(frugal)
     for transformer in (plain, frugal):
         for p in transformer.parameters():

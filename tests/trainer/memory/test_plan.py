@@ -6,15 +6,13 @@ from dataclasses import replace
 
 import pytest
 import torch
+from comfyui_uso.mini.model import weight_files
 from comfyui_uso.trainer.adapters import add_lora
-from comfyui_uso.trainer.config import load_config
 from comfyui_uso.trainer.memory.checkpointing import checkpoint_decoder
 from comfyui_uso.trainer.memory.frozen import FrozenLinear
 from comfyui_uso.trainer.memory.load import load_frozen
 from comfyui_uso.trainer.memory.plan import DECODE, DECODE_WITH_GRADIENT, HELD, MOMENTARY, plan
-from comfyui_uso.trainer.mini.cli import CONFIGS
-from comfyui_uso.trainer.recipe import TrainConfig
-from comfyui_uso.uso_model import mini
+from comfyui_uso.trainer.recipe_files import RECIPES, load_recipe
 from comfyui_uso.uso_model.autoencoder import Autoencoder
 from comfyui_uso.uso_model.config import FLUX_AE, FLUX_DEV
 from comfyui_uso.uso_model.transformer import UsoTransformer
@@ -23,12 +21,12 @@ from .conftest import peak
 
 
 def recipe(name, *changes):
-    return load_config(TrainConfig, CONFIGS / f"{name}.yaml", changes)
+    return load_recipe(RECIPES / f"{name}.yaml", changes)
 
 
 @pytest.mark.parametrize("base", ["fp32", "bf16", "fp8"])
 def test_weights_are_counted_to_the_byte(base):
-    path = mini.paths()["flux"]
+    path = weight_files()["flux"]
     transformer = load_frozen(path, base)
     add_lora(transformer, 16)
     held = sum(
@@ -40,44 +38,44 @@ def test_weights_are_counted_to_the_byte(base):
     changes = [f"memory.base={base}", "loop.precision=bf16", "train_projector=false", "loop.ema=null"]
     planned = plan(recipe("toy", *changes), transformer.config)
     trained = sum(p.numel() for p in transformer.parameters() if p.requires_grad)
-    assert planned.card["frozen weights"] == held
-    assert planned.card["trained values and optimizer"] == 16 * trained
+    assert planned.gpu["frozen weights"] == held
+    assert planned.gpu["trained values and optimizer"] == 16 * trained
 
 
 def test_the_published_sizes():
     """Rank 128 has 239,075,328 values; 8-bit FLUX.1 is 11.9 GB, a third of which is modulation when it is resident."""
     whole = plan(recipe("adapt_24gb", "loop.ema=null"))
-    assert whole.card["trained values and optimizer"] == 10 * 239_075_328
-    assert whole.card["frozen weights"] == pytest.approx(11.9e9, rel=0.01) and not whole.ram
+    assert whole.gpu["trained values and optimizer"] == 10 * 239_075_328
+    assert whole.gpu["frozen weights"] == pytest.approx(11.9e9, rel=0.01) and not whole.ram
     assert whole.tokens == 512 + 192 + 4096 + 1024
     away = plan(recipe("adapt_24gb", "memory.modulation=offloaded", "loop.ema=null"))
-    assert whole.on_card - away.on_card == pytest.approx(3.2e9, rel=0.03)
+    assert whole.on_gpu - away.on_gpu == pytest.approx(3.2e9, rel=0.03)
 
 
 @pytest.mark.parametrize(("name", "room"), [("adapt_24gb", 24), ("adapt_16gb", 16), ("adapt_12gb", 12)])
 def test_the_ladder_fits_its_cards(name, room):
     planned = plan(recipe(name))
-    assert max(planned.on_card, planned.encoding) <= room * 1e9
+    assert max(planned.on_gpu, planned.encoding) <= room * 1e9
 
 
 def test_what_costs_memory_costs_in_the_plan():
     quiet = "monitor.samples_every=0"
-    least = plan(recipe("adapt_12gb", quiet)).on_card
+    least = plan(recipe("adapt_12gb", quiet)).on_gpu
     for change in (
         "data.size=1024",
         "data.style_features=online",
         "lora.rank=64",
-        "memory.stream_blocks=20",
+        "memory.blocks_to_swap=20",
         "memory.base=bf16",
         "loop.micro_batch=2",
         "monitor.samples_every=1",
     ):
-        assert plan(recipe("adapt_12gb", quiet, change)).on_card > least, change
+        assert plan(recipe("adapt_12gb", quiet, change)).on_gpu > least, change
     reward = ["reward.start=0", "models.csd=csd.safetensors"]
     refl, endpoint = (
         plan(recipe("adapt_12gb", quiet, *reward, f"reward.form={form}")) for form in ("refl", "endpoint")
     )
-    assert endpoint.on_card > refl.on_card > least + 1.5e9, "the descriptor's weights and a decoding with a gradient"
+    assert endpoint.on_gpu > refl.on_gpu > least + 1.5e9, "the descriptor's weights and a decoding with a gradient"
 
 
 def test_what_a_block_keeps():

@@ -9,9 +9,9 @@ import torch
 from comfyui_uso.trainer.adapters import add_lora
 from comfyui_uso.trainer.data.batch import Sample
 from comfyui_uso.trainer.monitor.drift import drift
-from comfyui_uso.trainer.monitor.pictures import Shown, pictures
+from comfyui_uso.trainer.monitor.samples import Shown, pictures
 from comfyui_uso.trainer.monitor.validation import TIMES, validation
-from comfyui_uso.trainer.objective.velocity import VelocityObjective
+from comfyui_uso.trainer.objective.flow_matching import FlowMatchingObjective
 from comfyui_uso.trainer.recipe import ConditionsConfig, FlowConfig, MonitorConfig
 from PIL import Image
 
@@ -24,7 +24,7 @@ def sample():
 
 def test_the_validation_loss_repeats_and_is_the_mean_of_its_halves(tiny_transformer, sample):
     dropped = ConditionsConfig(dropout=1.0)  # of training; the validation drops nothing
-    velocity = VelocityObjective(tiny_transformer, None, FlowConfig(), dropped)
+    velocity = FlowMatchingObjective(tiny_transformer, None, FlowConfig(), dropped)
     monitor = validation(velocity, [sample, sample._replace(id="b")], 1.0, every=5)
     found = monitor.measure(0)
     assert found == monitor.measure(7) and monitor.every == 5
@@ -59,7 +59,7 @@ def test_pictures_repeat_and_are_compared_with_their_style(tiny_transformer, tin
     empty = (torch.zeros(3, 8), torch.zeros(8))
     monitor = pictures(tiny_transformer, None, encoders, rows, empty, settings, tmp_path / "out")
     first, second = monitor.measure(0), monitor.measure(10)
-    assert first == second and set(first) == {"sample_style", "sample_copy", "sample_look"} and len(released) == 2
+    assert first == second and set(first) == {"sample_style", "sample_copy", "sample_descriptor"} and len(released) == 2
     files = sorted((tmp_path / "out").iterdir())
     assert [path.name for path in files] == ["step-0000000.png", "step-0000010.png"]
     assert files[0].read_bytes() == files[1].read_bytes()

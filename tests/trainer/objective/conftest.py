@@ -44,7 +44,7 @@ def decoder() -> Decoder:
 
 
 @pytest.fixture
-def look() -> Look:
+def descriptor() -> Look:
     """Return a descriptor."""
     return Look()
 
@@ -66,7 +66,7 @@ def sample() -> Callable[..., Sample]:
             vec=normal(8),
             styles=(StyleFeatures(normal(4, 6), normal(4, 6), normal(4, 6)),) if style else (),
             content=normal(16, 4, 6) if content else None,
-            look=F.normalize(torch.tensor([0.6, 0.2, -0.4, 0.3, 0.3, 0.3]), dim=0) if style else None,
+            descriptor=F.normalize(torch.tensor([0.6, 0.2, -0.4, 0.3, 0.3, 0.3]), dim=0) if style else None,
         )
 
     return make

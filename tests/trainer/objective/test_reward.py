@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 from comfyui_uso.trainer.engine.randomness import StepRandom
+from comfyui_uso.trainer.objective.flow_matching import FlowMatchingObjective
 from comfyui_uso.trainer.objective.reward import (
     RewardObjective,
     reward_weight,
     rollout_endpoint,
     rollout_one_step,
 )
-from comfyui_uso.trainer.objective.velocity import VelocityObjective
 from comfyui_uso.trainer.recipe import ConditionsConfig, FlowConfig, RewardConfig
 from comfyui_uso.uso_model.sampling import Conditioning, euler, velocity
 from comfyui_uso.uso_model.schedule import official_schedule
@@ -24,20 +24,22 @@ def settings(**changes):
     return RewardConfig.model_validate({"start": 0, "size": 32, "steps": 4, "last": 2, "active": 2, **changes})
 
 
-def reward_of(transformer, projector, decoder, look, **changes):
+def reward_of(transformer, projector, decoder, descriptor, **changes):
     both = ConditionsConfig(dropout=0.0)
-    return RewardObjective(transformer, projector, decoder, look, settings(**changes), both, BLANK)
+    return RewardObjective(transformer, projector, decoder, descriptor, settings(**changes), both, BLANK)
 
 
 @pytest.mark.parametrize("form", ["refl", "endpoint"])
-def test_the_gradient_reaches_lora_and_projector_only(form, adapted, tiny_projector, decoder, look, sample):
+def test_the_gradient_reaches_lora_and_projector_only(form, adapted, tiny_projector, decoder, descriptor, sample):
     everything = {
         **{f"transformer.{n}": p for n, p in adapted.named_parameters()},
         **{f"projector.{n}": p for n, p in tiny_projector.named_parameters()},
         **{f"decoder.{n}": p for n, p in decoder.named_parameters()},
-        **{f"look.{n}": p for n, p in look.named_parameters()},
+        **{f"look.{n}": p for n, p in descriptor.named_parameters()},
     }
-    losses = reward_of(adapted, tiny_projector, decoder, look, form=form).losses([sample(1)], StepRandom(0, 0, 0, 1))
+    losses = reward_of(adapted, tiny_projector, decoder, descriptor, form=form).losses(
+        [sample(1)], StepRandom(0, 0, 0, 1)
+    )
     losses["loss"].backward()
     reached = {n for n, p in everything.items() if p.grad is not None and p.grad.abs().sum() > 0}
     trained = {n for n in everything if "lora_" in n or n.startswith("projector.")}
@@ -91,7 +93,7 @@ def test_endpoint_is_the_true_end(active):
 
 
 @pytest.mark.parametrize("form", ["refl", "endpoint"])
-def test_in_half_precision_the_rollout_adds_up_in_float32(form, adapted, tiny_projector, decoder, look, sample):
+def test_in_half_precision_the_rollout_adds_up_in_float32(form, adapted, tiny_projector, decoder, descriptor, sample):
     """25 Euler steps in bfloat16 would lose the small ones; what is decoded must not be rounded to it."""
     decoded, seen = [], []
 
@@ -101,7 +103,7 @@ def test_in_half_precision_the_rollout_adds_up_in_float32(form, adapted, tiny_pr
 
     def half_look(pixels):
         seen.append(torch.is_autocast_enabled("cpu") or pixels.dtype != torch.float32)
-        return look(pixels)
+        return descriptor(pixels)
 
     objective = reward_of(adapted, tiny_projector, decode, half_look, form=form)
     with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -112,12 +114,12 @@ def test_in_half_precision_the_rollout_adds_up_in_float32(form, adapted, tiny_pr
     assert all(torch.isfinite(p.grad).all() for p in adapted.parameters() if p.grad is not None)
 
 
-def test_the_log_says_where_the_gradient_enters(adapted, tiny_projector, decoder, look, sample):
+def test_the_log_says_where_the_gradient_enters(adapted, tiny_projector, decoder, descriptor, sample):
     """`refl` stops in the last `last` steps; `endpoint` may enter at any, late ones more often."""
 
     @torch.no_grad()
     def stops(count, **changes):
-        objective = reward_of(adapted, tiny_projector, decoder, look, **changes)
+        objective = reward_of(adapted, tiny_projector, decoder, descriptor, **changes)
         return [objective.losses([sample(1)], StepRandom(0, k, 0, 1))["stop"].item() for k in range(count)]
 
     one_step, endpoint = stops(12, form="refl"), stops(32, form="endpoint", active=1)
@@ -140,15 +142,15 @@ def test_lambda_switches_on_at_s():
     assert [reward_weight(settings(start=1, warmup=4))(k) for k in range(1, 7)] == [0.25, 0.5, 0.75, 1, 1, 1]
 
 
-def test_above_the_margin_nothing_is_gained(adapted, tiny_projector, decoder, look, sample):
-    objective = reward_of(adapted, tiny_projector, decoder, look, margin=-1.0)
+def test_above_the_margin_nothing_is_gained(adapted, tiny_projector, decoder, descriptor, sample):
+    objective = reward_of(adapted, tiny_projector, decoder, descriptor, margin=-1.0)
     losses = objective.losses([sample(1)], StepRandom(0, 0, 0, 1))
     losses["loss"].backward()
     assert losses["loss"] == 0 and all(p.grad is None or p.grad.abs().sum() == 0 for p in adapted.parameters())
 
 
-def test_rows_without_a_style_are_left_out(adapted, tiny_projector, decoder, look, sample):
-    objective = reward_of(adapted, tiny_projector, decoder, look)
+def test_rows_without_a_style_are_left_out(adapted, tiny_projector, decoder, descriptor, sample):
+    objective = reward_of(adapted, tiny_projector, decoder, descriptor)
     assert objective.losses([sample(1, style=False)], StepRandom(0, 0, 0, 1)) == {}
     mixed = objective.losses([sample(1, style=False), sample(2), sample(3, content=False)], StepRandom(0, 0, 0, 3))
     assert mixed["rows"][0] == 0 and (mixed["rows"][1:] > 0).all()
@@ -156,9 +158,9 @@ def test_rows_without_a_style_are_left_out(adapted, tiny_projector, decoder, loo
 
 
 @pytest.mark.parametrize("form", ["refl", "endpoint"])
-def test_how_a_batch_is_cut_changes_nothing(form, adapted, tiny_projector, decoder, look, sample):
+def test_how_a_batch_is_cut_changes_nothing(form, adapted, tiny_projector, decoder, descriptor, sample):
     """Else a run on two processes would be another run. All rows enter together, each from noise of its own."""
-    objective = reward_of(adapted, tiny_projector, decoder, look, form=form)
+    objective = reward_of(adapted, tiny_projector, decoder, descriptor, form=form)
     rows = [sample(1), sample(1), sample(2, content=False), sample(3)]
     for step in range(4):
         whole = objective.losses(rows, StepRandom(0, step, 0, 4))
@@ -168,26 +170,26 @@ def test_how_a_batch_is_cut_changes_nothing(form, adapted, tiny_projector, decod
         assert not torch.isclose(whole["rows"][0], whole["rows"][1], atol=1e-5)
 
 
-def test_the_style_is_never_dropped(adapted, tiny_projector, decoder, look, sample):
+def test_the_style_is_never_dropped(adapted, tiny_projector, decoder, descriptor, sample):
     always = ConditionsConfig(dropout=1.0, mode="independent")
-    objective = RewardObjective(adapted, tiny_projector, decoder, look, settings(), always, BLANK)
+    objective = RewardObjective(adapted, tiny_projector, decoder, descriptor, settings(), always, BLANK)
     dropped = objective.losses([sample(1)], StepRandom(0, 0, 0, 1))
-    without = reward_of(adapted, tiny_projector, decoder, look).losses(
+    without = reward_of(adapted, tiny_projector, decoder, descriptor).losses(
         [sample(1)._replace(content=None)], StepRandom(0, 0, 0, 1)
     )
     assert torch.equal(dropped["loss"], without["loss"])
 
 
-def test_the_rollout_is_reproducible_and_differs_between_steps(adapted, tiny_projector, decoder, look, sample):
-    objective = reward_of(adapted, tiny_projector, decoder, look)
+def test_the_rollout_is_reproducible_and_differs_between_steps(adapted, tiny_projector, decoder, descriptor, sample):
+    objective = reward_of(adapted, tiny_projector, decoder, descriptor)
     first, again, later = (objective.losses([sample(1)], StepRandom(0, k, 0, 1))["loss"] for k in (3, 3, 4))
     assert torch.equal(first, again) and not torch.equal(first, later)
 
 
-def test_a_guided_rollout_leads_away_from_the_empty_prompt(adapted, tiny_projector, decoder, look, sample):
+def test_a_guided_rollout_leads_away_from_the_empty_prompt(adapted, tiny_projector, decoder, descriptor, sample):
     """Against the formula; the negative side has no gradient, or the reward could be raised by spoiling it."""
     row, random = sample(1), StepRandom(0, 5, 0, 1)
-    losses = reward_of(adapted, tiny_projector, decoder, look, cfg=3.0).losses([row], random)
+    losses = reward_of(adapted, tiny_projector, decoder, descriptor, cfg=3.0).losses([row], random)
     style = tiny_projector(type(row.styles[0])(*(level[None] for level in row.styles[0])))
     positive, negative = (
         velocity(adapted, conditioning)
@@ -203,7 +205,7 @@ def test_a_guided_rollout_leads_away_from_the_empty_prompt(adapted, tiny_project
 
     noise = torch.randn(1, 16, 4, 4, generator=random.row(0, "reward noise"))
     end = rollout_one_step(lambda: v, noise, official_schedule(4, 32, 32), int(losses["stop"]))
-    expected = 1 - (look(decoder(end)) * row.look).sum()
+    expected = 1 - (descriptor(decoder(end)) * row.descriptor).sum()
     assert torch.allclose(losses["loss"], expected, atol=1e-5)
     trained = [p for p in adapted.parameters() if p.requires_grad]
     got, wanted = (torch.autograd.grad(loss, trained) for loss in (losses["loss"], expected))
@@ -212,11 +214,11 @@ def test_a_guided_rollout_leads_away_from_the_empty_prompt(adapted, tiny_project
 
 @pytest.mark.slow
 @pytest.mark.parametrize("form", ["refl", "endpoint"])
-def test_the_reward_rises_and_the_loss_stays(form, adapted, tiny_projector, decoder, look, sample):
+def test_the_reward_rises_and_the_loss_stays(form, adapted, tiny_projector, decoder, descriptor, sample):
     """Within 200 steps the similarity rises by more than 0.1, and the flow-matching loss stays within 10 %."""
     rows = [sample(k) for k in range(4)]
-    flow = VelocityObjective(adapted, tiny_projector, FlowConfig(), ConditionsConfig(dropout=0.0))
-    reward = reward_of(adapted, tiny_projector, decoder, look, form=form)
+    flow = FlowMatchingObjective(adapted, tiny_projector, FlowConfig(), ConditionsConfig(dropout=0.0))
+    reward = reward_of(adapted, tiny_projector, decoder, descriptor, form=form)
     trained = [p for p in adapted.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=2e-3)
 

@@ -10,11 +10,11 @@ from types import SimpleNamespace
 
 import torch
 import torch.nn.functional as F
+from comfyui_uso.trainer.verify import run, verify
 from comfyui_uso.uso_model.autoencoder import Autoencoder
 from comfyui_uso.uso_model.checkpoints.files import write_safetensors
 from comfyui_uso.uso_model.config import AutoencoderConfig
 from comfyui_uso.uso_model.positions import image_ids
-from comfyui_uso.uso_model.verify import run, verify
 from PIL import Image
 from torch import Tensor
 

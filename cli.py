@@ -1,0 +1,29 @@
+"""The `uso` command: the trainer's commands and the miniature's put together."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from .mini.cli import add_commands as add_mini_commands
+from .mini.cli import add_demo
+from .trainer.cli import add_commands as add_trainer_commands
+from .trainer.cli import new_parser, run
+
+__all__ = ["build_parser", "main"]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one sub-command and return its exit code; see `trainer.cli.run`."""
+    return run(build_parser(), argv)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Build the parser; every sub-command sets `handler`, a function of the parsed arguments."""
+    parser = new_parser()
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    add_demo(commands)
+    add_trainer_commands(commands)
+    mini = commands.add_parser("mini", help="make, train and measure USO-mini")
+    add_mini_commands(mini.add_subparsers(title="commands", metavar="COMMAND", required=True))
+    return parser

@@ -1,0 +1,32 @@
+"""The bundled network, measured on the cases that the row `shipped` was measured on, or on others like them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..judges.networks import load_judges
+from ..model import load_descriptor, load_mini
+from .draw import draw_with
+from .measure import CASES_SEED, MODES, Judges, cases, measure
+from .plan import load_plan
+
+__all__ = ["measure_bundled"]
+
+
+def measure_bundled(
+    count: int | None = None, seed: int | None = None, modes: Sequence[str] = MODES
+) -> dict[str, dict[str, float]]:
+    """Draw held-out cases with the bundled weights, as plan `mini` draws them, and return what the bundled judges see.
+
+    Args:
+        count: how many cases; None: as many as plan `mini` has.
+        seed: of the cases; None: that of the row.
+        modes: names of MODES.
+
+    Returns:
+        What `measure` returns.
+    """
+    plan = load_plan("mini")
+    judges = Judges(*load_judges(), load_descriptor())
+    of = cases(count or plan.cases, CASES_SEED if seed is None else seed)
+    return measure(draw_with(load_mini(), plan.sample_steps, plan.cfg), judges, of, modes=modes)

@@ -1,0 +1,121 @@
+"""The judges: who sees a style and an individual in USO-mini's pictures without having had a part in making it.
+
+Both are convolutional networks with group normalisation on renders of their own seed; nothing else of the miniature is
+built like them, reads their pictures or sees their outputs in training. They know every style and class, also those
+kept from the miniature's reference stages, and the ranges kept from all of it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ...uso_model.checkpoints.files import read_safetensors, write_safetensors
+from ...uso_model.checkpoints.strict import load_strict
+from ..world import ACCENTS, COLOURS, MARKINGS, STYLES, SUBJECTS, Individual
+
+__all__ = ["JUDGES", "PHOTO", "TRAITS", "IdentityJudge", "StyleJudge", "load_judges", "save_judge", "traits_of"]
+
+PHOTO = len(STYLES)
+"""Number of the class of pictures in no style at all."""
+
+TRAITS = (len(SUBJECTS), len(COLOURS), len(COLOURS), len(ACCENTS), len(MARKINGS))
+"""Number of classes of each trait of an individual: subject, first and second colour, accent, marking."""
+
+JUDGES = Path(__file__).parent / "judges"
+"""Folder of the trained judges."""
+
+
+class _Trunk(nn.Sequential):
+    """Pictures `b 3 128 128` to features `b 2C`: strided convolutions, mean and maximum over the rest."""
+
+    def __init__(self, width: int, layers: int = 5):
+        parts: list[nn.Module] = []
+        before = 3
+        for i in range(layers):
+            after = min(width * 2**i, 6 * width)
+            parts += [nn.Conv2d(before, after, 5 if i == 0 else 3, stride=2, padding=2 if i == 0 else 1, bias=False)]
+            parts += [nn.GroupNorm(4, after), nn.ReLU()]
+            if 0 < i < layers - 1:
+                parts += [nn.Conv2d(after, after, 3, padding=1, bias=False), nn.GroupNorm(4, after), nn.ReLU()]
+            before = after
+        super().__init__(*parts)
+        self.features = 2 * before
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        maps = super().forward(pixels)
+        return torch.cat([maps.mean(dim=(2, 3)), maps.amax(dim=(2, 3))], dim=1)
+
+
+class StyleJudge(nn.Module):
+    """Name the style of pictures."""
+
+    def __init__(self, width: int = 20):
+        super().__init__()
+        self.trunk = _Trunk(width)
+        self.head = nn.Linear(self.trunk.features, len(STYLES) + 1)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Return logits `b styles + 1` (the last: a photo) of pictures `b 3 128 128` in -1..1."""
+        return self.head(self.trunk(pixels))
+
+
+class IdentityJudge(nn.Module):
+    """Tell individuals apart, whatever the style, pose and background, and name what they are made of.
+
+    It looks at pictures of half the size, where strokes and dots blur and colours and shapes remain.
+    """
+
+    def __init__(self, width: int = 24, out: int = 96):
+        super().__init__()
+        self.trunk = _Trunk(width)
+        self.head = nn.Linear(self.trunk.features, out)
+        self.traits = nn.Linear(self.trunk.features, sum(TRAITS))
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Return what is seen in pictures `b 3 128 128` in -1..1.
+
+        Returns:
+            Unit vectors `b 96`, whose cosines tell how alike two individuals are; logits of each of TRAITS.
+        """
+        features = self.trunk(F.avg_pool2d(pixels, 2))
+        return F.normalize(self.head(features), dim=1), self.traits(features).split(TRAITS, dim=1)
+
+
+def load_judges(folder: Path = JUDGES) -> tuple[StyleJudge, IdentityJudge]:
+    """Read both judges.
+
+    Raises:
+        FileNotFoundError: they are not there.
+    """
+    judges = StyleJudge(), IdentityJudge()
+    for judge, name in zip(judges, ("style", "identity"), strict=True):
+        path = folder / f"{name}.safetensors"
+        if not path.is_file():
+            raise FileNotFoundError(f"{path} is missing: restore it, or train it with `uso mini train judges`")
+        tensors = read_safetensors(path)
+        load_strict(judge, {n: t.float() if t.is_floating_point() else t for n, t in tensors.items()}, path.name)
+        judge.eval()
+    return judges
+
+
+def save_judge(judge: StyleJudge | IdentityJudge, folder: Path = JUDGES) -> Path:
+    """Write a judge in float16."""
+    path = folder / ("style.safetensors" if isinstance(judge, StyleJudge) else "identity.safetensors")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_safetensors(path, {n: t.half() if t.is_floating_point() else t for n, t in judge.state_dict().items()})
+    return path
+
+
+def traits_of(who: Individual) -> list[int]:
+    """Return the number of each of an individual's TRAITS."""
+    return [
+        SUBJECTS.index(who.subject),
+        COLOURS.index(who.first),
+        COLOURS.index(who.second),
+        ACCENTS.index(who.accent),
+        MARKINGS.index(who.marking),
+    ]

@@ -1,0 +1,105 @@
+"""The miniature's autoencoder: a block transform in closed form, and a network on each side that learns what it lacks.
+
+FLUX.1's own autoencoder needs millions of pictures. On the miniature's world the 16 principal components of 8x8 blocks
+give colours and shapes at once, without any training; the networks begin as nothing and add texture. Latents have
+FLUX.1's form: 16 channels, 1/8 of the size, FLUX.1's scale and shift.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from ...uso_model.config import FLUX_AE
+
+__all__ = ["BLOCK", "MiniAutoencoder"]
+
+BLOCK = FLUX_AE.downscale
+"""Pixels per latent pixel along one side."""
+
+
+class Residual(nn.Module):
+    """Two 3x3 convolutions beside the identity; without norms, which would erase colour in so few channels."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.first = nn.Conv2d(width, width, 3, padding=1)
+        self.second = nn.Conv2d(width, width, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return features of the same shape."""
+        return x + self.second(nn.functional.silu(self.first(nn.functional.silu(x))))
+
+
+class MiniAutoencoder(nn.Module):
+    """Pictures `b 3 h w` in -1..1 to latents `b 16 h/8 w/8` in model scale, and back."""
+
+    def __init__(self, channels: int = FLUX_AE.z_channels, width: int = 64):
+        super().__init__()
+        self.channels, self.width = channels, width
+        self.analysis = nn.Conv2d(3, channels, BLOCK, stride=BLOCK)
+        self.synthesis = nn.ConvTranspose2d(channels, 3, BLOCK, stride=BLOCK)
+        self.encoder = nn.Sequential(
+            nn.PixelUnshuffle(4),
+            nn.Conv2d(48, width, 3, padding=1),
+            Residual(width),
+            nn.Conv2d(width, 2 * width, 2, stride=2),
+            Residual(2 * width),
+            nn.Conv2d(2 * width, channels, 1),
+        )
+        self.decoder = nn.Sequential(
+            nn.Conv2d(channels, 2 * width, 3, padding=1),
+            Residual(2 * width),
+            Residual(2 * width),
+            nn.Conv2d(2 * width, 4 * width, 1),
+            nn.PixelShuffle(2),
+            Residual(width),
+            Residual(width),
+            nn.Conv2d(width, 48, 3, padding=1),
+            nn.PixelShuffle(4),
+        )
+
+    def encode_unscaled(self, x: Tensor) -> Tensor:
+        """Return the latent as a host's VAE gives it, before FLUX.1's scale and shift."""
+        return self.encode(x) / FLUX_AE.scale_factor + FLUX_AE.shift_factor
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Return the latent of a picture in model scale; sides are a multiple of 8."""
+        return self.analysis(x) + self.encoder(x)
+
+    def decode_unscaled(self, z: Tensor) -> Tensor:
+        """Return the picture of a latent as a host's VAE takes it."""
+        return self.decode((z - FLUX_AE.shift_factor) * FLUX_AE.scale_factor)
+
+    def decode(self, latent: Tensor) -> Tensor:
+        """Return the picture of a latent in model scale, about -1..1, not clamped."""
+        return self.synthesis(latent) + self.decoder(latent)
+
+    @torch.no_grad()
+    def fit(self, pictures: Tensor) -> None:
+        """Set analysis and synthesis to the principal components of the pictures' blocks, in closed form.
+
+        Component i is divided by the square root of its deviation, half way to unit variance: coarse components keep
+        the larger part, so that the flow model learns them first. The latents' overall deviation is 1.
+
+        Args:
+            pictures: `b 3 h w` in -1..1; a few thousand blocks suffice.
+        """
+        blocks = nn.functional.unfold(pictures, BLOCK, stride=BLOCK)  # b (3 8 8) L
+        blocks = blocks.transpose(1, 2).flatten(0, 1).double()
+        mean = blocks.mean(dim=0)
+        values, vectors = torch.linalg.eigh((blocks - mean).T @ (blocks - mean) / len(blocks))
+        vectors = vectors[:, -self.channels :].flip(1)  # (3 8 8) c, largest first
+        deviation = values[-self.channels :].flip(0).sqrt()
+        gain = deviation.rsqrt()
+        gain = gain / (gain * deviation).square().mean().sqrt()
+        rows = (vectors * gain).T
+        self.analysis.weight.copy_(rows.view_as(self.analysis.weight))
+        self.analysis.bias.copy_(-(rows @ mean))  # type: ignore[union-attr]
+        self.synthesis.weight.copy_((vectors / gain).T.reshape(self.synthesis.weight.shape))
+        # A transposed convolution has one bias per colour; the mean block is nearly flat, so its mean colour will do.
+        self.synthesis.bias.copy_(mean.view(3, -1).mean(dim=1))  # type: ignore[union-attr]
+        for last in (self.encoder[-1], self.decoder[-2]):
+            assert isinstance(last, nn.Conv2d) and last.bias is not None
+            nn.init.zeros_(last.weight)
+            nn.init.zeros_(last.bias)

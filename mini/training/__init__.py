@@ -1,0 +1,1 @@
+"""Training of the networks that are not part of USO itself: autoencoder, encoders, style descriptor."""

@@ -1,0 +1,161 @@
+"""Triplets of the procedural world, and their manifest.
+
+A triplet is a target picture, a picture of another subject in the same style, and a photo of the same individual.
+Some styles and some classes of subjects never appear in training triplets. The miniature's base and encoders have met
+them in captioned pictures, as FLUX.1 and SigLIP have met nearly everything, but no stage with references has.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from ...uso_model.errors import UserError
+from .render import render_photo, render_style
+from .scene import Scene, sample_scene
+from .styles import HELD_OUT_STYLES, IMPROVISED, TRAINING_STYLES, Style, sample_style
+from .subjects import HELD_OUT_SUBJECTS, TRAINING_SUBJECTS
+
+LAYOUTS = ("preserved", "shifted")
+
+IMPROVISED_SHARE = 0.4
+"""Share of training triplets in a style without a name, where no other is asked for."""
+
+
+@dataclass(frozen=True)
+class Triplet:
+    """One training example, as scenes; nothing is rendered until asked for.
+
+    Attributes:
+        id: unique within a run of one generator.
+        target: the scene of the target picture, drawn in `style`.
+        style: shared by the target and the style reference.
+        style_ref: a scene with another subject class.
+        content: the target's scene (layout preserved) or the same individual elsewhere (shifted).
+        prompt: empty (preserved) or the target's caption without its style (shifted).
+        layout: a name of LAYOUTS.
+    """
+
+    id: str
+    target: Scene
+    style: Style
+    style_ref: Scene
+    content: Scene
+    prompt: str
+    layout: str
+
+    def render(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return target, style reference and content photo, each 128 128 3 uint8."""
+        return (
+            render_style(self.target, self.style),
+            render_style(self.style_ref, self.style),
+            render_photo(self.content),
+        )
+
+
+def sample_triplet(
+    rng: np.random.Generator,
+    layout: str | None = None,
+    held_out: bool = False,
+    subject: str | None = None,
+    style: str | None = None,
+    beyond: bool = False,
+    improvised: float = IMPROVISED_SHARE,
+    hybrids: float = 0.0,
+) -> Triplet:
+    """Return a random triplet; the subject of its style reference is always one of training.
+
+    Args:
+        rng: source of every choice.
+        layout: a name of LAYOUTS, or None for either.
+        held_out: draw style and subject from those that training triplets never show.
+        subject: class of the target, or None for any of the split.
+        style: name of the style, or None for any of the split.
+        beyond: draw the style's parameters from beyond their training ranges.
+        improvised: share of styles without a name, where neither `style` nor `held_out` is given.
+        hybrids: share of targets that join two classes, where `held_out` is not given.
+
+    Raises:
+        UserError: for an unknown layout, subject or style.
+    """
+    if layout is None:
+        layout = LAYOUTS[int(rng.integers(2))]
+    if layout not in LAYOUTS:
+        raise UserError(f"Got layout {layout!r}, expected one of {', '.join(LAYOUTS)}; use a listed name.")
+    subjects, styles = (HELD_OUT_SUBJECTS, HELD_OUT_STYLES) if held_out else (TRAINING_SUBJECTS, TRAINING_STYLES)
+    name = subject or subjects[int(rng.integers(len(subjects)))]
+    if style is None:
+        nameless = not held_out and rng.uniform() < improvised
+        style = IMPROVISED if nameless else styles[int(rng.integers(len(styles)))]
+    chosen = sample_style(rng, style, beyond)
+    others = [other for other in TRAINING_SUBJECTS if other != name]
+    # No number is drawn where none are wanted, so that a seed keeps its meaning.
+    hybrid = hybrids > 0 and not held_out and rng.uniform() < hybrids
+    target = sample_scene(rng, name, hybrid)
+    style_ref = sample_scene(rng, others[int(rng.integers(len(others)))])
+    shifted = layout == "shifted"
+    content = target.repose(rng) if shifted else target
+    number = int(rng.integers(2**48))
+    return Triplet(
+        f"{style}-{name}-{number:012x}",
+        target,
+        chosen,
+        style_ref,
+        content,
+        target.caption() if shifted else "",
+        layout,
+    )
+
+
+def write_manifest(
+    folder: str | Path,
+    n: int,
+    seed: int,
+    layout: str | None = None,
+    held_out: bool = False,
+    split: str = "train",
+    improvised: float = IMPROVISED_SHARE,
+    hybrids: float = 0.0,
+) -> Path:
+    """Write `n` triplets as PNG files and an ordinary triplet manifest, and return the manifest's path.
+
+    Files go to `targets`, `styles` and `contents` under `folder`; `manifest.jsonl` names them relative to
+    itself.
+
+    Raises:
+        UserError: for a negative `n`, a share outside 0..1, or what sample_triplet raises.
+    """
+    if n < 0:
+        raise UserError(f"Got n = {n}, expected 0 or more; pass how many triplets to write.")
+    for what, share in (("improvised", improvised), ("hybrids", hybrids)):
+        if not 0 <= share <= 1:
+            raise UserError(f"Got {what} = {share:g}, expected a share from 0 to 1; pass 0.4 for 40 %.")
+    root = Path(folder)
+    names = ("targets", "styles", "contents")
+    for name in names:
+        (root / name).mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(seed)
+    lines = []
+    for _ in range(n):
+        triplet = sample_triplet(rng, layout, held_out, improvised=improvised, hybrids=hybrids)
+        paths = [f"{name}/{triplet.id}.png" for name in names]
+        for path, picture in zip(paths, triplet.render(), strict=True):
+            Image.fromarray(picture).save(root / path)
+        row = {
+            "id": triplet.id,
+            "target": paths[0],
+            "style": [paths[1]],
+            "content": paths[2],
+            "prompt": triplet.prompt,
+            "layout": triplet.layout,
+            "scores": {},
+            "split": split,
+        }
+        lines.append(json.dumps(row))
+    manifest = root / "manifest.jsonl"
+    manifest.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
+    return manifest

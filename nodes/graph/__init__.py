@@ -1,0 +1,1 @@
+"""Graph time: what nodes do before a sampler runs."""

@@ -1,0 +1,234 @@
+"""Checks of what comes in; every error is one sentence: what came, what was expected, what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import comfy.model_base
+from torch import Tensor
+
+from ...uso_model.errors import UserError
+from ...uso_model.style import StyleFeatures
+from ..sockets import Content, Style
+
+__all__ = [
+    "ENCODER_FILE",
+    "LORA_FILE",
+    "PROJECTOR_FILE",
+    "ProjectorSizes",
+    "block_counts",
+    "check_content_fits",
+    "check_features",
+    "check_flux",
+    "check_images",
+    "check_latent",
+    "check_mask",
+    "check_projector",
+    "check_style_fits",
+    "check_vae_latent",
+    "check_vision",
+]
+
+ENCODER_FILE = "sigclip_vision_patch14_384.safetensors (models/clip_vision)"
+PROJECTOR_FILE = "uso-flux1-projector-v1.safetensors (models/model_patches)"
+LORA_FILE = "uso-flux1-dit-lora-v1.safetensors (models/loras)"
+FLUX_FILE = "flux1-dev.safetensors (models/diffusion_models)"
+VAE_FILE = "ae.safetensors (models/vae)"
+
+_LEVELS = ("high", "mid", "low")
+_OTHER_FLUX = ("Flux2", "Chroma", "LongCatImage")
+_AXES = 3
+
+
+class ProjectorSizes(NamedTuple):
+    """Sizes of a projector: `tokens_in` x `dim_in` per level to `tokens_out` x `dim_out`."""
+
+    tokens_in: int
+    tokens_out: int
+    dim_in: int
+    dim_out: int
+
+
+def check_images(image: Tensor, role: str) -> None:
+    """Check that an IMAGE is a batch of RGB pictures of more than a pixel.
+
+    Raises:
+        UserError: for an empty batch, another number of channels, or a picture under 2 x 2 pixels.
+    """
+    if image.ndim != 4 or image.shape[0] == 0:
+        raise UserError(
+            f"Got an empty batch as {role} image, expected at least one picture: connect a Load Image node "
+            "or check the node that makes the batch."
+        )
+    _, height, width, channels = image.shape
+    if channels != 3:
+        raise UserError(
+            f"Got a {role} image with {channels} channels, expected 3 (RGB): remove its alpha channel "
+            "first, for example with the Split Image with Alpha node."
+        )
+    if min(height, width) < 2:
+        raise UserError(
+            f"Got a {role} image of {width}x{height} pixels, expected a picture: use one with at least 16 "
+            "pixels on each side."
+        )
+
+
+def check_mask(mask: Tensor, pictures: int, role: str) -> None:
+    """Check that a MASK can be laid over a batch of pictures.
+
+    Raises:
+        UserError: if it holds neither one mask nor one per picture.
+    """
+    masks = mask.shape[0] if mask.ndim > 2 else 1
+    if masks not in (1, pictures):
+        raise UserError(
+            f"Got {masks} masks for {pictures} {role} images, expected one mask or one per image: make the "
+            "batches equally long."
+        )
+
+
+def check_vision(vision: Any) -> None:
+    """Check that a CLIP_VISION is a SigLIP, the only family whose hidden layers USO's projector reads.
+
+    Raises:
+        UserError: if it is another encoder.
+    """
+    kind = getattr(vision, "model_type", type(vision).__name__)
+    if kind != "siglip_vision_model":
+        name = {"clip_vision_model": "a CLIP vision model", "siglip2_vision_model": "a SigLIP 2 vision model"}
+        size = getattr(vision, "image_size", None)
+        detail = f" for {size} px pictures" if size and size > 0 else ""
+        raise UserError(
+            f"Got {name.get(kind, kind)}{detail} as clip_vision, expected SigLIP (so400m, patch 14, 384 "
+            f"px): load {ENCODER_FILE} with the Load CLIP Vision node."
+        )
+
+
+def check_projector(patch: Any) -> ProjectorSizes:
+    """Return the sizes of the style projector inside a MODEL_PATCH.
+
+    Raises:
+        UserError: if there is no style projector in it.
+    """
+    model = getattr(patch, "model", None)
+    if not all(hasattr(model, f"{level}_{part}") for level in _LEVELS for part in ("embedding_linear", "projection")):
+        raise UserError(
+            f"Got a MODEL_PATCH that holds {type(model).__name__}, expected USO's style projector: load "
+            f"{PROJECTOR_FILE} with the USO Load Models node."
+        )
+    tokens_out, tokens_in = model.high_embedding_linear[0].weight.shape
+    dim_out, dim_in = model.high_projection.weight.shape
+    return ProjectorSizes(tokens_in, tokens_out, dim_in, dim_out)
+
+
+def check_features(features: StyleFeatures, sizes: ProjectorSizes) -> None:
+    """Check that a projector was made for the encoder that gave the features.
+
+    Raises:
+        UserError: if token count or width differ.
+    """
+    tokens, width = features.high.shape[1:]
+    if (tokens, width) != (sizes.tokens_in, sizes.dim_in):
+        raise UserError(
+            f"Got features of {tokens} tokens x {width} from the vision model, but the projector expects "
+            f"{sizes.tokens_in} x {sizes.dim_in}: load the encoder that belongs to the projector, for "
+            f"FLUX.1 {ENCODER_FILE} (384 px; the 512 px SigLIP and SigLIP 2 do not fit)."
+        )
+
+
+def check_flux(model: Any) -> int:
+    """Return the width of a FLUX.1 MODEL.
+
+    Raises:
+        UserError: if the MODEL is anything else, FLUX.2 and Chroma included.
+    """
+    base = model.model
+    others = tuple(getattr(comfy.model_base, name) for name in _OTHER_FLUX if hasattr(comfy.model_base, name))
+    params = getattr(base.diffusion_model, "params", None)
+    is_flux1 = (
+        isinstance(base, comfy.model_base.Flux)
+        and not isinstance(base, others)
+        and len(getattr(params, "axes_dim", ())) == _AXES
+        and not getattr(params, "global_modulation", False)
+        and getattr(params, "vec_in_dim", None) is not None
+    )
+    if not is_flux1:
+        raise UserError(
+            f"Got a MODEL of type {type(base).__name__}, expected FLUX.1 (dev, schnell or one tuned from "
+            f"them): load {FLUX_FILE} with the Load Diffusion Model node."
+        )
+    return params.hidden_size
+
+
+def block_counts(model: Any) -> tuple[int, int]:
+    """Return the numbers of double and single blocks of a FLUX.1 MODEL."""
+    network = model.model.diffusion_model
+    return len(network.double_blocks), len(network.single_blocks)
+
+
+def check_style_fits(style: Style, hidden_size: int) -> None:
+    """Check that style tokens have the MODEL's width.
+
+    Raises:
+        UserError: if they have not.
+    """
+    width = style.tokens.shape[-1]
+    if width != hidden_size:
+        raise UserError(
+            f"Got style tokens of width {width} for a MODEL of width {hidden_size}, expected equal widths: "
+            f"use the projector trained for this model, for FLUX.1 {PROJECTOR_FILE}."
+        )
+
+
+def check_content_fits(content: Content, model: Any) -> None:
+    """Check that content latents have as many channels as the MODEL reads.
+
+    Raises:
+        UserError: if they have not.
+    """
+    expected = model.get_model_object("latent_format").latent_channels
+    _check_channels([latent.shape[1] for latent in content.latents], expected, "content", VAE_FILE)
+
+
+def check_vae_latent(latent: Tensor, channels: int) -> None:
+    """Check that a VAE gave a FLUX.1 latent `b c h w`.
+
+    Raises:
+        UserError: if it gave another number of channels or dimensions.
+    """
+    if latent.ndim != 4 or latent.shape[1] != channels:
+        raise UserError(
+            f"Got a VAE whose latents have {latent.shape[1]} channels and {latent.ndim} dimensions, "
+            f"expected FLUX.1's with {channels} and 4: load {VAE_FILE} with the Load VAE node."
+        )
+
+
+def check_latent(latent: dict[str, Any], model: Any) -> Tensor:
+    """Return a LATENT's samples if the MODEL can start from them.
+
+    Empty latents pass with any channel count, because ComfyUI gives them the model's own.
+
+    Raises:
+        UserError: if the batch is empty, or the latent is not empty and has another channel count.
+    """
+    samples = latent["samples"]
+    if samples.is_nested:
+        return samples
+    if samples.numel() == 0:
+        raise UserError(
+            f"Got an empty LATENT of shape {tuple(samples.shape)}, expected at least one: check the node that makes it."
+        )
+    expected = model.get_model_object("latent_format").latent_channels
+    if samples.shape[1] != expected and samples.count_nonzero() > 0:
+        _check_channels([samples.shape[1]], expected, "LATENT", VAE_FILE)
+    return samples
+
+
+def _check_channels(found: Sequence[int], expected: int, role: str, file: str) -> None:
+    wrong = sorted({channels for channels in found if channels != expected})
+    if wrong:
+        raise UserError(
+            f"Got a {role} latent with {wrong[0]} channels, expected {expected}: encode the image with "
+            f"FLUX.1's VAE, {file}."
+        )

@@ -1,0 +1,82 @@
+"""The style projector as a MODEL_PATCH, for any size of weights."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import comfy.model_management
+import comfy.model_patcher
+import comfy.ops
+import comfy.utils
+import torch
+from torch import Tensor
+
+from ...uso_model.projector import PREFIX, HierarchicalProjector
+from ...uso_model.style import StyleFeatures
+from .checks import ProjectorSizes, check_features, check_projector
+
+__all__ = ["HostProjector", "fingerprint", "project", "projector_patch"]
+
+
+class HostProjector(HierarchicalProjector):
+    """Take the three levels stacked low, mid, high, so that ComfyUI's own style node can call it too."""
+
+    def forward(self, features: StyleFeatures | Tensor) -> Tensor:
+        """Return style tokens `B 3*S D`, high, mid, low, of features (or of a stack `3 B N C`)."""
+        if isinstance(features, Tensor):
+            low, mid, high = features.to(_weight_dtype(self))
+            features = StyleFeatures(high=high, mid=mid, low=low)
+        return super().forward(features)
+
+
+def projector_patch(state_dict: Mapping[str, Tensor]) -> Any:
+    """Build a MODEL_PATCH of projector weights (`feature_embedder.*`) of any size.
+
+    Raises:
+        RuntimeError: for missing, unknown or misshapen weights.
+    """
+    weights = {name.removeprefix(PREFIX): tensor for name, tensor in state_dict.items() if name.startswith(PREFIX)}
+    offload = comfy.model_management.unet_offload_device()
+    model = HostProjector(
+        **HierarchicalProjector.sizes(weights),
+        operations=comfy.ops.manual_cast,
+        dtype=comfy.utils.weight_dtype(weights),
+        device=offload,
+    )
+    # Looked up here because ComfyUI rebinds the class when it starts with dynamic memory.
+    patcher = comfy.model_patcher.CoreModelPatcher(
+        model, load_device=comfy.model_management.get_torch_device(), offload_device=offload
+    )
+    model.load_state_dict(weights, assign=patcher.is_dynamic())
+    return patcher
+
+
+def project(patch: Any, features: StyleFeatures) -> tuple[Tensor, ProjectorSizes]:
+    """Return the style tokens `1 L D` of all pictures, each projected once and joined along `L`, and the
+    sizes.
+
+    Works for ComfyUI's own projector and for ours. The weights are loaded through ComfyUI's memory
+    management and may be unloaded right after.
+
+    Raises:
+        ValueError: if the MODEL_PATCH is no projector or was made for another encoder.
+    """
+    sizes = check_projector(patch)
+    check_features(features, sizes)
+    comfy.model_management.load_model_gpu(patch)
+    stacks = torch.stack([features.low, features.mid, features.high]).to(patch.load_device)  # 3 B N C
+    tokens = [patch.model(stacks[:, i : i + 1]) for i in range(stacks.shape[1])]
+    return torch.cat(tokens, dim=1).to(comfy.model_management.intermediate_device()), sizes
+
+
+def fingerprint(patch: Any) -> str:
+    """Return 16 hex digits that tell projectors apart, of the values of one of their weights in float32."""
+    weight = check_projector(patch) and patch.model.high_projection.weight
+    return hashlib.sha256(weight.detach().float().cpu().contiguous().numpy().tobytes()).hexdigest()[:16]
+
+
+def _weight_dtype(model: HierarchicalProjector) -> torch.dtype:
+    dtype = next(model.parameters()).dtype
+    return dtype if dtype in (torch.float32, torch.bfloat16, torch.float16) else torch.float32

@@ -1,0 +1,1 @@
+"""Sampling time: what happens inside ComfyUI's sampler."""

@@ -1,0 +1,45 @@
+"""The demonstration picture, and how well the bundled weights follow references they never saw in training."""
+
+from __future__ import annotations
+
+from comfyui_uso.mini import demo
+from comfyui_uso.mini.experiment.draw import draw_with
+from comfyui_uso.mini.experiment.measure import Judges, cases, measure
+from comfyui_uso.mini.judges.networks import load_judges
+from comfyui_uso.mini.model import load_descriptor, load_mini
+from comfyui_uso.mini.world import HELD_OUT_SUBJECTS, STYLES, SUBJECTS
+from PIL import Image
+
+
+def test_the_demo_shows_every_example_in_five_columns(tmp_path):
+    demo.run(tmp_path / "demo.png", steps=2)
+    picture = Image.open(tmp_path / "demo.png")
+    found = demo.examples()
+    assert sorted(name for names in demo.GROUPS.values() for name in names) == sorted(found)
+    assert len(found) >= 3 and picture.width > 5 * 128 and picture.height > len(found) * 128
+    assert all(part.size == (128, 128) for example in found.values() for part in (example.content, example.style))
+
+
+def test_the_groups_of_the_demo_are_what_they_say():
+    """Its words name the class, and a class is either held out or not."""
+    found = demo.examples()
+    for names, held_out in zip(demo.GROUPS.values(), (False, True), strict=True):
+        for name in names:
+            (subject,) = set(found[name].prompt.split()) & set(SUBJECTS)
+            assert (subject in HELD_OUT_SUBJECTS) is held_out
+
+
+def test_the_miniature_follows_its_references():
+    """On held-out styles and classes: well above chance with a reference, near chance without."""
+    found = measure(
+        draw_with(load_mini(), steps=8, cfg=3.0), Judges(*load_judges(), load_descriptor()), cases(32, seed=5)
+    )
+    none, chance = found["none"], 1 / len(STYLES)
+    assert found["true"]["style"] > 0.85, "the judge of styles is weak"
+    for mode in ("style", "joint"):
+        assert found[mode]["likeness"] >= none["likeness"] + 0.25, found
+    for mode in ("subject", "joint"):
+        half_way = (none["resemblance"] + found["true"]["resemblance"]) / 2
+        assert found[mode]["resemblance"] >= half_way, found
+    for mode in ("none", "subject"):
+        assert found[mode]["style"] <= 4 * chance, found

@@ -1,0 +1,222 @@
+"""Loading USO's files: found by keys, refused in one sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import comfy.lora
+import comfy.sd
+import folder_paths
+import pytest
+import torch
+from comfyui_uso.nodes.load_models import LoadModels
+from comfyui_uso.uso_model.checkpoints.files import write_safetensors
+from safetensors.torch import load_file
+
+from .conftest import HIDDEN
+
+RANK = 2
+FOLDERS = ("loras", "model_patches", "clip_vision")
+POSITION = "vision_model.embeddings.position_embedding.weight"
+
+
+@pytest.fixture
+def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give ComfyUI empty model folders, and an encoder loader that builds nothing."""
+    for folder in FOLDERS:
+        (tmp_path / folder).mkdir()
+        monkeypatch.setitem(folder_paths.folder_names_and_paths, folder, ([str(tmp_path / folder)], {".safetensors"}))
+    monkeypatch.setattr(folder_paths, "filename_list_cache", {})
+    monkeypatch.setattr("comfy.clip_vision.load_clipvision_from_sd", lambda weights: dict(weights))
+    return tmp_path
+
+
+@pytest.fixture
+def put(models: Path) -> Callable[..., Path]:
+    def write(name: str, tensors: dict[str, torch.Tensor]) -> Path:
+        write_safetensors(models / name, tensors)
+        return models / name
+
+    return write
+
+
+def lora(hidden: int = HIDDEN, native: bool = True) -> dict[str, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    if native:
+        names = [
+            f"double_blocks.{i}.processor.{part}"
+            for i in range(2)
+            for part in ("qkv_lora1", "qkv_lora2", "proj_lora1", "proj_lora2")
+        ]
+        names += [f"single_blocks.{i}.processor.{part}" for i in range(2) for part in ("qkv_lora", "proj_lora")]
+        sides = ("down.weight", "up.weight")
+    else:
+        names = ["diffusion_model.double_blocks.0.img_attn.proj"]
+        sides = ("lora_A.weight", "lora_B.weight")
+    width_in = {True: 5 * hidden, False: hidden}
+    width_out = {True: 3 * hidden, False: hidden}
+    out = {}
+    for name in names:
+        out[f"{name}.{sides[0]}"] = torch.randn(
+            RANK, width_in[".proj_lora" in name and "single" in name], generator=generator
+        )
+        out[f"{name}.{sides[1]}"] = torch.randn(width_out["qkv" in name], RANK, generator=generator)
+    return out
+
+
+def projector(hidden: int = HIDDEN, tokens: int = 16, width: int = 32) -> dict[str, torch.Tensor]:
+    out = {}
+    for level in ("high", "mid", "low"):
+        shapes = {"embedding_linear.0": (8, tokens), "layer_norm": (width,), "projection": (hidden, width)}
+        for part, shape in shapes.items():
+            out[f"feature_embedder.{level}_{part}.weight"] = torch.ones(shape)
+            out[f"feature_embedder.{level}_{part}.bias"] = torch.zeros(shape[0])
+    return out
+
+
+def siglip(tokens: int = 16, width: int = 32) -> dict[str, torch.Tensor]:
+    return {
+        POSITION: torch.zeros(tokens, width),
+        "vision_model.embeddings.patch_embedding.bias": torch.zeros(width),
+        "vision_model.embeddings.patch_embedding.weight": torch.zeros(width, 3, 2, 2),
+    }
+
+
+def load(model: Any, lora: str = "auto", strength: float = 1.0, projector: str = "auto", vision: str = "auto") -> Any:
+    return LoadModels.execute(model, lora, strength, projector, vision).result
+
+
+def test_auto_finds_files_by_their_keys(put: Any, base_model: Any) -> None:
+    put("loras/a_portrait.safetensors", lora(native=False))
+    put("loras/wide.safetensors", lora(hidden=2 * HIDDEN))
+    put("loras/b.safetensors", lora())
+    put("model_patches/a.safetensors", {"controlnet_blocks.0.y_rms.weight": torch.ones(2)})
+    put("model_patches/b.safetensors", projector(hidden=2 * HIDDEN))
+    put("model_patches/c.safetensors", projector())
+    put("clip_vision/a.safetensors", {**siglip(), "vision_model.embeddings.class_embedding": torch.zeros(32)})
+    put("clip_vision/b.safetensors", siglip(tokens=25))
+    put("clip_vision/c.safetensors", siglip())
+    model, patch, vision = load(base_model)
+    assert len(model.patches) == 12 and not base_model.patches
+    assert patch.model.high_projection.weight.shape == (HIDDEN, 32)
+    assert vision[POSITION].shape == (16, 32)
+    assert model.is_clone(base_model)
+
+
+def test_partial_lora_with_released_names_is_applied_like_its_plain_twin(put: Any, base_model: Any) -> None:
+    import comfy.lora_convert
+
+    path = put("loras/uso.safetensors", lora())
+    put("model_patches/p.safetensors", projector())
+    put("clip_vision/v.safetensors", siglip())
+    model = load(base_model, strength=0.5)[0]
+    twin, _ = comfy.sd.load_lora_for_models(
+        base_model, None, comfy.lora_convert.convert_uso_lora(load_file(path)), 0.5, 0
+    )
+    for key, patches in twin.patches.items():
+        weight = comfy.utils.get_attr(base_model.model, key)
+        ours, theirs = (comfy.lora.calculate_weight(p, weight.clone(), key) for p in (model.patches[key], patches))
+        assert torch.equal(ours, theirs) and not torch.equal(ours, weight)
+
+
+def test_blocks_of_a_lora_have_strengths_of_their_own(put: Any, base_model: Any) -> None:
+    put("loras/uso.safetensors", lora())
+    put("model_patches/p.safetensors", projector())
+    put("clip_vision/v.safetensors", siglip())
+    plain, weighed = (
+        LoadModels.execute(base_model, "auto", 0.5, "auto", "auto", blocks).result[0] for blocks in ("", "d1:0.5, s0:0")
+    )
+    factors = {"double_blocks.1.": 0.5, "single_blocks.0.": 0.0}
+    for key, patches in plain.patches.items():
+        factor = next((value for name, value in factors.items() if name in key), 1.0)
+        assert [patch[0] for patch in weighed.patches[key]] == [factor * patch[0] for patch in patches]
+    with pytest.raises(ValueError, match="d0 to d1"):
+        LoadModels.execute(base_model, "auto", 0.5, "auto", "auto", "d2:1")
+
+
+def test_without_lora_the_model_stays_the_same_object(put: Any, base_model: Any) -> None:
+    put("loras/b.safetensors", lora())
+    put("model_patches/c.safetensors", projector())
+    put("clip_vision/c.safetensors", siglip())
+    assert load(base_model, lora="none")[0] is base_model
+    assert load(base_model, strength=0.0)[0] is base_model
+
+
+def test_name_decides_between_equals(put: Any, base_model: Any) -> None:
+    put("loras/a.safetensors", lora())
+    put("loras/my_USO.safetensors", {name: 2 * tensor for name, tensor in lora().items()})
+    put("model_patches/c.safetensors", projector())
+    put("clip_vision/c.safetensors", siglip())
+    auto, named = (load(base_model, lora=name)[0] for name in ("auto", "my_USO.safetensors"))
+    for key, patches in named.patches.items():
+        weight = comfy.utils.get_attr(base_model.model, key)
+        assert torch.equal(*(comfy.lora.calculate_weight(p, weight.clone(), key) for p in (auto.patches[key], patches)))
+
+
+def test_nothing_found(models: Path, base_model: Any) -> None:
+    with pytest.raises(
+        ValueError,
+        match=r"\AFound no file in models/loras that is a USO LoRA for a model of width 64: put "
+        r"uso-flux1-dit-lora-v1.safetensors \(models/loras\) in place or choose a file by hand\.\Z",
+    ):
+        load(base_model)
+
+
+@pytest.mark.parametrize(
+    ("folder", "tensors", "pattern"),
+    [
+        (
+            "projector",
+            lora(),
+            "looks like a USO LoRA, expected a USO style projector.*uso-flux1-projector-v1",
+        ),
+        ("projector", projector(hidden=128), "of another size, expected one for a model of width 64"),
+        ("lora", projector(), "looks like a USO style projector, expected a USO LoRA.*uso-flux1-dit-lora-v1"),
+        ("lora", lora(hidden=128), "of another size, expected one for a model of width 64"),
+        (
+            "vision",
+            {**siglip(), "vision_model.embeddings.class_embedding": torch.zeros(32)},
+            "looks like a CLIP vision model, expected a SigLIP vision model.*sigclip_vision_patch14_384",
+        ),
+        (
+            "vision",
+            siglip(tokens=1024),
+            "of another size, expected one for the projector, which reads 16 tokens x 32",
+        ),
+        (
+            "lora",
+            {
+                "diffusion_model.elsewhere.lora_A.weight": torch.ones(2, 4),
+                "diffusion_model.elsewhere.lora_B.weight": torch.ones(4, 2),
+            },
+            "changes none of the model's weights",
+        ),
+    ],
+)
+def test_wrong_file(folder: str, tensors: dict[str, torch.Tensor], pattern: str, put: Any, base_model: Any) -> None:
+    put("loras/good.safetensors", lora())
+    put("model_patches/good.safetensors", projector())
+    put("clip_vision/good.safetensors", siglip())
+    place = {"lora": "loras", "projector": "model_patches", "vision": "clip_vision"}[folder]
+    put(f"{place}/wrong.safetensors", tensors)
+    with pytest.raises(ValueError, match=rf"\Awrong\.safetensors .*{pattern}[^\n]*\.\Z"):
+        load(base_model, **{folder: "wrong.safetensors"})
+
+
+def test_truncated_file(put: Any, base_model: Any) -> None:
+    path = put("loras/cut.safetensors", lora())
+    path.write_bytes(path.read_bytes()[:-100])
+    for choice in ("cut.safetensors", "auto"):
+        with pytest.raises(ValueError, match=r"\A[^\n]*cut\.safetensors is truncated[^\n]*\.\Z"):
+            load(base_model, lora=choice)
+
+
+def test_fingerprint_follows_the_files(put: Any) -> None:
+    before = LoadModels.fingerprint_inputs(lora="auto")
+    put("loras/b.safetensors", lora())
+    folder_paths.filename_list_cache.clear()
+    after = LoadModels.fingerprint_inputs(lora="auto")
+    assert before == [] and len(after) == 1
+    assert LoadModels.fingerprint_inputs(lora="none") == []

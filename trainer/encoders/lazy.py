@@ -1,0 +1,34 @@
+"""Something large that is read when it is needed and given back afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+import torch
+
+__all__ = ["Lazy"]
+
+Thing = TypeVar("Thing")
+
+
+class Lazy(Generic[Thing]):
+    """A model behind its loader."""
+
+    def __init__(self, load: Callable[[], Thing]):
+        self._load = load
+        self._thing: Thing | None = None
+
+    def get(self) -> Thing:
+        """Return the model, reading it if it is not in memory."""
+        if self._thing is None:
+            self._thing = self._load()
+        return self._thing
+
+    def release(self) -> None:
+        """Give back the memory, if it is held."""
+        if self._thing is None:
+            return
+        self._thing = None
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()

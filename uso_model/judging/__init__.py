@@ -1,0 +1,1 @@
+"""Measures of pictures: style descriptors, likeness, copying."""
