@@ -219,8 +219,8 @@ def _require_equal(path: Path, written: Mapping[str, Tensor], found: Mapping[str
     ]
     if wrong or len(found) != len(written):
         raise CheckpointError(
-            f"{path} does not hold what was written ({len(wrong)} of {len(written)} tensors differ); check the disk and "
-            "export again with `uso export`."
+            f"{path} does not hold what was written ({len(wrong)} of {len(written)} tensors differ); check the disk "
+            "and export again with `uso export`."
         )
 
 

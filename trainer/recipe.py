@@ -143,10 +143,7 @@ class RewardConfig(Settings):
     last: int = Field(11, gt=0, description="the gradient enters at a random one of the last so many steps")
     active: int = Field(3, gt=0, description="endpoint: steps that carry a gradient")
     guidance: float = Field(4.0, description="distilled guidance of the rollout")
-    cfg: float = Field(
-        1.0,
-        description="classifier-free guidance of the rollout; FLUX.1-dev needs none, models without distilled guidance about 3",
-    )
+    cfg: float = Field(1.0, description="classifier-free guidance of the rollout; 1, none, where guidance is distilled")
     margin: float = Field(1.0, description="similarity above which nothing is gained; 1: the paper's -cos")
 
     @model_validator(mode="after")
@@ -189,10 +186,7 @@ class MonitorConfig(Settings):
     samples_every: int = Field(0, ge=0, description="draw a grid of pictures from rows of the validation manifest")
     samples: int = Field(4, gt=0)
     sample_steps: int = Field(20, gt=0)
-    cfg: float = Field(
-        1.0,
-        description="classifier-free guidance of the samples; FLUX.1-dev needs none, models without distilled guidance about 3",
-    )
+    cfg: float = Field(1.0, description="classifier-free guidance of the samples; 1, none, where guidance is distilled")
     validation_every: int = Field(0, ge=0, description="loss at fixed times and noise, of rows with split `validation`")
     validation_rows: int = Field(16, gt=0)
 
