@@ -19,7 +19,7 @@ class Blocks(NamedTuple):
     single: tuple[float, ...]
 
 
-_PART = re.compile(r"([ds])([0-9]{1,4})(?:-([0-9]{1,4}))?:([-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))")
+_PART = re.compile(r"([ds])([0-9]{1,4})(?:-([0-9]{1,4}))?:([-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+))")
 _EXPECTED = "parts such as d0-18:1, s0-37:0.5 (d: double blocks, s: single blocks)"
 
 

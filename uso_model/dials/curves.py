@@ -47,8 +47,8 @@ def curve_values(curve: str) -> list[float]:
         values = []
     if not values or not all(math.isfinite(value) and value >= 0 for value in values):
         raise UserError(
-            f"Got the curve {quoted(curve)!r}, expected one of {', '.join(CURVES)} or numbers from 0 such as 1, 0.8, 0.5: "
-            "correct it."
+            f"Got the curve {quoted(curve)!r}, expected one of {', '.join(CURVES)} or numbers from 0 such as 1, 0.8, "
+            "0.5: correct it."
         )
     return values
 
