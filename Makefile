@@ -35,7 +35,7 @@ help:
 	@echo "make demo    small environment, then USO-mini draws out/demo.png"
 	@echo "make test    every test that needs neither GPU nor network; in ComfyUI too where one is found"
 	@echo "make lint    ruff, formatting, types"
-	@echo "make tree    write the file list of README.md from the files' first lines"
+	@echo "make tree    write the tree of docs/architecture.md from the files' first lines"
 
 setup: $(TOOLS)
 
@@ -54,7 +54,7 @@ lint: $(TOOLS)
 	MYPYPATH=$(VENV)/types $(BIN)/mypy -p comfyui_uso.uso_model -p comfyui_uso.trainer -p comfyui_uso.mini
 
 tree: $(TOOLS)
-	$(BIN)/python tests/readme_tree.py
+	$(BIN)/python tests/architecture_tree.py
 
 $(MADE):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \

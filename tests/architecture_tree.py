@@ -1,6 +1,6 @@
-"""Keep the file list of README.md equal to the files: a line is the first sentence of a docstring.
+"""Keep the tree in docs/architecture.md equal to the files: a line is the first sentence of a docstring.
 
-`python tests/readme_tree.py` writes the list, `--check` prints how it differs and exits 1.
+`python tests/architecture_tree.py` writes the tree, `--check` prints how it differs and exits 1.
 """
 
 from __future__ import annotations
@@ -16,17 +16,23 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 BEGIN, END = "<!-- tree -->\n```text\n", "```\n<!-- /tree -->"
 COLUMN, WIDTH = 28, 120
-PACKAGES = ("nodes", "uso_model", "trainer")
+ROOT_FILES = ("__init__.py", "__main__.py", "cli.py")
+PACKAGES = ("nodes", "uso_model", "trainer", "mini")
 # Folders without an __init__.py cannot speak for themselves.
 FOLDERS = {
-    "uso_model/mini/weights": "the weights of USO-mini",
-    "trainer/mini/judges": "the weights of the judges",
+    "trainer/recipes": "commented recipes by name, and configurations of accelerate",
+    "mini/recipes": "the recipe of each stage of USO-mini",
+    "mini/weights": "the weights of USO-mini",
+    "mini/examples": "pictures for the templates and the demonstration",
+    "mini/pictures": "pictures of its README",
+    "mini/experiment/plans": "sizes of the experiment, and its rows",
     "workflows": "graphs with a picture of the same name; ComfyUI shows them as templates",
     "web/docs": "one help page per node, shown inside ComfyUI",
-    "locales": "what the page shows of the nodes, in English and Simplified Chinese",
-    "docs": "training, the dials, coming from other nodes, the miniature and its measurements",
-    "benchmarks": "time and memory against ComfyUI's own nodes",
+    "locales": "what the page shows of the nodes in Simplified Chinese; English is in the schemas",
+    "docs": "training, the dials, workflows, coming from other nodes, this page",
+    "benchmarks": "time and memory against ComfyUI's own nodes, and of training",
     "tests": "mirrors the tree; tests/comfy starts a real ComfyUI server",
+    "dev": "how USO-mini came about: log, raw results, tables; nothing imports it, no release has it",
 }
 
 
@@ -39,7 +45,8 @@ def purpose(module: Path) -> str:
 
 def lines() -> Iterator[str]:
     """Yield one line per module and folder, packages first."""
-    yield _line("__init__.py", 0, purpose(ROOT / "__init__.py"))
+    for name in ROOT_FILES:
+        yield _line(name, 0, purpose(ROOT / name))
     for package in PACKAGES:
         yield from _package(ROOT / package, 0)
     for folder, text in FOLDERS.items():
@@ -69,17 +76,17 @@ def _line(name: str, depth: int, text: str) -> str:
 
 
 def main(check: bool) -> int:
-    """Write the list, or only compare it; return the exit code."""
-    readme = ROOT / "README.md"
-    before, found, rest = readme.read_text(encoding="utf-8").partition(BEGIN)
+    """Write the tree, or only compare it; return the exit code."""
+    page = ROOT / "docs/architecture.md"
+    before, found, rest = page.read_text(encoding="utf-8").partition(BEGIN)
     old, closed, after = rest.partition(END)
     if not (found and closed):
-        raise ValueError(f"README.md: expected a file list between {BEGIN!r} and {END!r}")
+        raise ValueError(f"{page.name}: expected a tree between {BEGIN!r} and {END!r}")
     new = "".join(lines())
     if not check:
-        readme.write_text(before + BEGIN + new + END + after, encoding="utf-8")
+        page.write_text(before + BEGIN + new + END + after, encoding="utf-8")
         return 0
-    difference = difflib.unified_diff(old.splitlines(True), new.splitlines(True), "README.md", "files")
+    difference = difflib.unified_diff(old.splitlines(True), new.splitlines(True), page.name, "files")
     sys.stdout.writelines(difference)
     return int(old != new)
 
