@@ -92,7 +92,7 @@ def test_safetensors_is_read_under_any_name(tmp_path: Path) -> None:
 def test_a_file_of_many_keys_is_recognised_quickly(tmp_path: Path) -> None:
     path = tmp_path / "many.safetensors"
     safetensors.torch.save_file({f"blocks.{n}.some.layer.weight": torch.zeros(1) for n in range(50_000)}, path)
-    begun = time.perf_counter()
+    begun = time.process_time()
     shapes = read_shapes(path)
     assert kind_of(shapes) == "unknown" and "unknown kind" in looks_like(shapes)
-    assert len(shapes) == 50_000 and time.perf_counter() - begun < 2
+    assert len(shapes) == 50_000 and time.process_time() - begun < 2
