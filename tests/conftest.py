@@ -18,3 +18,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             red=True,
             bold=True,
         )
+
+
+@pytest.fixture(scope="session")
+def golden() -> Path:
+    """Return the folder of reference tensors that the official code made."""
+    return Path(__file__).parent / "data" / "golden"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 import torch
@@ -103,12 +102,6 @@ def _random(shapes: Shapes, seed: int = 0) -> dict[str, Tensor]:
         else:
             weights[name] = 0.1 * values
     return weights
-
-
-@pytest.fixture(scope="session")
-def golden() -> Path:
-    """The folder of reference tensors that the official code made."""
-    return Path(__file__).parents[1] / "data" / "golden"
 
 
 @pytest.fixture(scope="session")
