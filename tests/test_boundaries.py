@@ -157,7 +157,13 @@ def test_nothing_imports_comfyui_in_its_own_folder(
         (folder / package).mkdir(parents=True)
         (folder / package / "__init__.py").write_text(STAND_IN, encoding="utf-8")
     done = subprocess.run(
-        [sys.executable, *arguments], cwd=folder, env=elsewhere, capture_output=True, text=True, timeout=300, check=False
+        [sys.executable, *arguments],
+        cwd=folder,
+        env=elsewhere,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Error" not in done.stderr, done.stderr

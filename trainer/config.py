@@ -168,7 +168,7 @@ def _annotation(kind: type[BaseModel], name: str) -> Any:
     if field is None:
         return None
     if not rest:
-        return Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation
+        return Annotated[field.annotation, field] if field.metadata else field.annotation
     return next((_annotation(section, rest) for section in _sections(field.annotation)), None)
 
 

@@ -7,12 +7,7 @@ from collections.abc import Callable
 import pytest
 import torch
 from comfyui_uso.uso_model.config import FluxConfig
-from hypothesis import settings
 from torch import Tensor
-
-# A busy machine is no failure: examples are limited in number, not in time.
-settings.register_profile("steady", deadline=None)
-settings.load_profile("steady")
 
 Shapes = dict[str, tuple[int, ...]]
 
