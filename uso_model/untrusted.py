@@ -8,34 +8,15 @@ from typing import Any
 
 from .errors import UserError
 
-__all__ = ["field", "listed", "parse_json", "quoted"]
+__all__ = ["field", "parse_json", "quoted"]
 
 _QUOTED = 80
-_MOST_TYPED = 4000
-"""Characters of a text that somebody has typed into one line; the longest with a meaning has some hundreds."""
 
 
 def quoted(text: object) -> str:
     """Return a value as an error may quote it: on one line and at most 80 characters long."""
     shown = " ".join(str(text).split())
     return shown if len(shown) <= _QUOTED else f"{shown[: _QUOTED - 4]} ..."
-
-
-def listed(text: str, what: str) -> list[str]:
-    """Return the parts of a typed list, which stand between commas, semicolons or white space.
-
-    Args:
-        text: as it was typed.
-        what: name of the list, for the message.
-
-    Raises:
-        UserError: it is longer than anybody types.
-    """
-    if len(text) > _MOST_TYPED:
-        raise UserError(
-            f"Got a text of {len(text)} characters as {what}, expected at most {_MOST_TYPED}: shorten it."
-        )
-    return text.replace(",", " ").replace(";", " ").split()
 
 
 def parse_json(text: str | bytes, source: str) -> Any:
