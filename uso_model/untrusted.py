@@ -13,22 +13,9 @@ from typing import Any, NamedTuple
 
 from .errors import UserError
 
-__all__ = [
-    "Line",
-    "field",
-    "json_lines",
-    "json_objects",
-    "listed",
-    "number",
-    "parse_json",
-    "quoted",
-    "read_text",
-    "regular_file",
-]
+__all__ = ["Line", "field", "json_lines", "json_objects", "number", "parse_json", "quoted", "read_text", "regular_file"]
 
 _QUOTED = 80
-_MOST_TYPED = 4000
-"""Characters of a text that somebody has typed into one line; the longest with a meaning has some hundreds."""
 _DEEPEST = 64
 _LARGEST = 1 << 30
 
@@ -37,21 +24,6 @@ def quoted(text: object) -> str:
     """Return a value as an error may quote it: on one line, printable, and at most 80 characters long."""
     shown = " ".join(str(text).split()).encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")
     return shown if len(shown) <= _QUOTED else f"{shown[: _QUOTED - 4]} ..."
-
-
-def listed(text: str, what: str) -> list[str]:
-    """Return the parts of a typed list, which stand between commas, semicolons or white space.
-
-    Args:
-        text: as it was typed.
-        what: name of the list, for the message.
-
-    Raises:
-        UserError: it is longer than anybody types.
-    """
-    if len(text) > _MOST_TYPED:
-        raise UserError(f"Got a text of {len(text)} characters as {what}, expected at most {_MOST_TYPED}: shorten it.")
-    return text.replace(",", " ").replace(";", " ").split()
 
 
 def regular_file(path: str | os.PathLike[str], cure: str, error: type[UserError] = UserError) -> os.stat_result:

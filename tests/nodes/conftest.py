@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import sys
@@ -30,6 +31,12 @@ else:
 
 HIDDEN = 64
 TOKENS, WIDTH, LAYERS = 729, 1152, 27
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Take the size of fuzz tests, unless a folder above has done so already."""
+    with contextlib.suppress(ValueError):
+        parser.addoption("--fuzz-rounds", type=int, default=1, help="times as many inputs in fuzz tests")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -7,7 +7,8 @@ import re
 from typing import NamedTuple
 
 from ..errors import UserError
-from ..untrusted import listed, quoted
+from ..untrusted import quoted
+from .typed import typed_list
 
 __all__ = ["Blocks", "parse_blocks"]
 
@@ -39,7 +40,7 @@ def parse_blocks(text: str, double: int, single: int) -> Blocks | None:
             them an infinite weight.
     """
     weights = [1.0] * (double + single)
-    for part in listed(text, "block weights"):
+    for part in typed_list(text, "block weights"):
         match = _PART.fullmatch(part.lower())
         if match is None or not math.isfinite(float(match[4])):
             raise UserError(f"Got {quoted(part)!r} among the block weights, expected {_EXPECTED}: correct it.")

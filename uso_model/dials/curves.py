@@ -6,7 +6,8 @@ import math
 from collections.abc import Sequence
 
 from ..errors import UserError
-from ..untrusted import listed, quoted
+from ..untrusted import quoted
+from .typed import typed_list
 
 __all__ = ["CURVES", "Span", "curve_values", "spans"]
 
@@ -42,7 +43,7 @@ def curve_values(curve: str) -> list[float]:
     if name in shapes:
         return [shapes[name]((i + 0.5) / SEGMENTS) for i in range(SEGMENTS)]
     try:
-        values = [float(part) for part in listed(curve.strip("[]() \t\n"), "the curve")]
+        values = [float(part) for part in typed_list(curve.strip("[]() \t\n"), "the curve")]
     except ValueError:
         values = []
     if not values or not all(math.isfinite(value) and value >= 0 for value in values):
