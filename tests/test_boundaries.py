@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -70,7 +71,7 @@ def test_no_imports_go_in_a_circle() -> None:
     def follow(name: tuple[str, ...], chain: list[tuple[str, ...]]) -> None:
         if name in chain:
             circle = [*chain[chain.index(name) :], name]
-            steps = [f"{'.'.join(a)} (line {edges[a][b]})" for a, b in zip(circle, circle[1:], strict=False)]
+            steps = [f"{'.'.join(a)} (line {edges[a][b]})" for a, b in pairwise(circle)]
             raise AssertionError(f"imports go in a circle: {' -> '.join(steps)} -> {'.'.join(name)}")
         if name not in finished:
             for other in edges[name]:
