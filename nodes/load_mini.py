@@ -19,6 +19,7 @@ from ..mini.model import BLOCK, MiniAutoencoder, MiniTokenizer, load_autoencoder
 from ..uso_model.checkpoints.files import read_safetensors
 from ..uso_model.errors import UserError
 from .graph.lora import blocks_input, with_lora
+from .graph.numbers import numbers_in_range
 from .graph.projector_patch import projector_patch
 from .sockets import ModelPatchSocket, schema
 
@@ -66,6 +67,7 @@ class LoadMini(io.ComfyNode):
         )
 
     @classmethod
+    @numbers_in_range
     def execute(cls, lora_strength: float, lora_blocks: str = "") -> io.NodeOutput:
         """Return the five models."""
         files = _files()
@@ -77,7 +79,7 @@ class LoadMini(io.ComfyNode):
             _clip(),
             _vae(),
             _vision(files["vision"], files["vision_config"]),
-            projector_patch(_weights(files["projector"])),
+            projector_patch(_weights(files["projector"]), files["projector"].name),
         )
 
 

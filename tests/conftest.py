@@ -7,6 +7,11 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# A busy machine is no failure: examples are limited in number, not in time.
+settings.register_profile("steady", deadline=None)
+settings.load_profile("steady")
 
 LEFT_OUT = pytest.StashKey[Counter[str]]()
 """Numbers of deselected tests: `long` ones, and `other`."""
@@ -43,3 +48,9 @@ def _reason(report: pytest.CollectReport | pytest.TestReport) -> str:
     """Return why a test or a module was skipped."""
     text = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
     return text.removeprefix("Skipped: ")
+
+
+@pytest.fixture(scope="session")
+def golden() -> Path:
+    """Return the folder of reference tensors that the official code made."""
+    return Path(__file__).parent / "data" / "golden"

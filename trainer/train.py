@@ -106,7 +106,7 @@ def train(config: TrainConfig, encoders: Encoders | None = None, allow_change: b
 
 
 def _terms(config: TrainConfig, networks: Networks, encoders: Encoders, data: TripletDataset) -> list[LossTerm]:
-    """Return what a stage minimises: the flow-matching loss and, where asked for, reward and prior preservation."""
+    """Return the losses of a stage: the flow-matching loss and, where asked for, reward and prior preservation."""
     triplets = config.stage == "triplet"
     conditions = config.conditions if triplets else config.conditions.model_copy(update={"dropout": 0.0})
     terms = [flow_matching_term(networks, config.flow, conditions)]

@@ -25,7 +25,7 @@ PHOTO = len(STYLES)
 TRAITS = (len(SUBJECTS), len(COLOURS), len(COLOURS), len(ACCENTS), len(MARKINGS))
 """Number of classes of each trait of an individual: subject, first and second colour, accent, marking."""
 
-JUDGES = Path(__file__).parent / "judges"
+JUDGES = Path(__file__).parent
 """Folder of the trained judges."""
 
 

@@ -23,7 +23,7 @@ NAMES = {
 }
 """File of every part."""
 
-WEIGHTS = Path(__file__).parent / "weights"
+WEIGHTS = Path(__file__).parents[1] / "weights"
 """Folder of the bundled files."""
 
 

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import pytest
 import torch
+from comfyui_uso.mini.encoders import mini_encoders
 from comfyui_uso.mini.model import load_encoders
-from comfyui_uso.trainer.encoders.open import open_encoders
-from comfyui_uso.trainer.recipe import ModelsConfig
 from comfyui_uso.uso_model.images import picture_tensor
 from PIL import Image
 
 
 @pytest.fixture(scope="module")
 def encoders():
-    return open_encoders(ModelsConfig(mini=True))
+    return mini_encoders()
 
 
 @pytest.fixture(scope="module")

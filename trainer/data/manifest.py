@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 
 from ...uso_model.checkpoints.files import atomic_write
 from ...uso_model.errors import UserError
@@ -19,6 +19,8 @@ __all__ = ["Row", "read_manifest", "scan_manifest", "write_manifest"]
 
 class Row(Settings):
     """One triplet: the picture to learn and its references, any of which may be absent."""
+
+    model_config = ConfigDict(allow_inf_nan=True)  # `uso check` names each score that is not finite
 
     id: str = Field(min_length=1)
     target: Path

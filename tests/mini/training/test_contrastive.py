@@ -10,18 +10,17 @@ import torch
 from comfyui_uso.mini.experiment.results import read_lines
 from comfyui_uso.mini.model import MiniDescriptor, MiniTextEncoder, MiniTokenizer, save_descriptor, weight_files
 from comfyui_uso.mini.model.sizes import fresh_vision
+from comfyui_uso.mini.stages import load_stage
 from comfyui_uso.mini.training.contrastive import ContrastiveObjective, VisionObjective
 from comfyui_uso.mini.training.runs import EncoderRun, train_encoders, train_vision
 from comfyui_uso.mini.world import VOCABULARY
 from comfyui_uso.mini.world.dataset import write_captioned, write_data
-from comfyui_uso.trainer.config import load_config
-from comfyui_uso.trainer.recipe_files import RECIPES
 from safetensors.torch import load_file
 
 
 def _run(stage: str, root: Path, steps: int) -> EncoderRun:
     settings: dict[str, Any] = {
-        "data": f"[{root / 'a'}]",
+        "data": [root / "a"],
         "out": root / "weights",
         "loop.run_dir": root / stage,
         "loop.steps": steps,
@@ -29,9 +28,7 @@ def _run(stage: str, root: Path, steps: int) -> EncoderRun:
         "loop.warmup": 2,
         "loop.log_every": 1,
     }
-    return load_config(
-        EncoderRun, RECIPES / f"mini_{stage}.yaml", [f"{name}={value}" for name, value in settings.items()]
-    )
+    return load_stage(stage, settings)
 
 
 def test_the_tower_is_trained_on_and_the_text_encoder_stays(tmp_path: Path) -> None:

@@ -6,21 +6,24 @@ import pytest
 import torch
 from comfyui_uso.trainer.data.batch import stack_by_shape
 from comfyui_uso.trainer.engine.randomness import StepRandom
+from comfyui_uso.trainer.networks import Networks
 from comfyui_uso.trainer.objective.conditions import drop_conditions
 from comfyui_uso.trainer.objective.flow import Draws
-from comfyui_uso.trainer.objective.flow_matching import FlowMatchingObjective
+from comfyui_uso.trainer.objective.step import flow_matching_loss, flow_matching_term
 from comfyui_uso.trainer.recipe import ConditionsConfig, FlowConfig
 from comfyui_uso.uso_model.sampling import Conditioning, velocity
 
 
 def objective(transformer, projector, dropout=0.0, **flow):
-    return FlowMatchingObjective(transformer, projector, FlowConfig(**flow), ConditionsConfig(dropout=dropout))
+    networks = Networks(transformer, projector)
+    return flow_matching_term(networks, FlowConfig(**flow), ConditionsConfig(dropout=dropout))
 
 
 def test_the_loss_of_a_row_is_the_formula(tiny_transformer, tiny_projector, sample):
     row, t = sample(1), torch.tensor([0.7])
     noise = torch.randn(16, 4, 4)
-    got = objective(tiny_transformer, tiny_projector).row_losses([row], Draws(t, [noise], torch.tensor([1.0])))
+    draws = Draws(t, [noise], torch.tensor([1.0]))
+    got = flow_matching_loss(Networks(tiny_transformer, tiny_projector), [row], draws)["rows"]
     style = tiny_projector(type(row.styles[0])(*(level[None] for level in row.styles[0])))
     conditioning = Conditioning(
         txt=row.txt[None], vec=row.vec[None], style=style, content=(row.content[None],), guidance=1.0

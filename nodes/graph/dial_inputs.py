@@ -1,65 +1,25 @@
-"""The dials of USO Apply: inputs, and what they mean for a conditioning."""
+"""The dials of USO Apply: the inputs of one kind of reference, and what is read from them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
 from typing import Any
 
 from comfy_api.latest import io
 from torch import Tensor
 
 from ...uso_model.dials.blocks import parse_blocks
-from ...uso_model.dials.curves import CURVES, Span, curve_values, spans
+from ...uso_model.dials.curves import CURVES, curve_values, spans
 from ...uso_model.errors import UserError
 from ..sockets import advanced
-from .conditioning import Conditioning
+from .checks import check_mask
 from .dials import Dial
-from .timing import edited_within
 
-__all__ = ["Setting", "dial_inputs", "setting_of"]
+__all__ = ["dial_inputs", "read_dial"]
 
 LARGEST = 5.0
 
 FORMS = ("exact", "fast")
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What is set on the references of one kind."""
-
-    strength: float
-    spans: list[Span]
-    dial: Dial
-    """Everything but strength."""
-
-    @property
-    def is_set(self) -> bool:
-        """Whether the network needs to know of it."""
-        return bool(self.dial) or any(self.strength * factor != 1.0 for _, _, factor in self.spans if factor)
-
-    @property
-    def in_attention(self) -> bool:
-        """Whether single blocks have to be told apart, or values to be scaled."""
-        return "blocks" in self.dial or "fast" in self.dial
-
-    def on(self, conditioning: Conditioning, add: Callable[..., Conditioning]) -> Conditioning:
-        """Return a conditioning with the references that `add` appends, when and as strongly as was set."""
-        if self.spans == [(0.0, 1.0, 1.0)]:
-            return add(conditioning, dial=self._dial(1.0))
-        return edited_within(conditioning, self.spans, lambda part, factor: add(part, dial=self._dial(factor)))
-
-    def _dial(self, factor: float) -> Dial:
-        strength = self.strength * factor
-        return self.dial if strength == 1.0 else {**self.dial, "strength": strength}
-
-    def hidden(self) -> Setting:
-        """Return the setting of references that are there unseen, so that both conditionings share a batch."""
-        return replace(self, strength=0.0, spans=[(start, end, 1.0) for start, end, factor in self.spans if factor])
-
-    def sharing(self) -> Setting:
-        """Return the setting with a mask in any case, as the hidden references have one."""
-        return replace(self, dial={**self.dial, "shared": True})
 
 
 def dial_inputs(role: str, what: str) -> list[Any]:
@@ -132,7 +92,7 @@ def dial_inputs(role: str, what: str) -> list[Any]:
     ]
 
 
-def setting_of(role: str, values: Mapping[str, Any], blocks: tuple[int, int]) -> Setting | None:
+def read_dial(role: str, values: Mapping[str, Any], blocks: tuple[int, int]) -> Dial | None:
     """Return what is set for one kind of reference, None where its strength is 0.
 
     Args:
@@ -150,18 +110,15 @@ def setting_of(role: str, values: Mapping[str, Any], blocks: tuple[int, int]) ->
     parts = spans(start, end, curve_values(values.get(f"{role}_curve", CURVES[0])))
     weights = parse_blocks(values.get(f"{role}_blocks", ""), *blocks)
     region: Tensor | None = values.get(f"{role}_region")
+    fast = values.get(f"{role}_form", FORMS[0]) == "fast"
     if weights is not None and min(*weights.double, *weights.single) < 0:
         raise UserError(f"Got a {role} block weight below 0, expected 0 or more: correct {role}_blocks.")
-    dial: Dial = {}
-    if values.get(f"{role}_form", FORMS[0]) == "fast":
-        if region is not None:
+    if region is not None:
+        check_mask(region, None, f"{role}_region")
+        region = region.reshape(-1, *region.shape[-2:])
+        if fast:
             raise UserError(
                 f"Got a region for {role} in the fast form, expected no region, which needs a mask: set {role}_form to "
                 "exact, or take the mask away."
             )
-        dial["fast"] = True
-    if region is not None:
-        dial["region"] = region.reshape(-1, *region.shape[-2:])
-    if weights is not None:
-        dial["blocks"] = weights
-    return Setting(strength, parts, dial)
+    return Dial(strength=strength, spans=tuple(parts), region=region, blocks=weights, fast=fast)
