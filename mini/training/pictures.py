@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
+from ...uso_model.untrusted import json_objects
 from ..world.dataset import CAPTIONS, TRIPLETS
 
 __all__ = ["Pictures", "TripletPictures", "load_pictures", "load_triplets"]
@@ -62,13 +61,13 @@ class TripletPictures:
 
 def load_pictures(folders: Sequence[str | Path]) -> Pictures:
     """Read every picture that the caption manifests of the folders list."""
-    rows = [(folder, row) for folder in map(Path, folders) for row in _rows(folder / CAPTIONS)]
+    rows = [(folder, row) for folder in map(Path, folders) for row in json_objects(folder / CAPTIONS)]
     return Pictures(_stacked([folder / row["target"] for folder, row in rows]), [row["prompt"] for _, row in rows])
 
 
 def load_triplets(folders: Sequence[str | Path]) -> TripletPictures:
     """Read the training triplets of the folders; those of the validation split are left out."""
-    rows = [(folder, row) for folder in map(Path, folders) for row in _rows(folder / TRIPLETS)]
+    rows = [(folder, row) for folder in map(Path, folders) for row in json_objects(folder / TRIPLETS)]
     rows = [(folder, row) for folder, row in rows if row["split"] == "train"]
     columns = [
         [f / r["target"] for f, r in rows],
@@ -78,13 +77,9 @@ def load_triplets(folders: Sequence[str | Path]) -> TripletPictures:
     return TripletPictures(torch.stack([_stacked(column) for column in columns]))
 
 
-def _rows(manifest: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in manifest.read_text(encoding="utf-8").splitlines()]
-
-
 def _stacked(paths: Sequence[Path]) -> Tensor:
     pixels = []
     for path in paths:
-        with Image.open(path) as picture:
+        with Image.open(path, formats=("PNG",)) as picture:
             pixels.append(np.asarray(picture.convert("RGB")))
     return torch.from_numpy(np.stack(pixels)).movedim(-1, 1).contiguous()

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from ...uso_model.untrusted import json_objects
 from . import (
     IMPROVISED,
     IMPROVISED_SHARE,
@@ -67,7 +68,7 @@ def write_data(
         hybrids: share of triplets whose subject joins two classes.
     """
     manifest = write_manifest(folder, triplets, seed, improvised=improvised, hybrids=hybrids)
-    _write(Path(folder) / TRIPLETS, _with_validation(_lines(manifest)))
+    _write(Path(folder) / TRIPLETS, _with_validation(json_objects(manifest)))
     write_captioned(folder, pictures, seed)
     write_identity(folder)
     write_singles(folder, seed)
@@ -98,7 +99,7 @@ def write_identity(folder: str | Path) -> None:
     Photos and styled pictures alternate; the style reference of a photo is another photo. To copy is the plainest use
     of a content reference, and the one that teaches attention where to look.
     """
-    triplets = _lines(Path(folder) / TRIPLETS)
+    triplets = json_objects(Path(folder) / TRIPLETS)
     rows = []
     for number, (triplet, other) in enumerate(zip(triplets, triplets[1:] + triplets[:1], strict=True)):
         photo = number % 2 == 0
@@ -127,7 +128,7 @@ def write_singles(folder: str | Path, seed: int) -> None:
     root = Path(folder) / "photos"
     root.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng([seed, 2])
-    triplets = [row for row in _lines(Path(folder) / TRIPLETS) if row["split"] == "train"]
+    triplets = [row for row in json_objects(Path(folder) / TRIPLETS) if row["split"] == "train"]
     rows = []
     for number in range(len(triplets) // 4):
         names = [f"photos/{number:06d}-{which}.png" for which in "ab"]
@@ -146,11 +147,6 @@ def write_singles(folder: str | Path, seed: int) -> None:
 def _with_validation(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     first = len(rows) - len(rows) // 16
     return [{**row, "split": "validation" if i >= first else row["split"]} for i, row in enumerate(rows)]
-
-
-def _lines(path: Path) -> list[dict[str, Any]]:
-    """Return the rows of a manifest as they are written, paths relative."""
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 def _write(path: Path, rows: Sequence[dict[str, Any]]) -> None:
