@@ -51,7 +51,7 @@ lint: $(TOOLS)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	@mkdir -p $(VENV)/types && ln -sfn "$(CURDIR)" $(VENV)/types/comfyui_uso
-	MYPYPATH=$(VENV)/types $(BIN)/mypy -p comfyui_uso.uso_model -p comfyui_uso.trainer -p comfyui_uso.mini
+	MYPYPATH=$(VENV)/types $(BIN)/mypy -p comfyui_uso.uso_model -p comfyui_uso.trainer -p comfyui_uso.mini -p comfyui_uso.nodes
 
 tree: $(TOOLS)
 	$(BIN)/python tests/readme_tree.py
