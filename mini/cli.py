@@ -9,23 +9,9 @@ from pathlib import Path
 
 from ..trainer.cli import log_to_terminal
 from ..uso_model.errors import UserError
+from .stage_names import STAGES
 
 __all__ = ["add_commands", "add_demo"]
-
-STAGES = (
-    "autoencoder",
-    "encoders",
-    "vision",
-    "descriptor",
-    "decoder",
-    "judges",
-    "base",
-    "style",
-    "copy",
-    "triplet",
-    "reward",
-)
-"""Stages in the order in which each needs the one before."""
 
 
 def add_demo(commands: argparse._SubParsersAction) -> None:
@@ -70,6 +56,9 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     install.add_argument("--base", type=Path, default=Path("mini/out/base"), help="output of stage base (%(default)s)")
     install.add_argument(
         "--adapters", type=Path, default=Path("mini/out/reward"), help="output of the last stage (%(default)s)"
+    )
+    install.add_argument(
+        "--judges", type=Path, help="output of stage judges (default: judges, or the only judges-HASH, in --work)"
     )
     install.set_defaults(handler=_install)
 
@@ -148,7 +137,7 @@ def _train(args: argparse.Namespace) -> None:
 def _install(args: argparse.Namespace) -> None:
     from .install import install
 
-    install(args.work, args.base, args.adapters)
+    install(args.work, args.base, args.adapters, args.judges)
 
 
 def _reproduce(args: argparse.Namespace) -> None:

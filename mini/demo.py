@@ -40,7 +40,7 @@ def examples(folder: Path = EXAMPLES) -> dict[str, Example]:
     """Return the bundled examples by name."""
 
     def picture(name: str, part: str) -> Image.Image:
-        return Image.open(folder / f"{name}_{part}.png").convert("RGB")
+        return Image.open(folder / f"{name}_{part}.png", formats=("PNG",)).convert("RGB")
 
     return {
         name: Example(

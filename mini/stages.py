@@ -10,15 +10,30 @@ from ..trainer.config import Settings, load_config, typed
 from ..trainer.recipe_files import load_recipe
 from ..trainer.train import train
 from .judges.training import JudgeRun, train_judges
-from .training.runs import RUNS
+from .training.runs import (
+    AutoencoderRun,
+    EncoderRun,
+    train_autoencoder,
+    train_decoder,
+    train_descriptor,
+    train_encoders,
+    train_vision,
+)
 
 __all__ = ["load_stage", "recipe_of", "train_stage"]
 
 RECIPES = Path(__file__).parent / "recipes"
 """Folder of the stages' recipes."""
 
-_OWN: dict[str, tuple[type[Settings], Callable[[Any], Any]]] = {**RUNS, "judges": (JudgeRun, train_judges)}
-"""Stages that are not the trainer's."""
+_OWN: dict[str, tuple[type[Settings], Callable[[Any], Any]]] = {
+    "autoencoder": (AutoencoderRun, train_autoencoder),
+    "encoders": (EncoderRun, train_encoders),
+    "descriptor": (EncoderRun, train_descriptor),
+    "vision": (EncoderRun, train_vision),
+    "decoder": (AutoencoderRun, train_decoder),
+    "judges": (JudgeRun, train_judges),
+}
+"""Settings and training of the stages that the trainer knows nothing of; it trains all others."""
 
 
 def recipe_of(stage: str) -> Path:

@@ -10,8 +10,8 @@ import folder_paths
 from comfy_api.latest import io
 
 from .graph.checks import check_flux, hidden_size, projector_sizes
+from .graph.folders import AUTO, safetensors_files
 from .graph.lora import blocks_input, with_lora
-from .graph.model_files import AUTO, EncoderFile, LoraFile, ProjectorFile, load_file, safetensors_files
 from .graph.numbers import numbers_in_range
 from .graph.projector_patch import projector_patch
 from .sockets import ModelPatchSocket, schema
@@ -106,6 +106,9 @@ class LoadModels(io.ComfyNode):
         cls, model: Any, lora: str, lora_strength: float, projector: str, clip_vision: str, lora_blocks: str = ""
     ) -> io.NodeOutput:
         """Return the model with the LoRA, the projector and the vision model."""
+        # Not above: the readers of weight files are slow to import.
+        from .graph.model_files import EncoderFile, LoraFile, ProjectorFile, load_file
+
         check_flux(model)
         width = hidden_size(model)
         if lora != NONE and lora_strength != 0:

@@ -13,7 +13,6 @@ from ..uso_model.errors import UserError
 from .graph.checks import check_images
 from .graph.convert import image_from_pil, pil_from_image
 from .graph.projector_patch import fingerprint
-from .graph.style_format import read_style, same_style, write_style
 from .graph.style_names import style_file_name
 from .sockets import ModelPatchSocket, Style, StyleSocket, schema
 
@@ -59,6 +58,8 @@ class SaveStyle(io.ComfyNode):
     @classmethod
     def execute(cls, style: Style, name: str, overwrite: bool, thumbnail: Tensor | None = None) -> io.NodeOutput:
         """Write the file and pass the style on."""
+        from .graph.style_format import same_style, write_style  # not above: the readers are slow to import
+
         path = Path(folder_paths.get_folder_paths(FOLDER)[0]) / style_file_name(name)
         if thumbnail is not None:
             check_images(thumbnail, "thumbnail")
@@ -110,6 +111,8 @@ class LoadStyle(io.ComfyNode):
     @classmethod
     def execute(cls, name: str, projector: Any = None) -> io.NodeOutput:
         """Return the style and its thumbnail."""
+        from .graph.style_format import read_style  # not above: the readers are slow to import
+
         path = Path(folder_paths.get_full_path_or_raise(FOLDER, name))
         style, thumbnail = read_style(path)
         if projector is not None and style.projector is not None and style.projector != fingerprint(projector):

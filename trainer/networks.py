@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
@@ -13,6 +11,7 @@ from ..uso_model.checkpoints import Lora, load_projector, read_lora
 from ..uso_model.projector import HierarchicalProjector
 from ..uso_model.transformer import UsoTransformer
 from .adapters import add_lora, load_into
+from .engine.randomness import seeded
 from .family import family_of
 from .memory.block_swap import swap_blocks
 from .memory.checkpointing import checkpoint_blocks
@@ -82,7 +81,7 @@ def build_networks(config: TrainConfig, device: torch.device) -> Networks:
 def _transformer(config: TrainConfig, device: torch.device, merged: Lora | None) -> UsoTransformer:
     path, memory = transformer_file(config), config.memory
     if path is None:
-        with _seeded(config):
+        with seeded(config.loop.seed):
             return family_of(config).fresh_transformer(config.models).to(device)
     return load_frozen(path, memory.base, device, merged, memory.blocks_to_swap, memory.modulation == "offloaded")
 
@@ -91,13 +90,5 @@ def _projector(config: TrainConfig, width: int) -> HierarchicalProjector:
     path = projector_file(config)
     if path is not None:
         return load_projector(path, torch.float32, levels=config.conditions.style_levels).train()
-    with _seeded(config):
+    with seeded(config.loop.seed):
         return family_of(config).fresh_projector(config.models, width, config.conditions.style_levels)
-
-
-@contextmanager
-def _seeded(config: TrainConfig) -> Iterator[None]:
-    """Let layers draw their first weights by the run's seed: they know no generator but torch's global one."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.loop.seed)
-        yield

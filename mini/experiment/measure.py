@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 
 from ...uso_model.images import picture_tensor
 from ...uso_model.judging.likeness import layout_likeness
-from ..judges.networks import IdentityJudge, StyleJudge, traits_of
+from ..judges.networks import traits_of
+from ..judges.protocol import Judges
+from ..judges.roc import area
 from ..world import LAYOUTS, STYLES, SUBJECTS, Triplet, render_photo, sample_scene, sample_triplet
 
-__all__ = ["CASES_SEED", "MODES", "Case", "Draw", "Judges", "cases", "measure"]
+__all__ = ["CASES_SEED", "MODES", "Case", "Draw", "cases", "measure"]
 
 BATCH = 24
 
@@ -32,15 +33,6 @@ CONTENT = ("subject", "joint")
 
 Draw = Callable[[Sequence[str], Sequence[Image.Image] | None, Sequence[Image.Image] | None, int], list[Image.Image]]
 """Prompts, style references, content references (None: without) and a seed to pictures."""
-
-
-class Judges(NamedTuple):
-    """Who looks at the pictures."""
-
-    style: StyleJudge
-    identity: IdentityJudge
-    descriptor: nn.Module
-    """Pictures in -1..1 to unit style descriptors: the reward's own, so no independent witness of it."""
 
 
 @dataclass(frozen=True)
@@ -155,15 +147,6 @@ def _seen(judges: Judges, of: Sequence[Case], pictures: Sequence[Image.Image]) -
 def _numbers(seen: dict[str, Tensor]) -> dict[str, float]:
     """Return the area of the identity judge's scores and the mean of everything else."""
     return {name: area(*values.unbind(1)) if name == "identity" else _mean(values) for name, values in seen.items()}
-
-
-def area(right: Tensor, wrong: Tensor) -> float:
-    """Return the area under the ROC curve: the chance that a score of the first set exceeds one of the second.
-
-    Source: Hanley and McNeil 1982, "The meaning and use of the area under a ROC curve"; ties count half.
-    """
-    difference = right[:, None] - wrong[None]
-    return _mean(difference > 0) + 0.5 * _mean(difference == 0)
 
 
 def _mean(values: Tensor) -> float:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..judges.networks import load_judges
+from ..judges.protocol import Judges
 from ..model import load_descriptor, load_mini
 from .draw import draw_with
-from .measure import CASES_SEED, MODES, Judges, cases, measure
+from .measure import CASES_SEED, MODES, cases, measure
 from .plan import load_plan
 
 __all__ = ["measure_bundled"]

@@ -10,91 +10,129 @@ import logging
 import os
 import platform
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from ...trainer.config import LoopConfig
 from ...trainer.engine.checkpoint import checkpoints, latest
 from ...trainer.engine.log import time_spent
 from ...trainer.export import export_run
 from ...trainer.recipe import TrainConfig
-from ...trainer.train import train
 from ..judges.networks import load_judges
-from ..judges.training import JudgeRun, train_judges
+from ..judges.protocol import Judges
 from ..model import load_descriptor
-from ..training.runs import RUNS
-from ..world.dataset import CAPTIONS, write_data
+from ..once import once
+from ..stage_names import NETWORK_STAGES
+from ..stages import train_stage
+from ..world.dataset import data_steps
 from .draw import drawing
-from .measure import CASES_SEED, Judges, cases, measure
-from .plan import Plan, Row, load_rows
+from .folders import WorkFolders, hash_of_plan
+from .measure import CASES_SEED, cases, measure
+from .plan import ExperimentPlan, load_rows
 from .results import CURVES, RESULTS, append_line, read_lines
-from .stages import Workplace, row_stages, shared_settings
+from .stage_settings import row_stages, shared_settings
 
 __all__ = ["reproduce"]
 
 logger = logging.getLogger(__name__)
 
 
-def reproduce(plan: Plan, root: Path, rows: Sequence[str] | None = None, seeds: Sequence[int] | None = None) -> Path:
+def reproduce(
+    plan: ExperimentPlan, root: Path, rows: Sequence[str] | None = None, seeds: Sequence[int] | None = None
+) -> Path:
     """Do what is not done yet and return the file of the results.
+
+    Several plans may share the folder: a row counts as measured only if its record carries the plan's hash and names
+    the run that the row's own settings lead to.
 
     Args:
         plan: sizes.
         root: folder of everything that is made.
         rows: names of rows; None: those of the plan.
         seeds: None: those of the plan.
+
+    Raises:
+        KeyboardInterrupt: a training was stopped; the same call goes on.
     """
-    place = Workplace(root)
-    results = root / RESULTS
-    wanted = load_rows(list(rows or plan.rows))
-    base = _shared(plan, place)
-    judges = _judges(place)
-    known = {(record["row"], record["seed"]) for record in read_lines(results)}
-    todo = [(seed, name) for seed in seeds or plan.seeds for name in wanted if (name, seed) not in known]
-    for number, (seed, name) in enumerate(todo, start=1):
-        logger.info("row %s, seed %d (%d of %d)", name, seed, number, len(todo))
-        record = _row(plan, place, name, wanted[name], seed, base, judges)
-        append_line(results, record)
+    folders, results = WorkFolders(root, plan), root / RESULTS
+    chosen = load_rows(list(rows or plan.rows))
+    base = _shared(plan, folders)
+    judges = Judges(*load_judges(folders.judges), load_descriptor(folders.weights))
+    hashed = hash_of_plan(plan)
+    todo = []
+    for seed in seeds or plan.seeds:
+        for name, row in chosen.items():
+            stages = row_stages(plan, folders, row, seed, base)
+            record = {"row": name, "seed": seed, "plan": hashed, "run": _last(stages).loop.run_dir.parent.name}
+            if not _is_known(record, results):
+                todo.append((record, stages))
+    for number, (record, stages) in enumerate(todo, start=1):
+        logger.info("row %s, seed %d (%d of %d)", record["row"], record["seed"], number, len(todo))
+        append_line(results, {**record, **_measured(plan, root, record, stages, judges)})
     return results
 
 
-def _shared(plan: Plan, place: Workplace) -> Path:
+def _is_known(record: Mapping[str, Any], file: Path) -> bool:
+    """Whether a file has a record of the same row, seed, plan and run; the first versions told only row and seed."""
+    return any(all(known.get(name) == value for name, value in record.items()) for known in read_lines(file))
+
+
+def _shared(plan: ExperimentPlan, folders: WorkFolders) -> Path:
     """Make what all rows share and return the folder of the base."""
-    for seed, folder in enumerate(place.data, start=1):
-        if not (folder / CAPTIONS).is_file():
-            logger.info("drawing %d pictures and %d triplets into %s", plan.pictures, plan.triplets, folder)
-            write_data(folder, plan.pictures, plan.triplets, seed, plan.improvised)
-    for stage, (kind, train_stage) in RUNS.items():
-        settings = shared_settings(plan, place, stage, kind)
-        if not _finished(settings.loop.run_dir, settings.loop.steps):
-            train_stage(settings)
-    judges = shared_settings(plan, place, "judges", JudgeRun)
-    if not _finished(judges.identity.run_dir, judges.identity.steps):
-        logger.info("judges: %s", train_judges(judges))
-    base = shared_settings(plan, place, "base", TrainConfig)
-    _train(base)
+    for seed, folder in enumerate(folders.data, start=1):
+        for name, write in data_steps(folder, plan.pictures, plan.triplets, seed, plan.improvised).items():
+            once(folder, name, write)
+    for stage in NETWORK_STAGES:
+        network = shared_settings(plan, folders, stage)
+        once(folders.weights, stage, partial(_train_whole, stage, network, network.loop))
+    judges = shared_settings(plan, folders, "judges")
+    once(folders.judges, "judges", partial(_train_whole, "judges", judges, judges.style, judges.identity))
+    base = shared_settings(plan, folders, "base")
+    _train("base", base)
     return base.out
 
 
-def _judges(place: Workplace) -> Judges:
-    style, identity = load_judges(place.judges)
-    return Judges(style, identity, load_descriptor(place.weights))
+def _train(stage: str, config: TrainConfig) -> None:
+    """Train one of the trainer's stages and write its files, unless that is done."""
+
+    def make() -> None:
+        _train_whole(stage, config, config.loop)
+        export_run(config.loop.run_dir)  # the files may lack where the run was killed after its last checkpoint
+
+    once(config.loop.run_dir.parent, "trained", make)
 
 
-def _row(plan: Plan, place: Workplace, name: str, row: Row, seed: int, base: Path, judges: Judges) -> dict[str, Any]:
-    stages = row_stages(plan, place, row, seed, base)
-    for stage in stages.values():
-        _train(stage)
+def _train_whole(stage: str, settings: Any, *loops: LoopConfig) -> None:
+    """Train a stage and make sure that none of its runs was stopped on the way."""
+    logger.info("stage %s", stage)
+    train_stage(stage, settings)
+    for loop in loops:
+        found = latest(loop.run_dir)
+        done = 0 if found is None else found.step
+        if done < loop.steps:
+            raise KeyboardInterrupt(f"{loop.run_dir} was stopped at step {done}; the same command goes on")
+
+
+def _measured(
+    plan: ExperimentPlan,
+    root: Path,
+    record: Mapping[str, Any],
+    stages: Mapping[str, TrainConfig],
+    judges: Judges,
+) -> dict[str, Any]:
+    """Train a row, draw with it and return what the judges see, and what it took."""
+    for stage, config in stages.items():
+        _train(stage, config)
     began = time.monotonic()
-    last = list(stages.values())[-1]
+    last = _last(stages)
     held_out = cases(plan.cases, CASES_SEED)
-    numbers = measure(drawing(last, last.out, plan.sample_steps, plan.cfg), judges, held_out)
-    _curve(plan, place, name, seed, last, judges)
+    numbers = measure(drawing(last, last.folder, plan.sample_steps, plan.cfg), judges, held_out)
+    _curve(plan, root, record, last, judges)
     return {
-        "row": name,
-        "seed": seed,
         "steps": {stage: config.loop.steps for stage, config in stages.items()},
         "cases": plan.cases,
         "seconds": {
@@ -106,28 +144,22 @@ def _row(plan: Plan, place: Workplace, name: str, row: Row, seed: int, base: Pat
     }
 
 
-def _train(config: TrainConfig) -> None:
-    if not _finished(config.loop.run_dir, config.loop.steps):
-        done = train(config)
-        if done < config.loop.steps:
-            raise KeyboardInterrupt(f"{config.loop.run_dir} was stopped at step {done}; the same command goes on")
-
-
-def _finished(run_dir: Path, steps: int) -> bool:
-    found = latest(run_dir) if run_dir.is_dir() else None
-    return found is not None and found.step >= steps
-
-
-def _curve(plan: Plan, place: Workplace, name: str, seed: int, stage: TrainConfig, judges: Judges) -> None:
+def _curve(plan: ExperimentPlan, root: Path, record: Mapping[str, Any], stage: TrainConfig, judges: Judges) -> None:
     """Measure every checkpoint that a run with the reward has kept: is the judge as pleased as the reward?"""
     if stage.loop.keep_every is None:
         return
     few = cases(max(24, plan.cases // 2), CASES_SEED + 1)
     for step in [found.step for found in checkpoints(stage.loop.run_dir) if found.step % stage.loop.keep_every == 0]:
-        folder = stage.out / f"step-{step}"
-        export_run(stage.loop.run_dir, step, out=folder)
-        numbers = measure(drawing(stage, folder, plan.sample_steps, plan.cfg), judges, few, modes=("joint",))
-        append_line(place.root / CURVES, {"row": name, "seed": seed, "step": step, **numbers["joint"]})
+        point = {**record, "step": step}
+        if not _is_known(point, root / CURVES):
+            folder = stage.folder / f"step-{step}"
+            export_run(stage.loop.run_dir, step, out=folder)
+            numbers = measure(drawing(stage, folder, plan.sample_steps, plan.cfg), judges, few, modes=("joint",))
+            append_line(root / CURVES, {**point, **numbers["joint"]})
+
+
+def _last(stages: Mapping[str, TrainConfig]) -> TrainConfig:
+    return list(stages.values())[-1]
 
 
 def hardware() -> str:

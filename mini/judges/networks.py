@@ -17,7 +17,17 @@ from ...uso_model.checkpoints.files import read_safetensors, write_safetensors
 from ...uso_model.checkpoints.strict import load_strict
 from ..world import ACCENTS, COLOURS, MARKINGS, STYLES, SUBJECTS, Individual
 
-__all__ = ["JUDGES", "PHOTO", "TRAITS", "IdentityJudge", "StyleJudge", "load_judges", "save_judge", "traits_of"]
+__all__ = [
+    "FILES",
+    "JUDGES",
+    "PHOTO",
+    "TRAITS",
+    "IdentityJudge",
+    "StyleJudge",
+    "load_judges",
+    "save_judge",
+    "traits_of",
+]
 
 PHOTO = len(STYLES)
 """Number of the class of pictures in no style at all."""
@@ -27,6 +37,9 @@ TRAITS = (len(SUBJECTS), len(COLOURS), len(COLOURS), len(ACCENTS), len(MARKINGS)
 
 JUDGES = Path(__file__).parent
 """Folder of the trained judges."""
+
+FILES = {"style": "style.safetensors", "identity": "identity.safetensors"}
+"""File of each judge."""
 
 
 class _Trunk(nn.Sequential):
@@ -92,8 +105,8 @@ def load_judges(folder: Path = JUDGES) -> tuple[StyleJudge, IdentityJudge]:
         FileNotFoundError: they are not there.
     """
     judges = StyleJudge(), IdentityJudge()
-    for judge, name in zip(judges, ("style", "identity"), strict=True):
-        path = folder / f"{name}.safetensors"
+    for judge, name in zip(judges, FILES.values(), strict=True):
+        path = folder / name
         if not path.is_file():
             raise FileNotFoundError(f"{path} is missing: restore it, or train it with `uso mini train judges`")
         tensors = read_safetensors(path)
@@ -104,7 +117,7 @@ def load_judges(folder: Path = JUDGES) -> tuple[StyleJudge, IdentityJudge]:
 
 def save_judge(judge: StyleJudge | IdentityJudge, folder: Path = JUDGES) -> Path:
     """Write a judge in float16."""
-    path = folder / ("style.safetensors" if isinstance(judge, StyleJudge) else "identity.safetensors")
+    path = folder / FILES["style" if isinstance(judge, StyleJudge) else "identity"]
     path.parent.mkdir(parents=True, exist_ok=True)
     write_safetensors(path, {n: t.half() if t.is_floating_point() else t for n, t in judge.state_dict().items()})
     return path

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from ...trainer.config import LoopConfig, Settings
 from ...trainer.engine.loop import run_to_ema
 from ...trainer.engine.loss import LossTerm
-from ..experiment.measure import area
+from ...trainer.engine.randomness import StepRandom, seeded
 from ..world import (
     IMPROVISED,
     STYLES,
@@ -31,6 +31,7 @@ from ..world import (
     sample_style,
 )
 from .networks import PHOTO, TRAITS, IdentityJudge, StyleJudge, save_judge, traits_of
+from .roc import area
 
 __all__ = ["JudgeRun", "accuracy", "train_judges"]
 
@@ -78,8 +79,9 @@ class Individuals(NamedTuple):
 def train_judges(config: JudgeRun) -> dict[str, float]:
     """Train both judges, write them, and return how good they are on fresh renders."""
     rng = np.random.default_rng(config.seed)
-    torch.manual_seed(config.style.seed)
-    style, styled = StyleJudge(), render_styled(rng, config.pictures)
+    styled = render_styled(rng, config.pictures)
+    with seeded(config.style.seed):
+        style = StyleJudge()
     run_to_ema(
         config.style,
         style,
@@ -88,8 +90,8 @@ def train_judges(config: JudgeRun) -> dict[str, float]:
     )
     save_judge(style, config.out)
     people = render_individuals(config.seed, range(config.individuals))
-    torch.manual_seed(config.identity.seed)
-    identity = _IdentityObjective()
+    with seeded(config.identity.seed):
+        identity = _IdentityObjective()
     run_to_ema(
         config.identity,
         identity,
@@ -180,12 +182,12 @@ def _style_loss(judge: StyleJudge, batch: Styled) -> dict[str, Tensor]:
     return {"loss": F.cross_entropy(logits, batch.styles), "named": (logits.argmax(1) == batch.styles).float().mean()}
 
 
-def _pick(data: Styled, random) -> Styled:
+def _pick(data: Styled, random: StepRandom) -> Styled:
     index = torch.randint(len(data.styles), (random.rows,), generator=random.shared("batch"))
     return Styled(data.pixels[index], data.styles[index])
 
 
-def _group(data: Individuals, random) -> Individuals:
+def _group(data: Individuals, random: StepRandom) -> Individuals:
     """Return individuals of a few classes, so that the wrong answers are of the right class."""
     generator = random.shared("batch")
     classes = torch.randperm(TRAITS[0], generator=generator)[:CLASSES_A_BATCH]

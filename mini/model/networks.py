@@ -106,7 +106,12 @@ def load_encoders(folder: Path = WEIGHTS) -> MiniEncoders:
 
 
 def load_autoencoder(folder: Path = WEIGHTS) -> MiniAutoencoder:
-    """Read the autoencoder."""
+    """Read the autoencoder.
+
+    Raises:
+        FileNotFoundError: its file is missing.
+    """
+    _require(folder, "autoencoder")
     path = weight_files(folder)["autoencoder"]
     autoencoder = MiniAutoencoder()
     load_strict(autoencoder, {name: tensor.float() for name, tensor in read_safetensors(path).items()}, path.name)
@@ -127,7 +132,12 @@ def load_descriptor(folder: Path = WEIGHTS) -> MiniDescriptor:
 
 
 def load_vision(folder: Path = WEIGHTS) -> MiniVision:
-    """Read the vision tower."""
+    """Read the vision tower.
+
+    Raises:
+        FileNotFoundError: files are missing, named.
+    """
+    _require(folder, "vision", "vision_config")
     files = weight_files(folder)
     config = json.loads(files["vision_config"].read_text(encoding="utf-8"))
     vision = MiniVision(SiglipVisionConfig(**config))
@@ -182,8 +192,8 @@ def save_encoders(vision: MiniVision, tokenizer: MiniTokenizer, text: MiniTextEn
 def _require(folder: Path, *parts: str) -> None:
     if absent := missing_files(parts, folder):
         raise FileNotFoundError(
-            f"USO-mini lacks {', '.join(absent)} in mini/weights; restore the files of the repository or "
-            "train them with `uso mini train`"
+            f"USO-mini lacks {', '.join(absent)} in {folder}; restore mini/weights from the repository, or train them "
+            "with `uso mini train`"
         )
 
 

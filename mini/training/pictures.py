@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
-from ..world.dataset import CAPTIONS, TRIPLETS
+from ...trainer.data.manifest import read_manifest
+from ...trainer.data.pictures import open_picture
+from ...uso_model.errors import UserError
+from ..world.dataset import CAPTIONS, TRIPLETS, read_rows
 
 __all__ = ["Pictures", "TripletPictures", "load_pictures", "load_triplets"]
 
@@ -60,31 +60,28 @@ class TripletPictures:
         return target, style, content
 
 
-def load_pictures(folders: Sequence[str | Path]) -> Pictures:
+def load_pictures(folders: Sequence[Path]) -> Pictures:
     """Read every picture that the caption manifests of the folders list."""
-    rows = [(folder, row) for folder in map(Path, folders) for row in _rows(folder / CAPTIONS)]
-    return Pictures(_stacked([folder / row["target"] for folder, row in rows]), [row["prompt"] for _, row in rows])
+    rows = [row for folder in folders for row in read_rows(folder / CAPTIONS)]
+    return Pictures(_stacked([row.target for row in rows]), [row.prompt for row in rows])
 
 
-def load_triplets(folders: Sequence[str | Path]) -> TripletPictures:
-    """Read the training triplets of the folders; those of the validation split are left out."""
-    rows = [(folder, row) for folder in map(Path, folders) for row in _rows(folder / TRIPLETS)]
-    rows = [(folder, row) for folder, row in rows if row["split"] == "train"]
-    columns = [
-        [f / r["target"] for f, r in rows],
-        [f / r["style"][0] for f, r in rows],
-        [f / r["content"] for f, r in rows],
-    ]
-    return TripletPictures(torch.stack([_stacked(column) for column in columns]))
+def load_triplets(folders: Sequence[Path]) -> TripletPictures:
+    """Read the training triplets of the folders; those of the validation split are left out.
 
-
-def _rows(manifest: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in manifest.read_text(encoding="utf-8").splitlines()]
+    Raises:
+        UserError: a row lacks a reference.
+    """
+    rows = [row for folder in folders for row in read_manifest(folder / TRIPLETS)]
+    targets, styles, contents = [], [], []
+    for row in rows:
+        if not row.style or row.content is None:
+            raise UserError(f"row {row.id} of {TRIPLETS} lacks a reference; make the folder with `uso mini world`")
+        targets.append(row.target)
+        styles.append(row.style[0])
+        contents.append(row.content)
+    return TripletPictures(torch.stack([_stacked(column) for column in (targets, styles, contents)]))
 
 
 def _stacked(paths: Sequence[Path]) -> Tensor:
-    pixels = []
-    for path in paths:
-        with Image.open(path) as picture:
-            pixels.append(np.asarray(picture.convert("RGB")))
-    return torch.from_numpy(np.stack(pixels)).movedim(-1, 1).contiguous()
+    return torch.from_numpy(np.stack([np.asarray(open_picture(path)) for path in paths])).movedim(-1, 1).contiguous()

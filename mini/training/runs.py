@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
 from pydantic import Field
@@ -12,6 +10,7 @@ from pydantic import Field
 from ...trainer.config import LoopConfig, Settings
 from ...trainer.engine.loop import run_to_ema
 from ...trainer.engine.loss import LossTerm
+from ...trainer.engine.randomness import seeded
 from ...uso_model.errors import UserError
 from ..model import (
     MiniAutoencoder,
@@ -34,7 +33,15 @@ from .contrastive import ContrastiveObjective, VisionObjective
 from .descriptor import DescriptorObjective
 from .pictures import Pictures, load_pictures, load_triplets
 
-__all__ = ["RUNS", "AutoencoderRun", "EncoderRun", "train_decoder", "train_encoders", "train_vision"]
+__all__ = [
+    "AutoencoderRun",
+    "EncoderRun",
+    "train_autoencoder",
+    "train_decoder",
+    "train_descriptor",
+    "train_encoders",
+    "train_vision",
+]
 
 
 class AutoencoderRun(Settings):
@@ -54,8 +61,8 @@ class AutoencoderRun(Settings):
 def train_autoencoder(config: AutoencoderRun) -> None:
     """Fit the block transform, train the networks around it and write all to the folder."""
     pictures = load_pictures(config.data)
-    torch.manual_seed(config.loop.seed)
-    network = MiniAutoencoder()
+    with seeded(config.loop.seed):
+        network = MiniAutoencoder()
     network.fit(pictures.pick(torch.Generator().manual_seed(config.loop.seed), 1024)[0])
     network.analysis.requires_grad_(False)  # keeps the latents where the closed form has put them
     _train_autoencoder(config, network, pictures)
@@ -116,10 +123,10 @@ class EncoderRun(Settings):
 def train_encoders(config: EncoderRun) -> None:
     """Train vision tower and text encoder against each other and write them to the folder."""
     pictures = load_pictures(config.data)
-    torch.manual_seed(config.loop.seed)
     tokenizer = MiniTokenizer(VOCABULARY)
-    vision, text = fresh_vision(), MiniTextEncoder(len(tokenizer))
-    objective = ContrastiveObjective(vision, text, tokenizer)
+    with seeded(config.loop.seed):
+        vision, text = fresh_vision(), MiniTextEncoder(len(tokenizer))
+        objective = ContrastiveObjective(vision, text, tokenizer)
     term = LossTerm("contrastive", lambda batch, random: objective(batch))
     run_to_ema(config.loop, objective, [term], lambda random: pictures.pick(random.shared("batch"), random.rows))
     save_encoders(vision, tokenizer, text, config.out)
@@ -132,14 +139,13 @@ def train_vision(config: EncoderRun) -> None:
     tower can be had without training the base anew. Source of the idea: Zhai et al., "LiT: Zero-Shot Transfer with
     Locked-image text Tuning", with the roles exchanged.
     """
-    torch.manual_seed(config.loop.seed)
-    tokenizer, text = load_text(config.out)
-    vision = load_vision(config.out).train()
-    pictures, triplets = load_pictures(config.data), load_triplets(config.data)
-    sample, _ = pictures.pick(torch.Generator().manual_seed(config.loop.seed), 256)
-    objective = VisionObjective(
-        ContrastiveObjective(vision, text.requires_grad_(False), tokenizer), load_descriptor(config.out), sample
-    )
+    with seeded(config.loop.seed):  # networks draw weights before they are read, too
+        tokenizer, text = load_text(config.out)
+        vision = load_vision(config.out).train()
+        pictures, triplets = load_pictures(config.data), load_triplets(config.data)
+        sample, _ = pictures.pick(torch.Generator().manual_seed(config.loop.seed), 256)
+        captions = ContrastiveObjective(vision, text.requires_grad_(False), tokenizer)
+        objective = VisionObjective(captions, load_descriptor(config.out), sample)
     run_to_ema(
         config.loop,
         objective,
@@ -152,18 +158,8 @@ def train_vision(config: EncoderRun) -> None:
 def train_descriptor(config: EncoderRun) -> None:
     """Train the style descriptor on the triplets and write it to the folder."""
     triplets = load_triplets(config.data)
-    torch.manual_seed(config.loop.seed)
-    objective = DescriptorObjective(MiniDescriptor())
+    with seeded(config.loop.seed):
+        objective = DescriptorObjective(MiniDescriptor())
     term = LossTerm("descriptor", lambda batch, random: objective(batch))
     run_to_ema(config.loop, objective, [term], lambda random: triplets.pick(random.shared("batch"), random.rows))
     save_descriptor(objective.descriptor, config.out)
-
-
-RUNS: dict[str, tuple[type[Any], Callable[[Any], None]]] = {
-    "autoencoder": (AutoencoderRun, train_autoencoder),
-    "encoders": (EncoderRun, train_encoders),
-    "descriptor": (EncoderRun, train_descriptor),
-    "vision": (EncoderRun, train_vision),  # learns to tell what the descriptor sees
-    "decoder": (AutoencoderRun, train_decoder),  # both look at its pictures
-}
-"""Settings and training of each stage here, in the order in which each needs the one before."""

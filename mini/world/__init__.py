@@ -11,7 +11,7 @@ from .scene import Pose, Scene, sample_scene
 from .sheet import hybrids_sheet, individual_sheet, styles_sheet, subjects_sheet
 from .styles import HELD_OUT_STYLES, IMPROVISED, STYLES, TRAINING_STYLES, Style, sample_style
 from .subjects import HELD_OUT_SUBJECTS, SUBJECTS, TRAINING_SUBJECTS, Individual
-from .triplets import IMPROVISED_SHARE, LAYOUTS, Triplet, sample_triplet, write_manifest
+from .triplets import IMPROVISED_SHARE, LAYOUTS, Triplet, sample_triplet
 
 ACCENTS, COLOURS, MARKINGS = tuple(_ACCENTS), tuple(_COLOURS), tuple(_MARKINGS)
 """Names of what individuals are made of."""
@@ -46,5 +46,4 @@ __all__ = [
     "style_caption",
     "styles_sheet",
     "subjects_sheet",
-    "write_manifest",
 ]

@@ -8,14 +8,15 @@ rows with one of the two references, which the triplet stage can read besides.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from ...trainer.data.manifest import Row, read_manifest, write_manifest
+from ...uso_model.errors import UserError
 from . import (
     IMPROVISED,
     IMPROVISED_SHARE,
@@ -25,8 +26,8 @@ from . import (
     render_style,
     sample_scene,
     sample_style,
+    sample_triplet,
     style_caption,
-    write_manifest,
 )
 
 __all__ = [
@@ -34,16 +35,22 @@ __all__ = [
     "IDENTITY",
     "SINGLES",
     "TRIPLETS",
+    "data_steps",
+    "read_rows",
     "write_captioned",
     "write_data",
     "write_identity",
     "write_singles",
+    "write_triplets",
 ]
 
 TRIPLETS = "manifest.jsonl"
 CAPTIONS = "captions.jsonl"
 IDENTITY = "identity.jsonl"
 SINGLES = "singles.jsonl"
+
+VALIDATION = 16
+"""One triplet in so many, at the end, is marked for validation."""
 
 
 def write_data(
@@ -65,17 +72,73 @@ def write_data(
         seed: the same seed gives the same files.
         improvised: share of triplets in a style without a name.
         hybrids: share of triplets whose subject joins two classes.
+
+    Raises:
+        UserError: for a negative number of triplets or a share outside 0..1.
     """
-    manifest = write_manifest(folder, triplets, seed, improvised=improvised, hybrids=hybrids)
-    _write(Path(folder) / TRIPLETS, _with_validation(_lines(manifest)))
-    write_captioned(folder, pictures, seed)
-    write_identity(folder)
-    write_singles(folder, seed)
+    for write in data_steps(folder, pictures, triplets, seed, improvised, hybrids).values():
+        write()
 
 
-def write_captioned(folder: str | Path, count: int, seed: int) -> None:
+def data_steps(
+    folder: str | Path,
+    pictures: int,
+    triplets: int,
+    seed: int,
+    improvised: float = IMPROVISED_SHARE,
+    hybrids: float = 0.0,
+) -> dict[str, Callable[[], None]]:
+    """Return what `write_data` does as steps by name, in their order; each may be repeated alone."""
+    folder = Path(folder)
+    return {
+        "triplets": partial(write_triplets, folder, triplets, seed, improvised, hybrids),
+        "captions": partial(write_captioned, folder, pictures, seed),
+        "identity": partial(write_identity, folder),
+        "singles": partial(write_singles, folder, seed),
+    }
+
+
+def write_triplets(
+    folder: Path, count: int, seed: int, improvised: float = IMPROVISED_SHARE, hybrids: float = 0.0
+) -> None:
+    """Write triplets as PNG files in `targets`, `styles` and `contents`, and their manifest.
+
+    Raises:
+        UserError: for a negative count or a share outside 0..1.
+    """
+    if count < 0:
+        raise UserError(f"Got {count} triplets, expected 0 or more; pass how many to write.")
+    for what, share in (("improvised", improvised), ("hybrids", hybrids)):
+        if not 0 <= share <= 1:
+            raise UserError(f"Got {what} = {share:g}, expected a share from 0 to 1; pass 0.4 for 40 %.")
+    roots = [folder / name for name in ("targets", "styles", "contents")]
+    for root in roots:
+        root.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(seed)
+    first_held_out = count - count // VALIDATION
+    rows = []
+    for number in range(count):
+        triplet = sample_triplet(rng, improvised=improvised, hybrids=hybrids)
+        target, style, content = (root / f"{triplet.id}.png" for root in roots)
+        for path, picture in zip((target, style, content), triplet.render(), strict=True):
+            Image.fromarray(picture).save(path)
+        rows.append(
+            Row(
+                id=triplet.id,
+                target=target,
+                style=[style],
+                content=content,
+                prompt=triplet.prompt,
+                layout=triplet.layout,
+                split="validation" if number >= first_held_out else "train",
+            )
+        )
+    _write(folder / TRIPLETS, rows)
+
+
+def write_captioned(folder: Path, count: int, seed: int) -> None:
     """Write captioned pictures of all subjects: one in five a photo, one in five in a style without a name."""
-    root = Path(folder) / "pictures"
+    root = folder / "pictures"
     root.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng([seed, 1])
     rows = []
@@ -87,84 +150,70 @@ def write_captioned(folder: str | Path, count: int, seed: int) -> None:
         else:
             style = sample_style(rng, IMPROVISED if kind < 0.4 else None)
             picture, prompt = render_style(scene, style), style_caption(scene, style.name)
-        Image.fromarray(picture).save(root / f"{number:06d}.png")
-        rows.append(_row(f"{seed}-{number:06d}", f"pictures/{number:06d}.png", prompt))
-    _write(Path(folder) / CAPTIONS, rows)
+        path = root / f"{number:06d}.png"
+        Image.fromarray(picture).save(path)
+        rows.append(Row(id=f"{seed}-{number:06d}", target=path, prompt=prompt))
+    _write(folder / CAPTIONS, rows)
 
 
-def write_identity(folder: str | Path) -> None:
+def write_identity(folder: Path) -> None:
     """Write the manifest of rows whose target is the content picture itself.
 
-    Photos and styled pictures alternate; the style reference of a photo is another photo. To copy is the plainest use
-    of a content reference, and the one that teaches attention where to look.
+    Photos and styled pictures alternate; the style reference of a photo is another photo. A copy is the simplest use of
+    a content reference: it teaches attention where to look.
     """
-    triplets = _lines(Path(folder) / TRIPLETS)
+    triplets = read_rows(folder / TRIPLETS)
     rows = []
     for number, (triplet, other) in enumerate(zip(triplets, triplets[1:] + triplets[:1], strict=True)):
         photo = number % 2 == 0
-        target = triplet["content"] if photo else triplet["target"]
-        rows.append(
-            {
-                **triplet,
-                "id": f"{triplet['id']}-i",
-                "target": target,
-                "content": target,
-                "style": [other["content"]] if photo else triplet["style"],
-                "prompt": "",
-                "layout": "preserved",
-            }
-        )
-    _write(Path(folder) / IDENTITY, rows)
+        target = triplet.content if photo else triplet.target
+        changes = {"target": target, "content": target, "style": [other.content] if photo else triplet.style}
+        changes |= {"id": f"{triplet.id}-i", "prompt": "", "layout": "preserved"}
+        rows.append(triplet.model_copy(update=changes))
+    _write(folder / IDENTITY, rows)
 
 
-def write_singles(folder: str | Path, seed: int) -> None:
+def write_singles(folder: Path, seed: int) -> None:
     """Write the manifest of rows with one reference, and the photos that it needs.
 
-    For every fourth triplet there is a pair of photos of one individual, every other pair in two layouts, and for every
-    eighth a picture with its style reference and its caption. A triplet with its style left out would not do: its
-    target is in a style that nothing tells.
+    Every fourth triplet brings a pair of photos of one individual, every other pair in two layouts. Every eighth brings
+    a picture with its style reference and its caption. Triplets without their style reference would not do: nothing
+    would tell the style of their target.
     """
-    root = Path(folder) / "photos"
+    root = folder / "photos"
     root.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng([seed, 2])
-    triplets = [row for row in _lines(Path(folder) / TRIPLETS) if row["split"] == "train"]
+    triplets = [row for row in read_rows(folder / TRIPLETS) if row.split == "train"]
     rows = []
     for number in range(len(triplets) // 4):
-        names = [f"photos/{number:06d}-{which}.png" for which in "ab"]
+        moved = number % 2 == 1
         scenes = [sample_scene(rng, TRAINING_SUBJECTS[int(rng.integers(len(TRAINING_SUBJECTS)))])]
-        if number % 2:
+        if moved:
             scenes.append(scenes[0].repose(rng))
-        for name, scene in zip(names, scenes, strict=False):
-            Image.fromarray(render_photo(scene)).save(Path(folder) / name)
-        row = _row(f"{seed}-{number:06d}-photo", names[len(scenes) - 1], scenes[1].caption() if number % 2 else "")
-        rows.append({**row, "content": names[0], "layout": "shifted" if number % 2 else "preserved"})
-    shifted = [row for row in triplets if row["layout"] == "shifted"]
-    rows += [{**row, "id": f"{row['id']}-s", "content": None} for row in shifted[: len(triplets) // 8]]
-    _write(Path(folder) / SINGLES, rows)
+        paths = [root / f"{number:06d}-{which}.png" for which in "ab"[: len(scenes)]]
+        for path, scene in zip(paths, scenes, strict=True):
+            Image.fromarray(render_photo(scene)).save(path)
+        rows.append(
+            Row(
+                id=f"{seed}-{number:06d}-photo",
+                target=paths[-1],
+                content=paths[0],
+                prompt=scenes[-1].caption() if moved else "",
+                layout="shifted" if moved else "preserved",
+            )
+        )
+    shifted = [row for row in triplets if row.layout == "shifted"][: len(triplets) // 8]
+    rows += [row.model_copy(update={"id": f"{row.id}-s", "content": None}) for row in shifted]
+    _write(folder / SINGLES, rows)
 
 
-def _with_validation(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    first = len(rows) - len(rows) // 16
-    return [{**row, "split": "validation" if i >= first else row["split"]} for i, row in enumerate(rows)]
+def read_rows(path: Path) -> list[Row]:
+    """Return the rows of a manifest, of all splits; a world of no pictures has manifests of no rows."""
+    return [] if path.is_file() and path.stat().st_size == 0 else read_manifest(path, split=None)
 
 
-def _lines(path: Path) -> list[dict[str, Any]]:
-    """Return the rows of a manifest as they are written, paths relative."""
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-
-
-def _write(path: Path, rows: Sequence[dict[str, Any]]) -> None:
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-
-
-def _row(name: str, target: str, prompt: str) -> dict[str, Any]:
-    return {
-        "id": name,
-        "target": target,
-        "style": [],
-        "content": None,
-        "prompt": prompt,
-        "layout": "shifted",
-        "scores": {},
-        "split": "train",
-    }
+def _write(path: Path, rows: Sequence[Row]) -> None:
+    if rows:
+        write_manifest(rows, path)
+    else:
+        path.write_text("", encoding="utf-8")

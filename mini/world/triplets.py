@@ -1,4 +1,4 @@
-"""Triplets of the procedural world, and their manifest.
+"""Triplets of the procedural world.
 
 A triplet is a target picture, a picture of another subject in the same style, and a photo of the same individual.
 Some styles and some classes of subjects never appear in training triplets. The miniature's base and encoders have met
@@ -7,12 +7,9 @@ them in captioned pictures, as FLUX.1 and SigLIP have met nearly everything, but
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from ...uso_model.errors import UserError
 from .render import render_photo, render_style
@@ -109,53 +106,3 @@ def sample_triplet(
         target.caption() if shifted else "",
         layout,
     )
-
-
-def write_manifest(
-    folder: str | Path,
-    n: int,
-    seed: int,
-    layout: str | None = None,
-    held_out: bool = False,
-    split: str = "train",
-    improvised: float = IMPROVISED_SHARE,
-    hybrids: float = 0.0,
-) -> Path:
-    """Write `n` triplets as PNG files and an ordinary triplet manifest, and return the manifest's path.
-
-    Files go to `targets`, `styles` and `contents` under `folder`; `manifest.jsonl` names them relative to
-    itself.
-
-    Raises:
-        UserError: for a negative `n`, a share outside 0..1, or what sample_triplet raises.
-    """
-    if n < 0:
-        raise UserError(f"Got n = {n}, expected 0 or more; pass how many triplets to write.")
-    for what, share in (("improvised", improvised), ("hybrids", hybrids)):
-        if not 0 <= share <= 1:
-            raise UserError(f"Got {what} = {share:g}, expected a share from 0 to 1; pass 0.4 for 40 %.")
-    root = Path(folder)
-    names = ("targets", "styles", "contents")
-    for name in names:
-        (root / name).mkdir(parents=True, exist_ok=True)
-    rng = np.random.default_rng(seed)
-    lines = []
-    for _ in range(n):
-        triplet = sample_triplet(rng, layout, held_out, improvised=improvised, hybrids=hybrids)
-        paths = [f"{name}/{triplet.id}.png" for name in names]
-        for path, picture in zip(paths, triplet.render(), strict=True):
-            Image.fromarray(picture).save(root / path)
-        row = {
-            "id": triplet.id,
-            "target": paths[0],
-            "style": [paths[1]],
-            "content": paths[2],
-            "prompt": triplet.prompt,
-            "layout": triplet.layout,
-            "scores": {},
-            "split": split,
-        }
-        lines.append(json.dumps(row))
-    manifest = root / "manifest.jsonl"
-    manifest.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
-    return manifest

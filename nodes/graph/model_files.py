@@ -14,10 +14,9 @@ from ...uso_model.checkpoints.kinds import kind_of, looks_like
 from ...uso_model.errors import UserError
 from ...uso_model.projector import PREFIX
 from .checks import ENCODER_FILE, LORA_FILE, PROJECTOR_FILE, ProjectorSizes
+from .folders import AUTO, safetensors_files
 
-__all__ = ["AUTO", "EncoderFile", "LoraFile", "ModelFile", "ProjectorFile", "load_file", "safetensors_files"]
-
-AUTO = "auto"
+__all__ = ["EncoderFile", "LoraFile", "ModelFile", "ProjectorFile", "load_file"]
 
 logger = logging.getLogger(__name__)
 
@@ -131,11 +130,6 @@ def load_file(wanted: ModelFile, choice: str) -> tuple[str, dict[str, Tensor]]:
             f"{name} is {wanted.role} of another size, expected one for {wanted.needs}: choose {wanted.released}."
         )
     return name, read_safetensors(path)
-
-
-def safetensors_files(folder: str) -> list[str]:
-    """Return the files of one of ComfyUI's model folders that could be read."""
-    return [name for name in folder_paths.get_filename_list(folder) if name.lower().endswith((".safetensors", ".sft"))]
 
 
 def _found(wanted: ModelFile) -> str:

@@ -13,7 +13,6 @@ import comfy.utils
 import torch
 from torch import Tensor
 
-from ...uso_model.checkpoints.strict import load_strict
 from ...uso_model.errors import UserError
 from ...uso_model.projector import PREFIX, HierarchicalProjector
 from ...uso_model.style import StyleFeatures
@@ -43,6 +42,8 @@ def projector_patch(state_dict: Mapping[str, Tensor], source: str) -> Any:
     Raises:
         UserError: for missing, unknown or misshapen weights, and for such as are no numbers.
     """
+    from ...uso_model.checkpoints.strict import load_strict  # not above: the readers are slow to import
+
     weights = {name.removeprefix(PREFIX): tensor for name, tensor in state_dict.items() if name.startswith(PREFIX)}
     _check_shapes(weights, source)
     offload = comfy.model_management.unet_offload_device()

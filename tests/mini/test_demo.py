@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from comfyui_uso.mini import demo
 from comfyui_uso.mini.experiment.draw import draw_with
-from comfyui_uso.mini.experiment.measure import Judges, cases, measure
+from comfyui_uso.mini.experiment.measure import cases, measure
 from comfyui_uso.mini.judges.networks import load_judges
+from comfyui_uso.mini.judges.protocol import Judges
 from comfyui_uso.mini.model import load_descriptor, load_mini
 from comfyui_uso.mini.world import HELD_OUT_SUBJECTS, STYLES, SUBJECTS
 from PIL import Image

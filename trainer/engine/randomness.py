@@ -7,11 +7,13 @@ cut into micro-batches, or on whether the run was interrupted.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 
-__all__ = ["StepRandom"]
+__all__ = ["StepRandom", "seeded"]
 
 
 @dataclass(frozen=True)
@@ -42,3 +44,14 @@ class StepRandom:
 def _generator(*name: object) -> torch.Generator:
     digest = hashlib.blake2b(repr(name).encode(), digest_size=7).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest, "big"))
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Let new layers draw their weights by a seed, and leave torch's global generator as it was.
+
+    Layers know no other generator.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield

@@ -5,19 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from comfyui_uso.mini.experiment.plan import PLANS, STAGES, Plan, load_plan, load_rows
+from comfyui_uso.mini.experiment.folders import WorkFolders
+from comfyui_uso.mini.experiment.plan import PLANS, ExperimentPlan, load_plan, load_rows
 from comfyui_uso.mini.experiment.report import write_report
 from comfyui_uso.mini.experiment.reproduce import reproduce
 from comfyui_uso.mini.experiment.results import CURVES, read_lines
-from comfyui_uso.mini.experiment.stages import Workplace, row_stages, shared_settings
-from comfyui_uso.mini.judges.training import JudgeRun
-from comfyui_uso.mini.training.runs import RUNS
+from comfyui_uso.mini.experiment.stage_settings import row_stages, shared_settings
+from comfyui_uso.mini.stage_names import NETWORK_STAGES, ROW_STAGES
 from comfyui_uso.mini.world import LAYOUTS
 from comfyui_uso.trainer.engine.checkpoint import checkpoints
 from comfyui_uso.trainer.recipe import TrainConfig
 
 SMALL = {"loop.steps": 2, "loop.batch_size": 4}
-PLAN = Plan(
+PLAN = ExperimentPlan(
     pictures=24,
     triplets=16,
     settings={
@@ -58,7 +58,7 @@ def test_from_nothing_to_a_report_and_not_twice(tmp_path: Path) -> None:
         layouts = {f"{mode}/{layout}" for mode in ("true", "subject", "joint") for layout in LAYOUTS}
         assert set(line["numbers"]) == {"true", "none", "style", "subject", "joint", *layouts}
         assert all(-1 <= value <= 1 for numbers in line["numbers"].values() for value in numbers.values())
-    assert lines[0]["steps"] == dict.fromkeys(STAGES, 2) and "style" not in lines[1]["steps"]
+    assert lines[0]["steps"] == dict.fromkeys(ROW_STAGES, 2) and "style" not in lines[1]["steps"]
     assert {point["row"] for point in read_lines(root / CURVES)} == {"full", "without_disentangled_encoders"}
 
     runs = {folder: [c.step for c in checkpoints(folder)] for folder in root.glob("runs/*/run")}
@@ -78,7 +78,8 @@ def test_from_nothing_to_a_report_and_not_twice(tmp_path: Path) -> None:
 
 
 def test_rows_share_stages_until_they_differ(tmp_path: Path) -> None:
-    plan, place = load_plan("quick"), Workplace(tmp_path)
+    plan = load_plan("quick")
+    place = WorkFolders(tmp_path, plan)
     rows = load_rows(["full", "without_asr", "endpoint_reward", "without_style_stage", "without_disentangled_encoders"])
     runs = {
         name: {stage: config.loop.run_dir for stage, config in row_stages(plan, place, row, 1, tmp_path).items()}
@@ -98,28 +99,32 @@ def test_rows_share_stages_until_they_differ(tmp_path: Path) -> None:
 
 
 def test_a_changed_network_begins_all_that_stands_on_it_anew(tmp_path: Path) -> None:
-    def folders(changed: dict, place: Workplace) -> dict[str, str]:
-        plan = PLAN.model_copy(update={"settings": {**PLAN.settings, **changed}})
-        kinds = {**{name: kind for name, (kind, _) in RUNS.items()}, "base": TrainConfig}
-        shared = {name: shared_settings(plan, place, name, kind).loop.run_dir for name, kind in kinds.items()}
-        shared["judges"] = shared_settings(plan, place, "judges", JudgeRun).style.run_dir
-        base = shared["base"].parent / "out"
-        rows = row_stages(plan, place, load_rows(["full"])["full"], 1, base)
-        shared |= {name: config.loop.run_dir for name, config in rows.items()}
-        return {name: folder.parent.name for name, folder in shared.items()}
+    def folders(changed: dict, root: Path, **sizes: int) -> dict[str, str]:
+        plan = PLAN.model_copy(update={"settings": {**PLAN.settings, **changed}, **sizes})
+        place = WorkFolders(root, plan)
+        base = shared_settings(plan, place, "base")
+        rows = row_stages(plan, place, load_rows(["full"])["full"], 1, base.out)
+        found = {"data": place.data[0], "encoders": place.weights / "x", "judges": place.judges / "x"}
+        found |= {name: config.loop.run_dir for name, config in {"base": base, **rows}.items()}
+        return {name: folder.parent.name for name, folder in found.items()}
 
-    before = folders({}, Workplace(tmp_path))
-    assert folders({}, Workplace(tmp_path / "moved")) == before
-    tower = folders({"vision": {"loop.steps": 9}}, Workplace(tmp_path))
-    assert {name for name in before if tower[name] == before[name]} == {"judges"}
-    triplet = folders({"triplet": {"loop.steps": 9}}, Workplace(tmp_path))
-    assert {name for name in before if triplet[name] != before[name]} == {"triplet", "reward"}
+    before = folders({}, tmp_path)
+    assert folders({}, tmp_path / "moved") == before
+
+    def kept(after: dict[str, str]) -> set[str]:
+        return {name for name in before if after[name] == before[name]}
+
+    for network in NETWORK_STAGES:
+        assert kept(folders({network: {"loop.steps": 9}}, tmp_path)) == {"data", "judges"}
+    assert kept(folders({}, tmp_path, pictures=25)) == {"judges"}
+    assert kept(folders({"triplet": {"loop.steps": 9}}, tmp_path)) == set(before) - {"triplet", "reward"}
+    assert kept(folders({"judges": {"seed": 9}}, tmp_path)) == set(before) - {"judges"}
 
 
 def test_a_plan_names_the_manifests_of_a_stage(tmp_path: Path) -> None:
     def stages(**changed: list[str]) -> dict[str, TrainConfig]:
         plan = PLAN.model_copy(update={"manifests": changed})
-        return row_stages(plan, Workplace(tmp_path), load_rows(["full"])["full"], 1, tmp_path)
+        return row_stages(plan, WorkFolders(tmp_path, plan), load_rows(["full"])["full"], 1, tmp_path)
 
     plain, more = stages(), stages(triplet=["manifest", "singles"])
     names = [f"{folder}/{name}.jsonl" for folder in "ab" for name in ("manifest", "singles")]
@@ -132,7 +137,7 @@ def test_a_plan_names_the_manifests_of_a_stage(tmp_path: Path) -> None:
 def test_shipped_plans_are_whole(name: str, tmp_path: Path) -> None:
     plan = load_plan(name)
     for row in load_rows(plan.rows).values():
-        assert row_stages(plan, Workplace(tmp_path), row, plan.seeds[0], tmp_path)
+        assert row_stages(plan, WorkFolders(tmp_path, plan), row, plan.seeds[0], tmp_path)
 
 
 def test_unknown_names_are_refused_with_the_known_ones() -> None:

@@ -15,6 +15,7 @@ from comfyui_uso.mini.model import (
     weight_files,
 )
 from comfyui_uso.mini.model.generate import generate
+from comfyui_uso.mini.world import VOCABULARY
 from comfyui_uso.uso_model.checkpoints import load_transformer, read_lora
 from comfyui_uso.uso_model.config import FLUX_AE
 from PIL import Image
@@ -39,6 +40,11 @@ def test_the_tokenizer_pads_cuts_and_knows_its_words():
     assert tokenizer.words(tokenizer("A blue, CAT!"))[:4] == ["a", "blue", "cat", "</s>"]
     assert tokenizer.words(tokenizer("a zebra"))[1] == "<unk>"
     assert len(tokenizer("")) == len(tokenizer("cat " * 50)) == MAX_TOKENS
+
+
+def test_the_bundled_tokenizer_has_the_words_of_the_world(models):
+    """A changed word of a style would be no word to the text encoder, and every later token would be another one."""
+    assert models.encoders.tokenizer.vocabulary == VOCABULARY
 
 
 def test_padding_does_not_change_the_pooled_text_of_the_words():

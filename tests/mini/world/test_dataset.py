@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+
+import numpy as np
 import pytest
 import torch
 from comfyui_uso.mini.judges.networks import load_judges
 from comfyui_uso.mini.training.pictures import GRID, load_pictures, load_triplets
-from comfyui_uso.mini.world import HELD_OUT_SUBJECTS, SUBJECTS
-from comfyui_uso.mini.world.dataset import CAPTIONS, IDENTITY, SINGLES, TRIPLETS, write_data
+from comfyui_uso.mini.world import HELD_OUT_SUBJECTS, SUBJECTS, sample_triplet
+from comfyui_uso.mini.world.dataset import CAPTIONS, IDENTITY, SINGLES, TRIPLETS, write_data, write_triplets
 from comfyui_uso.trainer.data.manifest import read_manifest
 from comfyui_uso.trainer.data.pictures import open_picture
 from comfyui_uso.uso_model.images import picture_tensor
+from PIL import Image
 
 
 def test_both_manifests_list_pictures_that_exist(tmp_path):
@@ -45,8 +50,10 @@ def test_styles_are_improvised_as_often_as_asked(tmp_path):
         write_data(tmp_path / str(share), 0, 8, seed=9, improvised=share)
         names = {path.name.split("-")[0] for path in (tmp_path / str(share) / "targets").iterdir()}
         assert ("improvised" in names) == bool(share) and (len(names) == 1) == bool(share)
-    with pytest.raises(ValueError, match="improvised = 40"):
-        write_data(tmp_path / "percent", 0, 1, seed=9, improvised=40)
+    for wrong in ({"improvised": 40}, {"hybrids": 40}):
+        (name,) = wrong
+        with pytest.raises(ValueError, match=f"{name} = 40"):
+            write_data(tmp_path / "percent", 0, 1, seed=9, **wrong)
 
 
 def test_a_sixteenth_is_for_validation(tmp_path):
@@ -86,3 +93,42 @@ def test_singles_have_one_reference(tmp_path):
         assert row.content.is_file() and not set(row.prompt.split()) & set(HELD_OUT_SUBJECTS)
     known = {row.target: row for row in read_manifest(tmp_path / TRIPLETS)}
     assert all(row.prompt and row.style == known[row.target].style for row in styled)
+
+
+def test_triplets_of_a_manifest_are_those_of_the_seed(tmp_path):
+    write_triplets(tmp_path / "a", 6, 14)
+    manifest = tmp_path / "a" / TRIPLETS
+    rows = [json.loads(line) for line in manifest.read_text(encoding="utf-8").splitlines()]
+    source = np.random.default_rng(14)
+    assert len(rows) == len({row["id"] for row in rows}) == 6
+    for row in rows:
+        triplet = sample_triplet(source)
+        assert set(row) == {"id", "target", "style", "content", "prompt", "layout", "scores", "split"}
+        assert (row["id"], row["layout"], row["prompt"]) == (triplet.id, triplet.layout, triplet.prompt)
+        assert row["split"] == "train" and row["scores"] == {}
+        for path, picture in zip((row["target"], row["style"][0], row["content"]), triplet.render(), strict=True):
+            with Image.open(manifest.parent / path) as image:
+                assert np.array_equal(np.asarray(image), picture)
+    write_triplets(tmp_path / "b", 6, 14)
+    assert (tmp_path / "b" / TRIPLETS).read_bytes() == manifest.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        (TRIPLETS, "d368d61cc7242aa69a2d8c9d66bd62dc964029f78896944e4482948af4f1156c"),
+        (CAPTIONS, "4adda2ddd943e1c6f284f58b49dde4d0f373c17a2c451b93a8f7916fa2af3a7a"),
+        (IDENTITY, "56cbf5e3a0111865ca0bb5e4fcc512c4c0639f0cc41e6363f891e661603d1d06"),
+        (SINGLES, "d5ebc57e21f83b64d91b43d2bbb7776cd832eadb81b0fc027098191857537889"),
+    ],
+)
+def test_the_bytes_of_a_manifest_stay_those_of_the_first_version(data_of_seed_3, name, expected):
+    """A cached encoding, a run's hash of its data and a published number all hang on them."""
+    assert hashlib.sha256((data_of_seed_3 / name).read_bytes()).hexdigest() == expected
+
+
+@pytest.fixture(scope="module")
+def data_of_seed_3(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+    write_data(folder, 6, 16, 3, improvised=0.5, hybrids=0.25)
+    return folder

@@ -1,8 +1,7 @@
-"""The procedural world: determinism, the held-out split, captions, triplets and their manifest."""
+"""The procedural world: determinism, the held-out split, captions and triplets."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 
 import numpy as np
@@ -15,7 +14,6 @@ from comfyui_uso.mini.world.lines import LINES
 from comfyui_uso.mini.world.palettes import PALETTES
 from comfyui_uso.mini.world.styles import TABLE
 from comfyui_uso.mini.world.surfaces import SURFACES
-from PIL import Image
 
 
 def rng(seed: int = 0) -> np.random.Generator:
@@ -204,8 +202,6 @@ def test_hybrids_are_as_many_as_asked_and_never_held_out() -> None:
     assert all(
         world.sample_triplet(source, held_out=True, hybrids=1.0).target.individual.hybrid is None for _ in "abcd"
     )
-    with pytest.raises(ValueError, match="hybrids = 40"):
-        world.write_manifest("unused", 1, 1, hybrids=40)
 
 
 def test_triplet_is_what_was_asked_for() -> None:
@@ -222,23 +218,6 @@ def test_triplet_says_what_cannot_be_drawn() -> None:
         world.sample_style(rng(), "cubist")
     with pytest.raises(ValueError, match="dragon"):
         world.sample_scene(rng(), "dragon")
-
-
-def test_manifest_round_trip(tmp_path) -> None:
-    manifest = world.write_manifest(tmp_path / "a", 6, 14, split="test")
-    rows = [json.loads(line) for line in manifest.read_text(encoding="utf-8").splitlines()]
-    source = rng(14)
-    assert len(rows) == len({row["id"] for row in rows}) == 6
-    for row in rows:
-        triplet = world.sample_triplet(source)
-        assert set(row) == {"id", "target", "style", "content", "prompt", "layout", "scores", "split"}
-        assert (row["id"], row["layout"], row["prompt"]) == (triplet.id, triplet.layout, triplet.prompt)
-        assert row["split"] == "test" and row["scores"] == {}
-        for path, picture in zip((row["target"], row["style"][0], row["content"]), triplet.render(), strict=True):
-            with Image.open(manifest.parent / path) as image:
-                assert np.array_equal(np.asarray(image), picture)
-    again = world.write_manifest(tmp_path / "b", 6, 14, split="test")
-    assert again.read_bytes() == manifest.read_bytes()
 
 
 def test_sheets_have_a_cell_for_every_picture() -> None:
