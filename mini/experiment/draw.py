@@ -12,6 +12,7 @@ from ...trainer.export import LORA, PROJECTOR
 from ...trainer.recipe import TrainConfig
 from ...trainer.starting_files import transformer_file
 from ...uso_model.checkpoints import load_projector, load_transformer, merge_lora, read_lora
+from ..family import MiniFiles
 from ..model import MiniModels, load_encoders
 from ..model.generate import generate
 from .measure import Draw
@@ -33,6 +34,7 @@ def drawing(config: TrainConfig, files: Path, steps: int, cfg: float) -> Draw:
     transformer = load_transformer(base, torch.float32)
     merge_lora(transformer, read_lora(files / LORA))
     vae = config.conditions.style_path == "vae"
+    assert isinstance(config.models, MiniFiles)
     encoders = load_encoders(config.models.files)
     projector = None
     if not vae:

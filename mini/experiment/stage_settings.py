@@ -8,7 +8,7 @@ from typing import Any
 
 from ...trainer.export import LORA, PROJECTOR, TRANSFORMER
 from ...trainer.recipe import TrainConfig
-from ..stage_names import NETWORK_STAGES, ROW_STAGES
+from ..stage_names import NETWORK_STAGES, ROW_STAGES, StageName
 from ..stages import load_stage
 from .folders import WorkFolders, decides, hash_of
 from .plan import ExperimentPlan, ExperimentRow
@@ -19,7 +19,7 @@ MANIFESTS = {"base": ["captions"], "copy": ["manifest", "identity"]}
 """What stages read where a plan names nothing else; all others read `manifest`."""
 
 
-def shared_settings(plan: ExperimentPlan, folders: WorkFolders, stage: str) -> Any:
+def shared_settings(plan: ExperimentPlan, folders: WorkFolders, stage: StageName) -> Any:
     """Return the settings of a stage that all rows share: an encoder's, the judges' or the base's."""
     chosen = plan.settings.get(stage, {})
     if stage == "judges":

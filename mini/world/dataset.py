@@ -167,9 +167,9 @@ def write_identity(folder: Path) -> None:
     for number, (triplet, other) in enumerate(zip(triplets, triplets[1:] + triplets[:1], strict=True)):
         photo = number % 2 == 0
         target = triplet.content if photo else triplet.target
-        changes = {"target": target, "content": target, "style": [other.content] if photo else triplet.style}
-        changes |= {"id": f"{triplet.id}-i", "prompt": "", "layout": "preserved"}
-        rows.append(triplet.model_copy(update=changes))
+        style = [other.content] if photo else triplet.style
+        changes = {"target": target, "content": target, "style": style, "prompt": "", "layout": "preserved"}
+        rows.append(triplet.model_copy(update={**changes, "id": f"{triplet.id}-i"}))
     _write(folder / IDENTITY, rows)
 
 
