@@ -1,4 +1,4 @@
-# The four verbs. Everything lands in .venv (environment) and out/ (what you make); delete them to start over.
+# What a person runs. Everything lands in .venv (environment) and out/ (what you make); delete them to start over.
 #   make PYTHON=python3.12 setup          another interpreter
 #   make INSTALL_FLAGS="..." setup        options for pip, such as an index of torch builds for the CPU
 #   make test ARGS="-k schedule -x"       arguments for pytest
@@ -29,32 +29,39 @@ COMFY := $(if $(COMFY_REQUIREMENTS),$(VENV)/.comfy$(subst /,-,$(COMFYUI)))
 # More threads than cores, or very many, slow small tensors down.
 THREADS := $(shell cores=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); echo $$((cores > 4 ? 4 : cores)))
 
-.PHONY: help setup demo test lint tree
+.PHONY: help setup demo test test-long lint tree
 help:
-	@echo "make setup   environment for everything, in .venv"
-	@echo "make demo    small environment, then USO-mini draws out/demo.png"
-	@echo "make test    every test that needs neither GPU nor network; in ComfyUI too where one is found"
-	@echo "make lint    ruff, formatting, types"
-	@echo "make tree    write the file list of README.md from the files' first lines"
+	@echo "make setup       environment for everything, in .venv"
+	@echo "make demo        small environment, then USO-mini draws out/demo.png"
+	@echo "make test        every test that needs neither GPU nor network; in ComfyUI too where one is found"
+	@echo "make test-long   what takes longer: the page in a browser, kill loops, whole evenings on a server"
+	@echo "make lint        ruff, formatting, types"
+	@echo "make tree        write the tree of docs/architecture.md from the files' first lines"
 
 setup: $(TOOLS)
 
 demo: $(RUNTIME)
 	@OMP_NUM_THREADS=$${OMP_NUM_THREADS:-$(THREADS)} HF_HUB_OFFLINE=1 $(BIN)/uso demo --out out/demo.png
 
+RUN_TESTS = OMP_NUM_THREADS=$${OMP_NUM_THREADS:-$(THREADS)} HF_HUB_OFFLINE=1 COMFYUI_PATH="$(COMFYUI)" \
+  $(BIN)/python -m pytest -rs
+
 test: $(TOOLS) $(COMFY)
-	@OMP_NUM_THREADS=$${OMP_NUM_THREADS:-$(THREADS)} HF_HUB_OFFLINE=1 COMFYUI_PATH="$(COMFYUI)" \
-	  $(BIN)/python -m pytest -rs $(ARGS)
+	@$(RUN_TESTS) -m "not long" $(ARGS)
+
+test-long: $(TOOLS) $(COMFY)
+	@$(RUN_TESTS) -m long $(ARGS)
 
 # mypy needs the package under its import name: a link inside .venv gives it one.
 lint: $(TOOLS)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	@mkdir -p $(VENV)/types && ln -sfn "$(CURDIR)" $(VENV)/types/comfyui_uso
-	MYPYPATH=$(VENV)/types $(BIN)/mypy -p comfyui_uso.uso_model -p comfyui_uso.trainer -p comfyui_uso.mini
+	MYPYPATH=$(VENV)/types $(BIN)/mypy -p comfyui_uso.uso_model -p comfyui_uso.trainer -p comfyui_uso.mini \
+	  -p comfyui_uso.nodes -m comfyui_uso.cli
 
 tree: $(TOOLS)
-	$(BIN)/python tests/readme_tree.py
+	$(BIN)/python tests/architecture_tree.py
 
 $(MADE):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \

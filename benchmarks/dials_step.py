@@ -2,7 +2,7 @@
 
     python benchmarks/dials_step.py [--width 256] [--pairs 5] [--json]
 
-Runs ComfyUI on the CPU inside this process as `step_vs_core.py` does, at the same token counts: 1024x1024 pixels with
+Runs ComfyUI on the CPU inside this process, see `comfy_step.py`, at FLUX.1's token counts: 1024x1024 pixels with
 one style and one content reference. Each dial is timed in alternating pairs with the plain graph; printed is the median
 of the pairs' ratios, by the clock and by processor time.
 """
@@ -14,12 +14,12 @@ import statistics
 from typing import Any
 
 import torch
-from step_vs_core import SIZES, Bench, Case, arguments, sampled, seconds, start_comfy
+from comfy_step import SIZES, Bench, Case, arguments, sampled, seconds, start_comfy
 
 
 def main() -> None:
     """Measure and print."""
-    args = arguments()
+    args = arguments(__doc__.splitlines()[0])
     start_comfy()
     with torch.inference_mode():
         bench = Bench(args.width, args.double_blocks, args.single_blocks)

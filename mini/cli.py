@@ -87,9 +87,15 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     measure.add_argument("--seed", type=int, help="other cases than those of the table: any number from 0")
     measure.set_defaults(handler=_measure)
 
-    report = commands.add_parser("report", help="write tables and plots of measured rows")
-    report.add_argument("--results", type=Path, default=Path("mini"), help="folder of the results (%(default)s)")
-    report.add_argument("--out", type=Path, default=Path("docs/mini.md"), help="page to write (%(default)s)")
+    report = commands.add_parser(
+        "report",
+        help="write tables and plots of measured rows",
+        description="Write the measured rows into the marked parts of two pages: a short table and the claims into "
+        "one, every table and the plots into the other. The defaults are this repository's pages.",
+    )
+    report.add_argument("--results", type=Path, default=Path("dev/results"), help="folder of the results (%(default)s)")
+    report.add_argument("--out", type=Path, default=Path("mini/README.md"), help="page to write (%(default)s)")
+    report.add_argument("--tables", type=Path, default=Path("dev/tables.md"), help="page of all tables (%(default)s)")
     report.set_defaults(handler=_report)
 
 
@@ -159,4 +165,4 @@ def _measure(args: argparse.Namespace) -> None:
 def _report(args: argparse.Namespace) -> None:
     from .experiment.report import write_report
 
-    write_report(args.results, args.out)
+    write_report(args.results, args.out, args.tables)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -10,8 +11,11 @@ from comfy_api.latest import io
 
 from ..uso_model.errors import UserError
 from .graph.checks import block_counts, check_content_fits, check_flux, check_style_fits
-from .graph.conditioning import Conditioning, emptied, with_content, with_style, with_text_strength
-from .graph.settings import Setting, dial_inputs, setting_of
+from .graph.conditioning import Entries, emptied, with_content, with_style, with_text_strength
+from .graph.dial_inputs import dial_inputs, read_dial
+from .graph.dials import Dial
+from .graph.numbers import numbers_in_range
+from .graph.timing import with_reference
 from .sampling.hooks import install_hooks
 from .sockets import Content, ContentSocket, Style, StyleSocket, advanced, schema
 
@@ -104,11 +108,12 @@ class Apply(io.ComfyNode):
         )
 
     @classmethod
+    @numbers_in_range
     def execute(
         cls,
         model: Any,
-        positive: Conditioning,
-        negative: Conditioning | None = None,
+        positive: Entries,
+        negative: Entries | None = None,
         style: Style | None = None,
         content: Content | None = None,
         content_on_negative: bool = False,
@@ -121,21 +126,21 @@ class Apply(io.ComfyNode):
             negative = emptied(positive)
         if style is None and content is None and text_strength == 1.0:
             return io.NodeOutput(model, positive, negative)
-        hidden_size = check_flux(model)
-        how_style, how_content = (setting_of(role, dials, block_counts(model)) for role in ("style", "content"))
+        check_flux(model)
+        style_dial, content_dial = (read_dial(role, dials, block_counts(model)) for role in ("style", "content"))
         hooked = in_attention = False
-        if content is not None and how_content is not None:
+        if content is not None and content_dial is not None:
             check_content_fits(content, model)
             add = partial(with_content, content=content)
-            positive = how_content.on(positive, add)
-            negative = how_content.on(negative, add) if content_on_negative else negative
-            hooked = how_content.is_set or content.place is not None
-            in_attention = how_content.in_attention
-        if style is not None and how_style is not None:
-            check_style_fits(style, hidden_size)
+            positive = with_reference(positive, content_dial, add)
+            negative = with_reference(negative, content_dial, add) if content_on_negative else negative
+            hooked = content_dial.needs_hooks or content.place is not None
+            in_attention = content_dial.in_attention
+        if style is not None and style_dial is not None:
+            check_style_fits(style, model)
             _warn_of_core_style(model)
-            positive, negative = _styled(positive, negative, style, how_style, style_on)
-            hooked, in_attention = True, in_attention or how_style.in_attention
+            positive, negative = _styled(positive, negative, style, style_dial, style_on)
+            hooked, in_attention = True, in_attention or style_dial.in_attention
         if text_strength != 1.0:
             positive, hooked = with_text_strength(positive, text_strength), True
             if style_on == "positive, batched":
@@ -143,21 +148,20 @@ class Apply(io.ComfyNode):
         return io.NodeOutput(install_hooks(model, in_attention) if hooked else model, positive, negative)
 
 
-def _styled(
-    positive: Conditioning, negative: Conditioning, style: Style, how: Setting, on: str
-) -> tuple[Conditioning, Conditioning]:
+def _styled(positive: Entries, negative: Entries, style: Style, dial: Dial, on: str) -> tuple[Entries, Entries]:
     """Return both conditionings with the style on those that are to have it."""
     add = partial(with_style, style=style)
     if on == "positive, batched":
-        if "fast" in how.dial:
+        if dial.fast:
             raise UserError(
                 "Got the fast form for a style that the negative carries unseen, expected exact, which alone can hide "
                 "it: set style_form to exact, or style_on to positive."
             )
-        return how.sharing().on(positive, add), how.sharing().hidden().on(negative, add)
+        shared = replace(dial, shared=True)
+        return with_reference(positive, shared, add), with_reference(negative, shared.hidden(), add)
     return (
-        how.on(positive, add) if on in ("positive", "both") else positive,
-        how.on(negative, add) if on in ("negative", "both") else negative,
+        with_reference(positive, dial, add) if on in ("positive", "both") else positive,
+        with_reference(negative, dial, add) if on in ("negative", "both") else negative,
     )
 
 

@@ -9,18 +9,17 @@ import torch
 from comfy_api.latest import io
 from torch import Tensor
 
+from ..uso_model.config import FLUX_AE
 from ..uso_model.images import CONTENT_LONG_SIDE, fit_content_image
 from ..uso_model.packing import PIXELS_PER_TOKEN
 from ..uso_model.positions import Placement
 from .graph.checks import check_images, check_mask, check_vae_latent
 from .graph.convert import empty_latent, filled_outside, image_from_pil, pil_from_image
 from .graph.dials import Place
+from .graph.numbers import numbers_in_range
 from .sockets import Content, ContentSocket, advanced, schema
 
 __all__ = ["EncodeContent"]
-
-CHANNELS = 16
-"""Latent channels of FLUX.1's autoencoder."""
 
 FILLS = {"white": 1.0, "grey": 0.5, "black": 0.0}
 
@@ -129,6 +128,7 @@ class EncodeContent(io.ComfyNode):
         )
 
     @classmethod
+    @numbers_in_range
     def execute(
         cls,
         vae: Any,
@@ -144,12 +144,14 @@ class EncodeContent(io.ComfyNode):
     ) -> io.NodeOutput:
         """Return one latent per picture, an empty latent to start from, and what the VAE sees of the first."""
         check_images(image, "content")
+        image = image.float()
         if mask is not None:
             check_mask(mask, image.shape[0], "content")
             image = filled_outside(image, mask, FILLS[background])
         seen = [image_from_pil(fit_content_image(pil_from_image(picture), long_side)) for picture in image]
         latents = tuple(vae.encode(picture) for picture in seen)
-        check_vae_latent(latents[0], CHANNELS)
+        for latent in latents:
+            check_vae_latent(latent, FLUX_AE.z_channels)
         frames = len(latents) if batch == "frames" else 1
         place = Place(SIDES[placement], row_offset, column_offset)
         content = Content(
@@ -158,7 +160,7 @@ class EncodeContent(io.ComfyNode):
         height, width = image.shape[1:3]
         canvas = _canvas(width, height, latent_long_side or max(width, height))
         device = comfy.model_management.intermediate_device()
-        return io.NodeOutput(content, empty_latent(*canvas, CHANNELS, device, frames), seen[0])
+        return io.NodeOutput(content, empty_latent(*canvas, FLUX_AE.z_channels, device, frames), seen[0])
 
 
 def _canvas(width: int, height: int, long_side: int) -> tuple[int, int]:

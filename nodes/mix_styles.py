@@ -10,6 +10,7 @@ from comfy_api.latest import io
 
 from ..uso_model.dials.mixing import MODES, mix
 from ..uso_model.errors import UserError
+from .graph.numbers import numbers_in_range
 from .sockets import Style, StyleSocket, advanced, schema
 
 __all__ = ["MixStyles"]
@@ -60,6 +61,7 @@ class MixStyles(io.ComfyNode):
         )
 
     @classmethod
+    @numbers_in_range
     def execute(cls, mode: str, **values: Any) -> io.NodeOutput:
         """Return the mixed style."""
         pairs = [(values.get(f"style_{n}"), values.get(f"weight_{n}", 1.0)) for n in range(1, MOST + 1)]

@@ -11,8 +11,9 @@ import latent_preview
 from comfy_api.latest import io
 
 from .graph.checks import check_flux, check_latent
-from .graph.conditioning import Conditioning, emptied, with_guidance
+from .graph.conditioning import Entries, emptied, with_guidance
 from .graph.convert import latent_pixels
+from .graph.numbers import numbers_in_range
 from .scheduler import schedule_inputs, schedule_sigmas, steps_input
 from .sockets import schema
 
@@ -81,10 +82,11 @@ class Sampler(io.ComfyNode):
         )
 
     @classmethod
+    @numbers_in_range
     def execute(
         cls,
         model: Any,
-        positive: Conditioning,
+        positive: Entries,
         latent: dict[str, Any],
         seed: int,
         steps: int,
@@ -94,7 +96,7 @@ class Sampler(io.ComfyNode):
         schedule: str,
         mu: float,
         denoise: float,
-        negative: Conditioning | None = None,
+        negative: Entries | None = None,
     ) -> io.NodeOutput:
         """Return the sampled latent."""
         check_flux(model)

@@ -11,6 +11,7 @@ from torch import Tensor
 from ..uso_model.schedule import flux_schedule, official_schedule, shifted_schedule, token_count
 from .graph.checks import check_flux, check_latent
 from .graph.convert import latent_pixels
+from .graph.numbers import numbers_in_range
 from .sockets import advanced, schema
 
 __all__ = ["SCHEDULES", "Scheduler", "schedule_inputs", "schedule_sigmas", "steps_input"]
@@ -61,6 +62,7 @@ class Scheduler(io.ComfyNode):
         )
 
     @classmethod
+    @numbers_in_range
     def execute(
         cls,
         model: Any,

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from comfy_api.latest import io
 from torch import Tensor
 
 from ..uso_model.errors import UserError
-from .graph.dials import Place
+from .graph.dials import Dial, Place
 
 __all__ = [
     "CATEGORY",
@@ -61,6 +61,17 @@ class Style:
                 f"strengths of shape {tuple(self.bias.shape)} do not fit the token counts {self.counts}: expected "
                 f"({sum(self.counts)},)"
             )
+        if not all(part is None or part.isfinite().all() for part in (self.tokens, self.bias)):
+            raise UserError(
+                "Got a style that holds NaN or infinite values, expected numbers: make it again, with a vision model "
+                "and a projector that are whole."
+            )
+
+    def dials(self, dial: Dial) -> list[Dial]:
+        """Return the dial of each picture: what is set on all, and its own tokens' strengths."""
+        if self.bias is None:
+            return [dial] * len(self.counts)
+        return [replace(dial, tokens=tokens) for tokens in self.bias.split(self.counts)]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,6 +83,10 @@ class Content:
     frames of an animation."""
     place: Place | None = None
     """Where they stand beside the drawn picture; None: on the official diagonal."""
+
+    def dials(self, dial: Dial) -> list[Dial]:
+        """Return the dial of each picture: what is set on all, and where it stands."""
+        return [replace(dial, place=self.place)] * len(self.latents)
 
 
 def schema(**fields: Any) -> io.Schema:

@@ -15,6 +15,7 @@ from ..uso_model.projector import LEVELS
 from ..uso_model.style import StyleFeatures, prepare_style_image, style_layers
 from .graph.checks import check_images, check_mask, check_vision
 from .graph.convert import filled_outside, image_to_planes, planes_to_image
+from .graph.numbers import numbers_in_range
 from .graph.projector_patch import fingerprint, project
 from .sockets import FeaturesSocket, ModelPatchSocket, Style, StyleSocket, advanced, schema
 
@@ -92,6 +93,7 @@ class EncodeStyle(io.ComfyNode):
         """Return the features of every picture."""
         check_vision(clip_vision)
         check_images(image, "style")
+        image = image.float()
         if mask is not None:
             check_mask(mask, image.shape[0], "style")
             image = filled_outside(image, mask)
@@ -151,6 +153,7 @@ class ProjectStyle(io.ComfyNode):
         )
 
     @classmethod
+    @numbers_in_range
     def execute(
         cls,
         features: StyleFeatures,
@@ -179,7 +182,7 @@ def of_levels(tokens: Tensor, per_level: int, weights: Sequence[float], parts: i
         parts: neighbours that become one token.
 
     Raises:
-        UserError: all weights are 0, or one is negative.
+        UserError: all weights are 0, one is negative, or the tokens cannot be parted so.
     """
     if min(weights) < 0 or max(weights) == 0:
         raise UserError(
@@ -189,6 +192,11 @@ def of_levels(tokens: Tensor, per_level: int, weights: Sequence[float], parts: i
     used = [level for level, weight in enumerate(weights) if weight > 0]
     pictures = tokens.shape[1] // (len(weights) * per_level)
     split = tokens.unflatten(1, (pictures, len(weights), per_level))[:, :, used]
+    if per_level % parts:
+        raise UserError(
+            f"Got 1/{parts} of {per_level} tokens for each level, expected a share without a rest: set "
+            "tokens_per_level to all."
+        )
     if parts > 1:
         split = split.unflatten(3, (per_level // parts, parts)).mean(dim=4)
     bias = torch.tensor([weights[level] for level in used]).log().repeat_interleave(split.shape[3]).repeat(pictures)

@@ -1,33 +1,25 @@
-"""Styles as files to keep and to share: one safetensors with tokens, weights, settings and a thumbnail."""
+"""The nodes that write styles to files and read them again."""
 
 from __future__ import annotations
 
-import io as bytes_io
-import json
 from pathlib import Path
 from typing import Any
 
 import folder_paths
-import numpy
-import torch
 from comfy_api.latest import io
-from PIL import Image
 from torch import Tensor
 
-from ..uso_model.checkpoints.files import read_metadata, read_safetensors, write_safetensors
 from ..uso_model.errors import UserError
+from .graph.checks import check_images
 from .graph.convert import image_from_pil, pil_from_image
 from .graph.projector_patch import fingerprint
+from .graph.style_names import style_file_name
 from .sockets import ModelPatchSocket, Style, StyleSocket, schema
 
-__all__ = ["FOLDER", "LoadStyle", "SaveStyle", "read_style", "register_folder", "write_style"]
+__all__ = ["FOLDER", "LoadStyle", "SaveStyle", "register_folder", "style_names"]
 
 FOLDER = "uso_styles"
 """Folder under ComfyUI's models, and under every path that extra_model_paths.yaml names for it."""
-
-FORMAT = "uso-style-1"
-THUMBNAIL = 192
-"""Longest side of the thumbnail in pixels."""
 
 
 def register_folder() -> None:
@@ -66,11 +58,18 @@ class SaveStyle(io.ComfyNode):
     @classmethod
     def execute(cls, style: Style, name: str, overwrite: bool, thumbnail: Tensor | None = None) -> io.NodeOutput:
         """Write the file and pass the style on."""
-        folder = Path(folder_paths.get_folder_paths(FOLDER)[0])
-        path = folder / f"{_safe(name)}.safetensors"
-        if path.exists() and not overwrite and _same(path, style):
-            return io.NodeOutput(style)  # a graph that is run again after a restart
+        from .graph.style_format import same_style, write_style  # not above: the readers are slow to import
+
+        path = Path(folder_paths.get_folder_paths(FOLDER)[0]) / style_file_name(name)
+        if thumbnail is not None:
+            check_images(thumbnail, "thumbnail")
+        if path.exists() and not path.is_file():
+            raise UserError(
+                f"{path.name} in models/{FOLDER} is a folder, expected a new name: change the name, or take it away."
+            )
         if path.exists() and not overwrite:
+            if same_style(path, style):
+                return io.NodeOutput(style)  # a graph that is run again after a restart
             raise UserError(
                 f"{path.name} is already in models/{FOLDER}, expected a new name: change the name, or set overwrite."
             )
@@ -112,6 +111,8 @@ class LoadStyle(io.ComfyNode):
     @classmethod
     def execute(cls, name: str, projector: Any = None) -> io.NodeOutput:
         """Return the style and its thumbnail."""
+        from .graph.style_format import read_style  # not above: the readers are slow to import
+
         path = Path(folder_paths.get_full_path_or_raise(FOLDER, name))
         style, thumbnail = read_style(path)
         if projector is not None and style.projector is not None and style.projector != fingerprint(projector):
@@ -121,70 +122,3 @@ class LoadStyle(io.ComfyNode):
                 "with, or make the style again from its picture."
             )
         return io.NodeOutput(style, image_from_pil(thumbnail))
-
-
-def write_style(path: Path, style: Style, thumbnail: Image.Image | None) -> None:
-    """Write a style in float16, whose step is far below what a picture shows."""
-    tensors = {"tokens": style.tokens.half().contiguous()}
-    if style.bias is not None:
-        tensors["bias"] = style.bias.float().contiguous()
-    if thumbnail is not None:
-        tensors["thumbnail"] = torch.from_numpy(numpy.frombuffer(_png(thumbnail), dtype=numpy.uint8).copy())
-    settings = {"counts": style.counts, "projector": style.projector}
-    write_safetensors(path, tensors, {"format": FORMAT, "settings": json.dumps(settings)})
-
-
-def read_style(path: Path) -> tuple[Style, Image.Image]:
-    """Read a style and its thumbnail, a grey picture where the file has none.
-
-    Raises:
-        UserError: the file holds something else.
-    """
-    metadata = read_metadata(path)
-    if metadata.get("format") != FORMAT:
-        raise UserError(
-            f"{path.name} is no style file (format {metadata.get('format')!r}), expected {FORMAT!r}: choose a file "
-            "that USO Save Style has written."
-        )
-    tensors, settings = read_safetensors(path), json.loads(metadata["settings"])
-    style = Style(
-        tokens=tensors["tokens"].float(),
-        counts=tuple(settings["counts"]),
-        bias=tensors.get("bias"),
-        projector=settings["projector"],
-    )
-    if "thumbnail" not in tensors:
-        return style, Image.new("RGB", (THUMBNAIL, THUMBNAIL), (128, 128, 128))
-    with Image.open(bytes_io.BytesIO(tensors["thumbnail"].numpy().tobytes())) as picture:
-        return style, picture.convert("RGB")
-
-
-def _same(path: Path, style: Style) -> bool:
-    """Whether a file already holds a style."""
-    kept = read_style(path)[0]
-    biases = [torch.zeros(1) if part is None else part.float().cpu() for part in (kept.bias, style.bias)]
-    return (
-        (kept.counts, kept.projector) == (style.counts, style.projector)
-        and torch.equal(kept.tokens.half(), style.tokens.half().cpu())
-        and torch.equal(*biases)
-    )
-
-
-def _png(picture: Image.Image) -> bytes:
-    small = picture.convert("RGB")
-    small.thumbnail((THUMBNAIL, THUMBNAIL))
-    out = bytes_io.BytesIO()
-    small.save(out, "PNG")
-    return out.getvalue()
-
-
-def _safe(name: str) -> str:
-    """Return a name that stays in its folder.
-
-    Raises:
-        UserError: nothing usable is left.
-    """
-    clean = "".join(c if c.isalnum() or c in " -_." else "_" for c in name).strip(" .")
-    if not clean:
-        raise UserError(f"Got the name {name!r} for a style, expected letters or digits: choose another.")
-    return clean

@@ -1,96 +1,109 @@
-"""The rules of the house that a machine can check: imports, file lengths, words, documentation."""
+"""Which room may import which, that no imports go in a circle, and what an import may do besides."""
 
 from __future__ import annotations
 
 import ast
 import json
 import os
-import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from .house import PACKAGES, ROOT, TOP, files, imports, module_name, named, package_modules, parsed
 
-ROOT = Path(__file__).resolve().parent.parent
-LAYERS = {
-    "uso_model": {"uso_model"},
-    "trainer": {"trainer", "uso_model"},
-    "nodes": {"nodes", "trainer", "uso_model"},
+ARROWS: dict[str, set[tuple[str, ...]]] = {
+    "uso_model": {("uso_model",)},
+    "trainer": {("trainer",), ("uso_model",)},
+    "mini": {("mini",), ("trainer",), ("uso_model",)},
+    "nodes": {("nodes",), ("trainer",), ("mini", "model"), ("mini", "judges"), ("uso_model",)},
 }
-OWN = {"comfyui_uso", *LAYERS}
+"""Room to the rooms that it may import."""
+TOP_MAY_IMPORT = {"__init__.py": {("nodes",)}, "__main__.py": {("cli",)}, "cli.py": {("mini",), ("trainer",)}}
 HOST = {"comfy", "comfy_api", "comfy_execution", "comfy_extras", "execution", "folder_paths", "server"}
 USO_MODEL_NEEDS = {"torch", "einops", "safetensors", "transformers", "numpy", "PIL"}
-SKIPPED = {".venv", ".git", ".hypothesis", "out", "build", "dist", "node_modules"}
-MACHINE_PATHS = re.compile(r"(?<![A-Za-z0-9_.-])/(work|root|farm|tmp|home)/")
-SKIPPED_ENDINGS = (".egg-info", "__pycache__", "_cache")
-LONGEST_FILE = 400
+USO_MODEL_MAY_ASK_FOR = {"open_clip"}
+"""Packages that only a function imports, because ComfyUI does not have them."""
+STAND_IN = 'raise RuntimeError("ComfyUI was imported where it has no business")\n'
 
 
-def files(*suffixes: str, under: str = ".") -> list[Path]:
-    """List the project's files with one of these suffixes, leaving out environments, caches and outputs."""
-    found = []
-    for folder, folders, names in os.walk(ROOT / under):
-        folders[:] = [name for name in folders if name not in SKIPPED and not name.endswith(SKIPPED_ENDINGS)]
-        found += [Path(folder, name) for name in names if Path(name).suffix in suffixes]
-    return sorted(found)
-
-
-def package_modules() -> list[Path]:
-    """List the modules that get installed."""
-    return [ROOT / "__init__.py", *(path for layer in LAYERS for path in files(".py", under=layer))]
-
-
-def named(path: Path) -> str:
-    """Name a file by its place in the repository."""
-    return path.relative_to(ROOT).as_posix()
-
-
-def imports(path: Path) -> Iterator[tuple[tuple[str, ...], bool, int]]:
-    """Yield every import of a module: name in parts (from the root if relative), whether relative, line."""
-    folder = path.relative_to(ROOT).parts[:-1]
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            yield from ((tuple(alias.name.split(".")), False, node.lineno) for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            name = tuple(node.module.split(".")) if node.module else ()
-            if node.level == 0:
-                yield name, False, node.lineno
-                continue
-            assert node.level <= len(folder) + 1, f"{named(path)}:{node.lineno} imports from above the package"
-            base = folder[: len(folder) - node.level + 1] + name
-            # `from . import a, b` names modules in its second half.
-            yield from ((base or (alias.name,), True, node.lineno) for alias in node.names)
-
-
-@pytest.mark.parametrize("layer", LAYERS)
-def test_imports_go_one_way(layer: str) -> None:
+@pytest.mark.parametrize("room", [*ARROWS, *TOP_MAY_IMPORT])
+def test_imports_go_one_way(room: str) -> None:
     wrong = []
-    for path in files(".py", under=layer):
-        for name, relative, line in imports(path):
+    for path in files(".py", under=room) if room in ARROWS else [ROOT / room]:
+        for name, relative, line, at_import in imports(path):
             if relative:
-                allowed = name[0] in LAYERS[layer]
-            elif layer == "uso_model":
+                own = ARROWS[room] if room in ARROWS else TOP_MAY_IMPORT[room]
+                allowed = any(name[: len(target)] == target for target in own)
+            elif room == "uso_model":
                 allowed = name[0] in USO_MODEL_NEEDS | sys.stdlib_module_names
+                allowed = allowed or (name[0] in USO_MODEL_MAY_ASK_FOR and not at_import)
             else:
                 # `nodes` is this package's name and the host's: nobody can tell which one is meant.
-                allowed = name[0] not in OWN and (layer == "nodes" or name[0] not in HOST)
+                allowed = name[0] not in {"comfyui_uso", *PACKAGES} and (room == "nodes" or name[0] not in HOST)
             if not allowed:
                 wrong.append(f"{named(path)}:{line} imports {'.'.join(name)}")
     assert not wrong, "\n".join(wrong)
 
 
-def test_no_module_edits_the_import_system() -> None:
+def graph() -> dict[tuple[str, ...], dict[tuple[str, ...], int]]:
+    """Return for every module the modules that it cannot be imported without, and the line that imports each."""
+    modules = package_modules()
+    edges: dict[tuple[str, ...], dict[tuple[str, ...], int]] = {}
+    for name, path in modules.items():
+        edges[name] = {}
+        for target, relative, line, at_import in imports(path):
+            if not (relative and at_import):
+                continue
+            # `from .a import b` imports the module a.b where there is one, and the name b of a where there is none.
+            module = target if target in modules else target[:-1]
+            assert module in modules, f"{named(path)}:{line} imports {'.'.join(target)}, which is not there"
+            if module != name[: len(module)]:  # a package that holds the module has begun before
+                edges[name].setdefault(module, line)
+    return edges
+
+
+def test_no_imports_go_in_a_circle() -> None:
+    edges, finished = graph(), set()
+
+    def follow(name: tuple[str, ...], chain: list[tuple[str, ...]]) -> None:
+        if name in chain:
+            circle = [*chain[chain.index(name) :], name]
+            steps = [f"{'.'.join(a)} (line {edges[a][b]})" for a, b in pairwise(circle)]
+            raise AssertionError(f"imports go in a circle: {' -> '.join(steps)} -> {'.'.join(name)}")
+        if name not in finished:
+            for other in edges[name]:
+                follow(other, [*chain, name])
+            finished.add(name)
+
+    for name in edges:
+        follow(name, [])
+    assert len(edges) > 100 and sum(map(len, edges.values())) > 300, "the search found hardly any import"
+
+
+def test_the_trainer_does_not_know_the_miniature() -> None:
+    found = [
+        f"{named(path)}:{number}: {line.strip()}"
+        for path in files(".py", under="trainer")
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if "mini" in line.lower()
+    ]
+    assert not found, "\n".join(found)
+
+
+def test_nothing_imports_dev_or_the_benchmarks() -> None:
+    for path in [*package_modules().values(), *files(".py", under="benchmarks")]:
+        wrong = [".".join(name) for name, *_ in imports(path) if {"dev", "benchmarks"} & set(name)]
+        assert not wrong, f"{named(path)} imports {wrong}"
+    assert not files(".py", under="dev")
+
+
+def test_no_module_edits_the_import_system_or_uses_globals() -> None:
     wrong = []
-    for path in package_modules() + files(".py", under="benchmarks"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for path in [*package_modules().values(), *files(".py", under="benchmarks")]:
+        for node in ast.walk(parsed(path)):
             if (
                 isinstance(node, ast.Attribute)
                 and node.attr in {"path", "modules", "meta_path"}
@@ -98,119 +111,74 @@ def test_no_module_edits_the_import_system() -> None:
                 and node.value.id == "sys"
             ):
                 wrong.append(f"{named(path)}:{node.lineno} touches sys.{node.attr}")
+            elif isinstance(node, ast.Global):
+                wrong.append(f"{named(path)}:{node.lineno} says global")
     assert not wrong, "\n".join(wrong)
 
 
-def test_import_without_comfyui_has_no_effects(tmp_path: Path) -> None:
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> dict[str, str]:
+    """Return an environment in which `comfyui_uso` is this checkout, wherever a command is run."""
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site/comfyui_uso").symlink_to(ROOT, target_is_directory=True)
+    return {**os.environ, "PYTHONPATH": str(tmp_path / "site"), "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+def test_import_without_comfyui_has_no_effects(tmp_path: Path, elsewhere: dict[str, str]) -> None:
     """Every module but the nodes imports in a fresh interpreter without leaving a trace."""
-    modules = ["comfyui_uso"]
-    for path in package_modules():
-        name = "comfyui_uso." + named(path).removesuffix(".py").replace("/", ".").removesuffix(".__init__")
-        if named(path).startswith(("uso_model/", "trainer/")) and path.name != "__main__.py":
-            modules.append(name)
-    command = [sys.executable, "-I", "-B", str(ROOT / "tests/import_probe.py"), *modules]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
+    names = [module_name(path) for path in package_modules().values() if path.name != "__main__.py"]
+    modules = [".".join(("comfyui_uso", *name)) for name in names if name[:1] != ("nodes",)]
+    command = [sys.executable, str(ROOT / "tests/import_probe.py"), *modules]
+    (tmp_path / "empty").mkdir()
+    done = subprocess.run(
+        command, cwd=tmp_path / "empty", env=elsewhere, capture_output=True, text=True, timeout=300, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout == ""
     assert json.loads(done.stderr.splitlines()[-1]) == []
-    assert list(tmp_path.iterdir()) == []
+    assert list((tmp_path / "empty").iterdir()) == []
 
 
-def test_cli_help_needs_neither_torch_nor_training_packages() -> None:
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("-c", "import comfyui_uso; assert comfyui_uso.WEB_DIRECTORY"),
+        ("-m", "comfyui_uso", "--help"),
+        ("-m", "comfyui_uso.trainer", "--help"),
+        ("-m", "accelerate.commands.accelerate_cli", "launch", "--cpu", "-m", "comfyui_uso.trainer", "train", "--help"),
+    ],
+    ids=["import", "python -m", "python -m trainer", "accelerate launch"],
+)
+def test_nothing_imports_comfyui_in_its_own_folder(
+    arguments: tuple[str, ...], tmp_path: Path, elsewhere: dict[str, str]
+) -> None:
+    """`-m` and `-c` put the working folder on the path, so ComfyUI's packages can be found there."""
+    folder = tmp_path / "ComfyUI"
+    for package in HOST:
+        (folder / package).mkdir(parents=True)
+        (folder / package / "__init__.py").write_text(STAND_IN, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, *arguments],
+        cwd=folder,
+        env=elsewhere,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Error" not in done.stderr, done.stderr
+
+
+def test_cli_help_needs_neither_torch_nor_training_packages(elsewhere: dict[str, str]) -> None:
     probe = (
         "import sys; from comfyui_uso import cli; cli.build_parser().format_help();"
         "sys.exit(','.join({'torch', 'peft', 'accelerate', 'transformers', 'pydantic'} & set(sys.modules)))"
     )
-    command = [sys.executable, "-I", "-c", probe]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    command = [sys.executable, "-c", probe]
+    done = subprocess.run(command, env=elsewhere, capture_output=True, text=True, timeout=300, check=False)
     assert done.stderr.strip() == "", done.stderr
 
 
-def project_file() -> dict[str, Any]:
-    """Read pyproject.toml."""
-    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-
-
-def test_pyproject_lists_every_package() -> None:
-    listed = project_file()["tool"]["setuptools"]["packages"]
-    folders = {named(path.parent) for path in package_modules() if path.name == "__init__.py"} - {"."}
-    assert set(listed) == {"comfyui_uso"} | {"comfyui_uso." + folder.replace("/", ".") for folder in folders}
-    loose = [named(path) for path in package_modules() if not (path.parent / "__init__.py").is_file()]
-    assert not loose, f"these folders need an __init__.py to be installed: {loose}"
-
-
-def test_pyproject_leaves_comfyui_alone() -> None:
-    """The pack moves no version in ComfyUI's environment and registers its web folder once."""
-    project = project_file()
-    bounded = [need for need in project["project"]["dependencies"] if re.search(r"<|==|~=|!=", need)]
-    assert not bounded, f"no upper bounds and no pins in dependencies: {bounded}"
-    assert "web" not in project["tool"]["comfy"], "WEB_DIRECTORY in __init__.py already registers the folder"
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    for model in project["tool"]["comfy"]["Models"]:
-        assert f"`{model['location'].rpartition('/')[2]}`" in readme, f"README.md does not say where {model} goes"
-
-
-def test_files_are_short() -> None:
-    lengths = {named(path): len(path.read_text(encoding="utf-8").splitlines()) for path in files(".py")}
-    long = {name: length for name, length in lengths.items() if length > LONGEST_FILE}
-    assert not long, f"one concept per file, at most {LONGEST_FILE} lines: {long}"
-
-
-def test_no_machine_paths_and_ascii_only() -> None:
-    wrong = []
-    for path in files(".py", ".md", ".toml", ".txt", ".yaml", ".yml", ".json", ""):
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-            if MACHINE_PATHS.search(line):
-                wrong.append(f"{named(path)}:{number} names a path of one machine: {line.strip()[:80]}")
-            if path.suffix == ".py" and not line.isascii():
-                wrong.append(f"{named(path)}:{number} is not ASCII: {line.strip()[:80]}")
-    assert not wrong, "\n".join(wrong)
-
-
-def test_readme_tree_is_the_tree() -> None:
-    command = [sys.executable, "tests/readme_tree.py", "--check"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 0, f"run `make tree`:\n{done.stdout}{done.stderr}"
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    tree = readme.partition("<!-- tree -->")[2].partition("<!-- /tree -->")[0]
-    silent = [line.strip() for line in tree.splitlines() if re.fullmatch(r"\s*\S+(\.py|/)", line)]
-    assert not silent, f"these files need a docstring that says what they are: {silent}"
-
-
-def node_ids() -> list[str]:
-    """Collect the node ids declared in the schemas of nodes/*.py."""
-    ids = []
-    for path in files(".py", under="nodes"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.keyword) and node.arg == "node_id":
-                ids.append(ast.literal_eval(node.value))
-    return sorted(ids)
-
-
-def test_every_node_has_a_help_page_and_a_readme_row() -> None:
-    ids = node_ids()
-    assert len(ids) >= 8 and all(node.startswith("USO_") for node in ids), ids
-    assert len(set(ids)) == len(ids), ids
-    pages = {path.stem for path in files(".md", under="web/docs")}
-    assert pages == set(ids), f"web/docs without a node, or nodes without a page: {sorted(pages ^ set(ids))}"
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert [node for node in ids if f"| `{node}` |" not in readme] == []
-
-
-def test_every_workflow_has_a_picture_and_a_readme_row() -> None:
-    graphs = files(".json", under="workflows")
-    assert graphs
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    for graph in graphs:
-        json.loads(graph.read_text(encoding="utf-8"))
-        assert graph.with_suffix(".png").is_file(), f"{named(graph)} has no picture beside it"
-    section = readme.partition("## Workflows")[2].partition("\n## ")[0]
-    listed = re.findall(r"^\| `([^`]+)` \|", section, re.MULTILINE)
-    assert sorted(listed) == sorted(graph.stem for graph in graphs)
-
-
-def test_links_of_the_documents_lead_somewhere() -> None:
-    for document in (ROOT / "README.md", ROOT / "CONTRIBUTING.md"):
-        text = document.read_text(encoding="utf-8")
-        local = [link for link in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in link]
-        assert [link for link in local if not (ROOT / link).exists()] == []
+def test_top_level_modules_are_known() -> None:
+    assert {path.name for path in ROOT.glob("*.py")} == set(TOP)

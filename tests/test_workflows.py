@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent.parent
 WORKFLOWS = sorted((ROOT / "workflows").glob("*.json"))
 PAGES = sorted((ROOT / "web/docs").glob("*.md"))
 SCHEMAS: dict[str, dict[str, Any]] = json.loads((ROOT / "tests/data/node_schemas.json").read_text(encoding="utf-8"))
-EXAMPLES = ROOT / "trainer/mini/examples"
+EXAMPLES = ROOT / "mini/examples"
 
 NAMES = {
     *(f"mini_{name}" for name in ("style_and_subject", "style", "subject", "two_styles")),
@@ -171,14 +171,17 @@ def test_nothing_overlaps(path: Path) -> None:
 
 
 @every_workflow
-def test_pictures_lie_beside(path: Path) -> None:
-    """The PNG is for readers; ComfyUI's template list asks for a JPG and for nothing else."""
-    for suffix, kind in ((".png", "PNG"), (".jpg", "JPEG")):
-        picture = path.with_suffix(suffix)
-        assert picture.stat().st_size <= LARGEST_PICTURE
-        with Image.open(picture) as image:
-            assert image.format == kind and image.width >= 600
-            image.verify()
+def test_a_picture_lies_beside(path: Path) -> None:
+    """ComfyUI's template list asks for a JPG and for nothing else."""
+    picture = path.with_suffix(".jpg")
+    assert picture.stat().st_size <= LARGEST_PICTURE
+    with Image.open(picture) as image:
+        assert image.format == "JPEG" and image.width >= 600
+        image.verify()
+
+
+def test_nothing_else_lies_beside() -> None:
+    assert {path.suffix for path in (ROOT / "workflows").iterdir()} == {".json", ".jpg"}
 
 
 @pytest.mark.parametrize("path", [p for p in WORKFLOWS if p.stem.startswith("mini_")], ids=lambda path: path.stem)
@@ -189,7 +192,7 @@ def test_mini_workflow_needs_nothing_but_the_pack(path: Path) -> None:
     for picture in values_of(graph, "LoadImage"):
         with Image.open(EXAMPLES / picture["image"]) as image:
             assert image.size == (128, 128)
-        assert f"`{picture['image']}`" in notes(graph) and "`trainer/mini/examples`" in notes(graph)
+        assert f"`{picture['image']}`" in notes(graph) and "`mini/examples`" in notes(graph)
     sizes = values_of(graph, "EmptySD3LatentImage") or values_of(graph, "USO_EncodeContent")
     assert {size.get("width", size.get("latent_long_side")) for size in sizes} == {128}
 
@@ -242,7 +245,7 @@ def test_official_example_is_the_published_one(number: int) -> None:
 def test_every_node_appears_in_the_snapshot() -> None:
     declared = {
         ast.literal_eval(keyword.value)
-        for path in (ROOT / "nodes").glob("*.py")
+        for path in (ROOT / "nodes").rglob("*.py")
         for keyword in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(keyword, ast.keyword) and keyword.arg == "node_id"
     }
@@ -264,7 +267,7 @@ def test_help_page_has_every_input_and_output(path: Path) -> None:
 
 def messages() -> Iterator[re.Pattern[str]]:
     """Yield a pattern for every text with a filled-in part, and every long plain one, in the code."""
-    for path in [*(ROOT / "nodes").glob("*.py"), *(ROOT / "uso_model").rglob("*.py")]:
+    for path in [*(ROOT / "nodes").rglob("*.py"), *(ROOT / "uso_model").rglob("*.py")]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.JoinedStr):
                 parts = (re.escape(part.value) if isinstance(part, ast.Constant) else ".*" for part in node.values)

@@ -15,7 +15,7 @@ from ..uso_model.checkpoints import CheckpointError, Lora, LowRank
 from ..uso_model.checkpoints.lora import uso_modules
 from ..uso_model.transformer import UsoTransformer
 
-__all__ = ["adapters_off", "add_lora", "load_into", "lora_from_parameters", "lora_of"]
+__all__ = ["adapters_off", "add_lora", "load_into", "lora_from_parameters"]
 
 _ADAPTER = "default"
 _PARAMETER = re.compile(rf"(.+)\.lora_([AB])\.{_ADAPTER}\.weight")
@@ -63,11 +63,6 @@ def load_into(transformer: UsoTransformer, lora: Lora) -> None:
                         "use one made for this FLUX."
                     )
                 weight.copy_(factor)
-
-
-def lora_of(transformer: UsoTransformer) -> Lora:
-    """Return the branches of a transformer, by the name of their layer."""
-    return lora_from_parameters(dict(transformer.named_parameters()))
 
 
 def lora_from_parameters(parameters: Mapping[str, Tensor]) -> Lora:

@@ -1,7 +1,8 @@
 """The trainer's commands: one sub-command per task, each a few lines that call the module doing the work.
 
-A handler imports what it needs when it runs, so `uso --help` does not wait for torch. What a user can cause (UserError,
-OSError) becomes one line on stderr and exit code 2, a training run that stopped itself (FloatingPointError) exit code 1.
+A handler imports what it needs when it runs, so `uso --help` does not wait for torch. What a user can cause
+(UserError, OSError) becomes one line on stderr and exit code 2, a training run that stopped itself (FloatingPointError)
+exit code 1.
 Anything else is a fault of this package: it keeps its traceback and ends with exit code 3.
 """
 

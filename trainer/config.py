@@ -24,9 +24,9 @@ NOTHING = ("none", "null", "~", "")
 
 
 class Settings(BaseModel):
-    """Base of every settings class: unknown names are refused and values cannot change during a run."""
+    """Base of every settings class: unknown names and infinite numbers are refused, values cannot change in a run."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class LoopConfig(Settings):
@@ -39,12 +39,12 @@ class LoopConfig(Settings):
     optimizer: Literal["adamw", "adamw8bit", "prodigy"] = Field(
         "adamw", description="adamw8bit needs bitsandbytes, prodigy needs prodigyopt"
     )
-    learning_rate: float = Field(gt=0, allow_inf_nan=False)
+    learning_rate: float = Field(gt=0)
     warmup: int = Field(0, ge=0, description="steps of linear warm-up")
     decay: Literal["constant", "cosine"] = Field("constant", description="shape of the learning rate after the warm-up")
-    weight_decay: float = Field(0.01, ge=0, allow_inf_nan=False)
+    weight_decay: float = Field(0.01, ge=0)
     betas: tuple[float, float] = (0.9, 0.999)
-    clip: float = Field(1.0, gt=0, allow_inf_nan=False, description="largest norm of the gradient")
+    clip: float = Field(1.0, gt=0, description="largest norm of the gradient")
     ema: float | None = Field(None, gt=0, lt=1, description="decay of the averaged weights; none: no average")
     precision: Literal["no", "bf16"] = Field("no", description="autocast of the forward pass")
     seed: int = Field(0, ge=-(2**62), le=2**62)
@@ -168,7 +168,7 @@ def _annotation(kind: type[BaseModel], name: str) -> Any:
     if field is None:
         return None
     if not rest:
-        return Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation
+        return Annotated[field.annotation, field] if field.metadata else field.annotation
     return next((_annotation(section, rest) for section in _sections(field.annotation)), None)
 
 

@@ -10,6 +10,8 @@ from pathlib import Path
 import psutil
 import torch
 
+from .data.cache_plan import cache_bytes
+from .data.manifest import read_manifest
 from .family import family_of
 from .memory.plan import MemoryPlan, memory_text, plan
 from .recipe import TrainConfig
@@ -76,10 +78,23 @@ def _planned(config: TrainConfig, free: float | None, ram: int) -> list[str]:
             lines.append(f"  {verdict}: {free / GB:.1f} GB are free on the GPU")
         if sum(needed.ram.values()) > ram:
             lines.append(f"  DOES NOT FIT: {ram / GB:.1f} GB are free in RAM")
+        lines += _cache(config)
     files = [(name, path) for name, path in config.models if isinstance(path, Path)]
     files += [("manifest", path) for path in config.data.manifests]
     lines += [f"  {name}: {path} {'found' if path.exists() else 'IS MISSING'}" for name, path in files]
     return lines
+
+
+def _cache(config: TrainConfig) -> list[str]:
+    """Return what the encodings of the rows will take on the disk, where the manifests can be read."""
+    if not all(path.is_file() for path in config.data.manifests):
+        return []
+    rows = [row for path in config.data.manifests for row in read_manifest(path, split=None)]
+    needed = cache_bytes(config, rows)
+    cache = config.data.cache.absolute()
+    free = shutil.disk_usage(next(folder for folder in (cache, *cache.parents) if folder.exists())).free
+    line = f"  encodings of {len(rows)} rows in {config.data.cache}: {needed / GB:.1f} GB, {free / GB:.1f} GB are free"
+    return [line if needed <= free else f"{line}: DO NOT FIT"]
 
 
 def _recommendation(free: float | None) -> str:

@@ -184,7 +184,8 @@ def _write_lora(path: Path, lora: Lora, metadata: Mapping[str, str], dtype: torc
     else:
         write_diffusion_model_lora(path, lora, info, dtype)
     again = read_lora(path)
-    expected, found = {}, {}
+    expected: dict[str, Tensor] = {}
+    found: dict[str, Tensor] = {}
     for name, part in lora.modules.items():
         expected |= {f"{name} down": part.down.to(dtype), f"{name} up": (part.up * part.scale).to(dtype)}
         copy = again.modules.get(name)
@@ -219,8 +220,8 @@ def _require_equal(path: Path, written: Mapping[str, Tensor], found: Mapping[str
     ]
     if wrong or len(found) != len(written):
         raise CheckpointError(
-            f"{path} does not hold what was written ({len(wrong)} of {len(written)} tensors differ); check the disk and "
-            "export again with `uso export`."
+            f"{path} does not hold what was written ({len(wrong)} of {len(written)} tensors differ); check the disk "
+            "and export again with `uso export`."
         )
 
 

@@ -31,6 +31,9 @@ __all__ = [
     "TrainConfig",
 ]
 
+LARGEST = 8192
+"""Longest side of a picture in pixels; FLUX.1 draws up to about 2048."""
+
 FLUX = "comfyui_uso.trainer.flux_family:FLUX"
 """Import path of the family of FLUX.1."""
 
@@ -61,9 +64,11 @@ class DataConfig(Settings):
     cache_memory: float = Field(
         1.0, ge=0, description="GiB of it kept in RAM once read, for training and validation each"
     )
-    size: int = Field(1024, gt=0, multiple_of=16, description="side of the square with as many pixels as a target has")
+    size: int = Field(
+        1024, gt=0, le=LARGEST, multiple_of=16, description="side of the square with as many pixels as a target has"
+    )
     buckets: bool = Field(True, description="targets keep about their aspect ratio; false: all are cropped square")
-    content_size: int = Field(512, gt=0, multiple_of=16, description="long side of the content reference")
+    content_size: int = Field(512, gt=0, le=LARGEST, multiple_of=16, description="long side of the content reference")
     rows: int | None = Field(None, gt=0, description="use only so many rows of each manifest")
     layout: Literal["preserved", "shifted"] | None = Field(None, description="use only rows of this layout")
     preserved_share: float | None = Field(None, ge=0, le=1, description="share of layout-preserved rows; none: as is")
@@ -104,7 +109,7 @@ class ModelsConfig(Settings):
 class LoraSettings(Settings):
     """The adapters of stage `triplet`."""
 
-    rank: int = Field(128, gt=0)
+    rank: int = Field(128, gt=0, le=4096)
     start: Literal["new", "continue", "add"] = Field(
         "new",
         description="continue: train the factors of models.lora on; add: freeze it into the base and train new ones of "
@@ -138,15 +143,12 @@ class RewardConfig(Settings):
     warmup: int = Field(0, ge=0, description="steps over which lambda rises to its weight; 0: a jump at S")
     every: int = Field(1, gt=0, description="steps between two rewarded ones")
     form: Literal["refl", "endpoint"] = Field("refl", description="refl: one-step x0 (paper); endpoint: the true end")
-    size: int = Field(512, gt=0, multiple_of=16, description="rolled-out picture, as data.size")
+    size: int = Field(512, gt=0, le=LARGEST, multiple_of=16, description="rolled-out picture, as data.size")
     steps: int = Field(25, gt=0, description="steps of the whole rollout")
     last: int = Field(11, gt=0, description="the gradient enters at a random one of the last so many steps")
     active: int = Field(3, gt=0, description="endpoint: steps that carry a gradient")
     guidance: float = Field(4.0, description="distilled guidance of the rollout")
-    cfg: float = Field(
-        1.0,
-        description="classifier-free guidance of the rollout; FLUX.1-dev needs none, models without distilled guidance about 3",
-    )
+    cfg: float = Field(1.0, description="classifier-free guidance of the rollout; 1, none, where guidance is distilled")
     margin: float = Field(1.0, description="similarity above which nothing is gained; 1: the paper's -cos")
 
     @model_validator(mode="after")
@@ -189,10 +191,7 @@ class MonitorConfig(Settings):
     samples_every: int = Field(0, ge=0, description="draw a grid of pictures from rows of the validation manifest")
     samples: int = Field(4, gt=0)
     sample_steps: int = Field(20, gt=0)
-    cfg: float = Field(
-        1.0,
-        description="classifier-free guidance of the samples; FLUX.1-dev needs none, models without distilled guidance about 3",
-    )
+    cfg: float = Field(1.0, description="classifier-free guidance of the samples; 1, none, where guidance is distilled")
     validation_every: int = Field(0, ge=0, description="loss at fixed times and noise, of rows with split `validation`")
     validation_rows: int = Field(16, gt=0)
 

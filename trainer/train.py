@@ -31,7 +31,7 @@ from .networks import Networks, build_networks
 from .objective.prior_preservation import PriorPreservationObjective, prior_preservation_weight
 from .objective.reward import RewardObjective, reward_weight
 from .objective.step import flow_matching_term
-from .recipe import DataConfig, TrainConfig
+from .recipe import TrainConfig
 from .run_folder import require_same_data, require_unchanged, write_run
 
 __all__ = ["encode", "held_out_data", "train", "training_data"]
@@ -106,7 +106,7 @@ def train(config: TrainConfig, encoders: Encoders | None = None, allow_change: b
 
 
 def _terms(config: TrainConfig, networks: Networks, encoders: Encoders, data: TripletDataset) -> list[LossTerm]:
-    """Return what a stage minimises: the flow-matching loss and, where asked for, reward and prior preservation."""
+    """Return the losses of a stage: the flow-matching loss and, where asked for, reward and prior preservation."""
     triplets = config.stage == "triplet"
     conditions = config.conditions if triplets else config.conditions.model_copy(update={"dropout": 0.0})
     terms = [flow_matching_term(networks, config.flow, conditions)]
@@ -132,7 +132,7 @@ def training_data(config: TrainConfig, encoders: Encoders) -> TripletDataset:
     if config.reward is not None and encoders.descriptor is None:
         raise UserError("the style reward needs a descriptor: name CSD's file as models.csd, made by `uso csd`")
     rows = [row for path in config.data.manifests for row in read_manifest(path)[: config.data.rows]]
-    return _dataset(config, encoders, rows, config.data)
+    return _dataset(config, encoders, rows)
 
 
 def held_out_data(config: TrainConfig, encoders: Encoders) -> TripletDataset | None:
@@ -142,23 +142,11 @@ def held_out_data(config: TrainConfig, encoders: Encoders) -> TripletDataset | N
     if not rows or not (config.monitor.samples_every or config.monitor.validation_every):
         return None
     plain = config.data.model_copy(update={"text_dropout": 0.0, "pooled_shuffle": 0.0, "preserved_share": None})
-    return _dataset(config, encoders, rows, plain)
+    return _dataset(config.model_copy(update={"data": plain}), encoders, rows)
 
 
-def _dataset(config: TrainConfig, encoders: Encoders, rows: list[Row], settings: DataConfig) -> TripletDataset:
-    return TripletDataset(
-        rows,
-        encoders,
-        Cache(config.data.cache, int(config.data.cache_memory * 2**30)),
-        settings,
-        config.loop.batch_size,
-        config.loop.micro_batch or config.loop.batch_size,
-        config.loop.seed,
-        style=config.stage != "base",
-        content=config.stage == "triplet",
-        descriptor=config.reward is not None,
-        style_path=config.conditions.style_path,
-    )
+def _dataset(config: TrainConfig, encoders: Encoders, rows: list[Row]) -> TripletDataset:
+    return TripletDataset(rows, encoders, Cache(config.data.cache, int(config.data.cache_memory * 2**30)), config)
 
 
 def encode(data: TripletDataset, begin: float = 0.0) -> None:

@@ -23,9 +23,9 @@ from PIL import Image
 from torch import Tensor
 
 from ..uso_model.autoencoder import Autoencoder
+from ..uso_model.checkpoints import merge_lora, read_lora
 from ..uso_model.checkpoints.files import read_safetensors
 from ..uso_model.checkpoints.flux import from_bfl
-from ..uso_model.checkpoints.lora import merge_lora, read_lora
 from ..uso_model.checkpoints.projector import load_projector
 from ..uso_model.checkpoints.strict import load_strict
 from ..uso_model.config import AutoencoderConfig, FluxConfig

@@ -13,11 +13,14 @@ from torch import Tensor, nn
 
 from .config import AutoencoderConfig
 
-__all__ = ["Autoencoder"]
+__all__ = ["GROUPS", "Autoencoder"]
+
+GROUPS = 32
+"""Of the group normalisation; every number of channels is a multiple of it."""
 
 
 def _norm(channels: int) -> nn.GroupNorm:
-    return nn.GroupNorm(num_groups=32, num_channels=channels, eps=1e-6)
+    return nn.GroupNorm(num_groups=GROUPS, num_channels=channels, eps=1e-6)
 
 
 class AttnBlock(nn.Module):

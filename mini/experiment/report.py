@@ -1,4 +1,4 @@
-"""Measured rows to a page of tables and plots."""
+"""Measured rows to tables: two short ones for the page that people read, all others and a plot for the archive."""
 
 from __future__ import annotations
 
@@ -8,15 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from ...uso_model.errors import UserError
-from .claims import CLAIMS, Records, judged
+from .claims import Records, judged, load_claims
+from .curves import plot_curves
 from .plan import load_rows
 from .results import CURVES, RESULTS, read_lines
 from .statistics import interval
 
-__all__ = ["write_report"]
-
-BEGIN, END = "<!-- tables begin -->", "<!-- tables end -->"
-"""Between these two lines of the page everything is written anew; what is around them is left alone."""
+__all__ = ["COLUMNS", "write_report"]
 
 JOINT = ("style", "likeness", "identity", "resemblance", "leak", "copied")
 COLUMNS = {
@@ -35,36 +33,87 @@ TITLES = {
     "subject": "Subject reference",
     "none": "No reference: what chance looks like",
 }
+REFERENCES = {
+    "none": "none",
+    "style": "style",
+    "subject": "subject",
+    "joint": "both",
+    "joint/preserved": "both, layout kept",
+    "joint/shifted": "both, layout new",
+    "true": "the true pictures",
+}
+"""Modes in the order of the short table, and what they are called there."""
+SHORT = ("style", "likeness", "identity")
+"""Numbers of the short table."""
+SHIPPED = "shipped"
+"""Row that the short table is about where it has been measured."""
 
 
-def write_report(results: Path, page: Path) -> None:
-    """Write the tables between the marks of a page, and its plots beside it.
+def write_report(results: Path, page: Path, tables: Path) -> None:
+    """Write what was measured into the marked parts of two pages; what is around the marks is left alone.
+
+    Args:
+        results: folder of the measured rows and curves.
+        page: gets a short table between the marks `results`, and the claims between the marks `claims`.
+        tables: gets every table between the marks `tables`, and a plot of the curves beside it.
 
     Raises:
-        UserError: no row has been measured yet.
+        UserError: no row has been measured, or a page lacks its marks.
     """
     lines = read_lines(results / RESULTS)
     if not lines:
-        raise UserError(f"{results / RESULTS} holds no measured row; run `uso mini reproduce` first")
+        raise UserError(
+            f"{results / RESULTS} holds no measured row; run `uso mini reproduce`, or name its folder as --results"
+        )
     records: dict[str, dict[int, dict[str, Any]]] = defaultdict(dict)
     for line in lines:
         records[line["row"]][line["seed"]] = line
-    tables = [_rows_table(records, mode) for mode in COLUMNS]
-    parts = [*filter(None, tables), _claims_table(records), _runs_table(records)]
-    curves = read_lines(results / CURVES)
-    page.parent.mkdir(parents=True, exist_ok=True)
-    if curves:
-        name = f"{page.stem}_reward.png"
-        _plot_curves(curves, page.with_name(name))
+    parts = [*filter(None, (_rows_table(records, mode) for mode in COLUMNS)), _runs_table(records)]
+    if curves := read_lines(results / CURVES):
+        plot = tables.with_name("reward.png")
+        tables.parent.mkdir(parents=True, exist_ok=True)
+        plot_curves(curves, plot)
         parts.append(
-            f"### The judge's curve beside the reward's\n\n![Judge and reward over the steps]({name})\n\n"
+            f"### The judge's curve beside the reward's\n\n![Judge and reward over the steps]({plot.name})\n\n"
             "Joint pictures of other held-out cases than those of the tables. "
             "Lines are means of the seeds, shades their range.\n"
         )
-    text = page.read_text(encoding="utf-8") if page.is_file() else f"{BEGIN}\n{END}\n"
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    page.write_text(f"{before}{BEGIN}\n\n" + "\n".join(parts) + f"\n{END}{after}", encoding="utf-8")
+    _fill(page, {"results": _short_table(records), "claims": _claims_table(records)})
+    _fill(tables, {"tables": "\n".join(parts)})
+
+
+def _fill(page: Path, parts: dict[str, str]) -> None:
+    """Write each part between its marks; a page that does not exist gets nothing but them."""
+    marks = {name: (f"<!-- {name} begin -->", f"<!-- {name} end -->") for name in parts}
+    empty = "\n".join(f"{begin}\n{end}\n" for begin, end in marks.values())
+    text = page.read_text(encoding="utf-8") if page.is_file() else empty
+    for name, part in parts.items():
+        begin, end = marks[name]
+        before, opened, rest = text.partition(begin)
+        _, closed, after = rest.partition(end)
+        if not (opened and closed):
+            raise UserError(f"{page} has no lines {begin} and {end}; add them where the tables should stand")
+        text = f"{before}{begin}\n\n{part}\n{end}{after}"
+    page.parent.mkdir(parents=True, exist_ok=True)
+    page.write_text(text, encoding="utf-8")
+
+
+def _short_table(records: Records) -> str:
+    """Return what the judges see of one row, for every choice of references."""
+    name = SHIPPED if SHIPPED in records else next(iter(records))
+    runs = [run["numbers"] for run in records[name].values()]
+    table = [("references", "style named", "likeness", "identity")]
+    for mode, called in REFERENCES.items():
+        measured = [[numbers[mode][number] for number in SHORT] for numbers in runs if mode in numbers]
+        if measured:
+            style, likeness, identity = (sum(values) / len(values) for values in zip(*measured, strict=True))
+            table.append((called, f"{style * 100:.0f} %", _short(likeness), _short(identity)))
+    return _markdown(table)
+
+
+def _short(number: float) -> str:
+    """Return two digits without the zero before the point, as the papers print them."""
+    return f"{number:.2f}".replace("0.", ".")
 
 
 def _rows_table(records: Records, mode: str) -> str:
@@ -87,11 +136,11 @@ def _rows_table(records: Records, mode: str) -> str:
 
 def _claims_table(records: Records) -> str:
     table: list[Sequence[str]] = [("claim", "in the paper", "here: difference", "seeds", "verdict")]
-    for claim in CLAIMS:
+    for claim in load_claims():
         verdict = judged(claim, records)
         gap = "" if verdict.gap is None else f"{claim.mode} {claim.number} {verdict.gap.text}"
         table.append((claim.says, claim.paper, gap, str(verdict.seeds), verdict.word))
-    return f"### Claim by claim\n\n{_markdown(table)}"
+    return _markdown(table)
 
 
 def _runs_table(records: Records) -> str:
@@ -109,29 +158,3 @@ def _markdown(table: Sequence[Sequence[str]]) -> str:
     head, *body = table
     lines = [head, ["---"] * len(head), *body]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
-
-
-def _plot_curves(curves: Sequence[dict[str, Any]], out: Path) -> None:
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    rows: dict[str, dict[int, list[dict[str, Any]]]] = defaultdict(lambda: defaultdict(list))
-    for point in curves:
-        rows[point["row"]][point["step"]].append(point)
-    shown = {"likeness": "the reward's descriptor", "style": "style judge, top 1", "resemblance": "identity judge"}
-    figure, axes = pyplot.subplots(1, len(shown), figsize=(4 * len(shown) + 2, 3.2), layout="constrained")
-    colours = matplotlib.color_sequences["tab20"]  # there are more rows than the ten that matplotlib turns through
-    for axis, (number, title) in zip(axes, shown.items(), strict=True):
-        axis.set_prop_cycle(color=colours)
-        for row, points in rows.items():
-            steps = sorted(points)
-            seeds = [[point[number] for point in points[step]] for step in steps]
-            (line,) = axis.plot(steps, [interval(values).mean for values in seeds], marker=".", label=row)
-            lowest, highest = [min(values) for values in seeds], [max(values) for values in seeds]
-            axis.fill_between(steps, lowest, highest, color=line.get_color(), alpha=0.08, linewidth=0)
-        axis.set(title=title, xlabel="steps of the last stage")
-    figure.legend(*axes[-1].get_legend_handles_labels(), loc="outside right center", fontsize=7)
-    figure.savefig(out, dpi=110)
-    pyplot.close(figure)

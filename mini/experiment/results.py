@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from ...uso_model.untrusted import json_objects
+
 __all__ = ["CURVES", "RESULTS", "append_line", "read_lines"]
 
 RESULTS, CURVES = "results.jsonl", "curves.jsonl"
@@ -14,7 +16,7 @@ RESULTS, CURVES = "results.jsonl", "curves.jsonl"
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
     """Return the records of a file, none where it does not exist."""
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []
+    return json_objects(path) if path.is_file() else []
 
 
 def append_line(path: Path, record: dict[str, Any]) -> None:

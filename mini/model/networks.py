@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from transformers import SiglipVisionConfig, SiglipVisionModel
 
+from ...uso_model.checkpoints import merge_lora, read_lora
 from ...uso_model.checkpoints.files import read_safetensors, write_safetensors
 from ...uso_model.checkpoints.flux import load_transformer
-from ...uso_model.checkpoints.lora import merge_lora, read_lora
 from ...uso_model.checkpoints.projector import load_projector
 from ...uso_model.checkpoints.strict import load_strict
 from ...uso_model.projector import HierarchicalProjector

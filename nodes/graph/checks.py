@@ -9,6 +9,7 @@ import comfy.model_base
 from torch import Tensor
 
 from ...uso_model.errors import UserError
+from ...uso_model.projector import LEVELS
 from ...uso_model.style import StyleFeatures
 from ..sockets import Content, Style
 
@@ -24,10 +25,12 @@ __all__ = [
     "check_images",
     "check_latent",
     "check_mask",
-    "check_projector",
     "check_style_fits",
     "check_vae_latent",
     "check_vision",
+    "hidden_size",
+    "projector_sizes",
+    "style_projector",
 ]
 
 ENCODER_FILE = "sigclip_vision_patch14_384.safetensors (models/clip_vision)"
@@ -36,7 +39,6 @@ LORA_FILE = "uso-flux1-dit-lora-v1.safetensors (models/loras)"
 FLUX_FILE = "flux1-dev.safetensors (models/diffusion_models)"
 VAE_FILE = "ae.safetensors (models/vae)"
 
-_LEVELS = ("high", "mid", "low")
 _OTHER_FLUX = ("Flux2", "Chroma", "LongCatImage")
 _AXES = 3
 
@@ -54,7 +56,7 @@ def check_images(image: Tensor, role: str) -> None:
     """Check that an IMAGE is a batch of RGB pictures of more than a pixel.
 
     Raises:
-        UserError: for an empty batch, another number of channels, or a picture under 2 x 2 pixels.
+        UserError: for an empty batch, another number of channels, a picture under 2 x 2 pixels, NaN or infinity.
     """
     if image.ndim != 4 or image.shape[0] == 0:
         raise UserError(
@@ -72,20 +74,32 @@ def check_images(image: Tensor, role: str) -> None:
             f"Got a {role} image of {width}x{height} pixels, expected a picture: use one with at least 16 "
             "pixels on each side."
         )
+    _check_finite(image, f"a {role} image", "the node that makes it")
 
 
-def check_mask(mask: Tensor, pictures: int, role: str) -> None:
+def check_mask(mask: Tensor, pictures: int | None, role: str) -> None:
     """Check that a MASK can be laid over a batch of pictures.
 
+    Args:
+        mask: `h w` or `b h w`.
+        pictures: of the batch; None: any number.
+        role: name for messages.
+
     Raises:
-        UserError: if it holds neither one mask nor one per picture.
+        UserError: if it holds nothing, neither one mask nor one per picture, or NaN or infinity.
     """
+    if mask.ndim < 2 or mask.numel() == 0:
+        raise UserError(
+            f"Got an empty mask of shape {tuple(mask.shape)} for {role}, expected at least one pixel: check the node "
+            "that makes it."
+        )
     masks = mask.shape[0] if mask.ndim > 2 else 1
-    if masks not in (1, pictures):
+    if pictures is not None and masks not in (1, pictures):
         raise UserError(
             f"Got {masks} masks for {pictures} {role} images, expected one mask or one per image: make the "
             "batches equally long."
         )
+    _check_finite(mask, f"a mask for {role}", "the node that makes it")
 
 
 def check_vision(vision: Any) -> None:
@@ -105,18 +119,28 @@ def check_vision(vision: Any) -> None:
         )
 
 
-def check_projector(patch: Any) -> ProjectorSizes:
-    """Return the sizes of the style projector inside a MODEL_PATCH.
+def style_projector(patch: Any) -> Any:
+    """Return the style projector inside a MODEL_PATCH, ComfyUI's own or ours.
 
     Raises:
-        UserError: if there is no style projector in it.
+        UserError: if there is none in it.
     """
     model = getattr(patch, "model", None)
-    if not all(hasattr(model, f"{level}_{part}") for level in _LEVELS for part in ("embedding_linear", "projection")):
+    if not all(hasattr(model, f"{level}_{part}") for level in LEVELS for part in ("embedding_linear", "projection")):
         raise UserError(
             f"Got a MODEL_PATCH that holds {type(model).__name__}, expected USO's style projector: load "
             f"{PROJECTOR_FILE} with the USO Load Models node."
         )
+    return model
+
+
+def projector_sizes(patch: Any) -> ProjectorSizes:
+    """Return the sizes of the style projector inside a MODEL_PATCH.
+
+    Raises:
+        UserError: if there is none in it.
+    """
+    model = style_projector(patch)
     tokens_out, tokens_in = model.high_embedding_linear[0].weight.shape
     dim_out, dim_in = model.high_projection.weight.shape
     return ProjectorSizes(tokens_in, tokens_out, dim_in, dim_out)
@@ -135,10 +159,12 @@ def check_features(features: StyleFeatures, sizes: ProjectorSizes) -> None:
             f"{sizes.tokens_in} x {sizes.dim_in}: load the encoder that belongs to the projector, for "
             f"FLUX.1 {ENCODER_FILE} (384 px; the 512 px SigLIP and SigLIP 2 do not fit)."
         )
+    for level in features:
+        _check_finite(level, "style features", f"the vision model, {ENCODER_FILE}")
 
 
-def check_flux(model: Any) -> int:
-    """Return the width of a FLUX.1 MODEL.
+def check_flux(model: Any) -> None:
+    """Check that a MODEL is FLUX.1.
 
     Raises:
         UserError: if the MODEL is anything else, FLUX.2 and Chroma included.
@@ -158,7 +184,11 @@ def check_flux(model: Any) -> int:
             f"Got a MODEL of type {type(base).__name__}, expected FLUX.1 (dev, schnell or one tuned from "
             f"them): load {FLUX_FILE} with the Load Diffusion Model node."
         )
-    return params.hidden_size
+
+
+def hidden_size(model: Any) -> int:
+    """Return the width of a FLUX.1 MODEL."""
+    return model.model.diffusion_model.params.hidden_size
 
 
 def block_counts(model: Any) -> tuple[int, int]:
@@ -167,16 +197,16 @@ def block_counts(model: Any) -> tuple[int, int]:
     return len(network.double_blocks), len(network.single_blocks)
 
 
-def check_style_fits(style: Style, hidden_size: int) -> None:
+def check_style_fits(style: Style, model: Any) -> None:
     """Check that style tokens have the MODEL's width.
 
     Raises:
         UserError: if they have not.
     """
-    width = style.tokens.shape[-1]
-    if width != hidden_size:
+    width, expected = style.tokens.shape[-1], hidden_size(model)
+    if width != expected:
         raise UserError(
-            f"Got style tokens of width {width} for a MODEL of width {hidden_size}, expected equal widths: "
+            f"Got style tokens of width {width} for a MODEL of width {expected}, expected equal widths: "
             f"use the projector trained for this model, for FLUX.1 {PROJECTOR_FILE}."
         )
 
@@ -195,13 +225,14 @@ def check_vae_latent(latent: Tensor, channels: int) -> None:
     """Check that a VAE gave a FLUX.1 latent `b c h w`.
 
     Raises:
-        UserError: if it gave another number of channels or dimensions.
+        UserError: if it gave another number of channels or dimensions, NaN or infinity.
     """
     if latent.ndim != 4 or latent.shape[1] != channels:
         raise UserError(
             f"Got a VAE whose latents have {latent.shape[1]} channels and {latent.ndim} dimensions, "
             f"expected FLUX.1's with {channels} and 4: load {VAE_FILE} with the Load VAE node."
         )
+    _check_finite(latent, "a latent from the VAE", "the VAE, which some cards need in float32 (--fp32-vae)")
 
 
 def check_latent(latent: dict[str, Any], model: Any) -> Tensor:
@@ -210,7 +241,8 @@ def check_latent(latent: dict[str, Any], model: Any) -> Tensor:
     Empty latents pass with any channel count, because ComfyUI gives them the model's own.
 
     Raises:
-        UserError: if the batch is empty, or the latent is not empty and has another channel count.
+        UserError: if the batch is empty, the latent is not empty and has another channel count, or it or its mask holds
+            NaN or infinity.
     """
     samples = latent["samples"]
     if samples.is_nested:
@@ -222,6 +254,9 @@ def check_latent(latent: dict[str, Any], model: Any) -> Tensor:
     expected = model.get_model_object("latent_format").latent_channels
     if samples.shape[1] != expected and samples.count_nonzero() > 0:
         _check_channels([samples.shape[1]], expected, "LATENT", VAE_FILE)
+    _check_finite(samples, "a LATENT", "the node that makes it")
+    if latent.get("noise_mask") is not None:
+        check_mask(latent["noise_mask"], None, "the LATENT")
     return samples
 
 
@@ -232,3 +267,8 @@ def _check_channels(found: Sequence[int], expected: int, role: str, file: str) -
             f"Got a {role} latent with {wrong[0]} channels, expected {expected}: encode the image with "
             f"FLUX.1's VAE, {file}."
         )
+
+
+def _check_finite(tensor: Tensor, what: str, where: str) -> None:
+    if not tensor.isfinite().all():
+        raise UserError(f"Got {what} with NaN or infinite values, expected numbers: check {where}.")

@@ -6,76 +6,90 @@ from typing import Any
 
 import torch
 
-from ..sampling.hooks import COUNTS, STYLE
 from ..sockets import Content, Style
-from .dials import CONTENT_DIALS, STYLE_DIALS, TEXT_STRENGTH, Dial, appended
+from .dials import Dial, appended
+from .keys import (
+    AREA_KEYS,
+    CONTENT_DIALS,
+    COUNTS,
+    END,
+    GUIDANCE,
+    METHOD,
+    POOLED,
+    REFERENCES,
+    START,
+    STYLE,
+    STYLE_DIALS,
+    TEXT_STRENGTH,
+    UNO_METHOD,
+)
 
-__all__ = ["Conditioning", "emptied", "with_content", "with_guidance", "with_style", "with_text_strength"]
+__all__ = ["Entries", "emptied", "with_content", "with_guidance", "with_style", "with_text_strength"]
 
-Conditioning = list[list[Any]]
-
-REFERENCES = "reference_latents"
-METHOD = "reference_latents_method"
-UNO_METHOD = "uxo"
-"""ComfyUI's name for UNO's and USO's diagonal positions (UnoPE)."""
+Entries = list[list[Any]]
+"""A CONDITIONING: one `[text tokens, values]` for each prompt, area and part of the sampling."""
 
 
-def with_style(conditioning: Conditioning, style: Style, dial: Dial | None = None) -> Conditioning:
+def with_style(entries: Entries, dial: Dial, *, style: Style) -> Entries:
     """Append style tokens to every entry, after those it already has.
 
     Args:
-        conditioning: list of entries.
+        entries: a CONDITIONING.
+        dial: what is set on all of them.
         style: one or several style pictures.
-        dial: what is set on all of them; None: nothing.
     """
     out = []
-    for text, values in conditioning:
+    for text, values in entries:
         old = values.get(STYLE)
         tokens = style.tokens if old is None else torch.cat([old, style.tokens.to(old)], dim=1)
         had = values.get(COUNTS, ())
-        dials = appended(values, STYLE_DIALS, len(had), style_dials(style, dial or {}))
+        dials = appended(values, STYLE_DIALS, len(had), style.dials(dial))
         out.append([text, {**values, STYLE: tokens, COUNTS: (*had, *style.counts), **dials}])
     return out
 
 
-def style_dials(style: Style, dial: Dial) -> list[Dial]:
-    """Return the dials of each picture of a style: what is set on all, and its own tokens' strengths."""
-    if style.bias is None:
-        return [dial] * len(style.counts)
-    return [{**dial, "tokens": tokens} for tokens in style.bias.split(style.counts)]
-
-
-def with_content(conditioning: Conditioning, content: Content, dial: Dial | None = None) -> Conditioning:
+def with_content(entries: Entries, dial: Dial, *, content: Content) -> Entries:
     """Append reference latents to every entry and ask for USO's positions, in ComfyUI's own keys.
 
     Args:
-        conditioning: list of entries.
+        entries: a CONDITIONING.
+        dial: what is set on all of them.
         content: one or several subject pictures.
-        dial: what is set on all of them; None: nothing.
     """
     out = []
-    for text, values in conditioning:
+    for text, values in entries:
         had = values.get(REFERENCES, ())
-        own = {} if content.place is None else {"place": content.place}
-        dials = appended(values, CONTENT_DIALS, len(had), [{**(dial or {}), **own}] * len(content.latents))
+        dials = appended(values, CONTENT_DIALS, len(had), content.dials(dial))
         out.append([text, {**values, REFERENCES: [*had, *content.latents], METHOD: UNO_METHOD, **dials}])
     return out
 
 
-def with_text_strength(conditioning: Conditioning, strength: float) -> Conditioning:
+def with_text_strength(entries: Entries, strength: float) -> Entries:
     """Set how much the prompt's tokens count in every entry."""
-    return [[text, {**values, TEXT_STRENGTH: strength}] for text, values in conditioning]
+    return [[text, {**values, TEXT_STRENGTH: strength}] for text, values in entries]
 
 
-def with_guidance(conditioning: Conditioning, guidance: float) -> Conditioning:
+def with_guidance(entries: Entries, guidance: float) -> Entries:
     """Set FLUX's distilled guidance on every entry."""
-    return [[text, {**values, "guidance": guidance}] for text, values in conditioning]
+    return [[text, {**values, GUIDANCE: guidance}] for text, values in entries]
 
 
-def emptied(conditioning: Conditioning) -> Conditioning:
-    """Return zero text without references, what Conditioning Zero Out gives for the bare prompt."""
-    out = []
-    for text, values in conditioning:
-        pooled = values.get("pooled_output")
-        out.append([torch.zeros_like(text), {} if pooled is None else {"pooled_output": torch.zeros_like(pooled)}])
-    return out
+def emptied(entries: Entries) -> Entries:
+    """Return one entry of zero text, what Conditioning Zero Out gives for the bare prompt.
+
+    It keeps the first entry's values, guidance among them, but for references and for what limits the entry to a part
+    of the picture or of the sampling: however many entries the prompt has, its empty counterpart is one.
+    """
+    ours = (STYLE, COUNTS, STYLE_DIALS, CONTENT_DIALS, TEXT_STRENGTH)
+    left_out = {*ours, REFERENCES, METHOD, START, END, *AREA_KEYS}
+    return [
+        [
+            torch.zeros_like(text),
+            {
+                name: torch.zeros_like(value) if name == POOLED and value is not None else value
+                for name, value in values.items()
+                if name not in left_out
+            },
+        ]
+        for text, values in entries[:1]
+    ]

@@ -7,6 +7,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from ...uso_model.packing import PIXELS_PER_LATENT
+
 __all__ = [
     "empty_latent",
     "filled_outside",
@@ -16,9 +18,6 @@ __all__ = [
     "pil_from_image",
     "planes_to_image",
 ]
-
-LATENT_SCALE = 8
-"""Pixels per latent cell along each side, for FLUX.1's autoencoder."""
 
 MID_GREY = 0.5
 
@@ -59,10 +58,10 @@ def empty_latent(
     width: int, height: int, channels: int, device: torch.device, count: int = 1
 ) -> dict[str, Tensor | int]:
     """Return an empty LATENT for `count` pictures of `width` x `height` pixels."""
-    samples = torch.zeros(count, channels, height // LATENT_SCALE, width // LATENT_SCALE, device=device)
-    return {"samples": samples, "downscale_ratio_spacial": LATENT_SCALE}
+    samples = torch.zeros(count, channels, height // PIXELS_PER_LATENT, width // PIXELS_PER_LATENT, device=device)
+    return {"samples": samples, "downscale_ratio_spacial": PIXELS_PER_LATENT}
 
 
 def latent_pixels(samples: Tensor) -> tuple[int, int]:
     """Return the (width, height) in pixels of a latent `b c h w`."""
-    return samples.shape[-1] * LATENT_SCALE, samples.shape[-2] * LATENT_SCALE
+    return samples.shape[-1] * PIXELS_PER_LATENT, samples.shape[-2] * PIXELS_PER_LATENT

@@ -11,7 +11,6 @@ import comfy.lora_convert
 from comfy_api.latest import io
 from torch import Tensor
 
-from ...uso_model.checkpoints.kinds import kind_of
 from ...uso_model.dials.blocks import Blocks, parse_blocks
 from ...uso_model.errors import UserError
 from ..sockets import advanced
@@ -35,6 +34,8 @@ def with_lora(model: Any, weights: dict[str, Tensor], strength: float, name: str
     Raises:
         UserError: if no weight of the LoRA belongs to the model, or the blocks cannot be read.
     """
+    from ...uso_model.checkpoints.kinds import kind_of  # not above: the readers of weight files are slow to import
+
     factors = parse_blocks(blocks, *block_counts(model))
     if kind_of(weights) == "uso_lora":
         # ComfyUI recognises the released names only where all of FLUX.1's blocks are present.

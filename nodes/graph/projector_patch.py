@@ -13,9 +13,10 @@ import comfy.utils
 import torch
 from torch import Tensor
 
+from ...uso_model.errors import UserError
 from ...uso_model.projector import PREFIX, HierarchicalProjector
 from ...uso_model.style import StyleFeatures
-from .checks import ProjectorSizes, check_features, check_projector
+from .checks import PROJECTOR_FILE, ProjectorSizes, check_features, projector_sizes, style_projector
 
 __all__ = ["HostProjector", "fingerprint", "project", "projector_patch"]
 
@@ -31,13 +32,20 @@ class HostProjector(HierarchicalProjector):
         return super().forward(features)
 
 
-def projector_patch(state_dict: Mapping[str, Tensor]) -> Any:
+def projector_patch(state_dict: Mapping[str, Tensor], source: str) -> Any:
     """Build a MODEL_PATCH of projector weights (`feature_embedder.*`) of any size.
 
+    Args:
+        state_dict: name -> tensor; what has another prefix is left out.
+        source: name of the file, for messages.
+
     Raises:
-        RuntimeError: for missing, unknown or misshapen weights.
+        UserError: for missing, unknown or misshapen weights, and for such as are no numbers.
     """
+    from ...uso_model.checkpoints.strict import load_strict  # not above: the readers are slow to import
+
     weights = {name.removeprefix(PREFIX): tensor for name, tensor in state_dict.items() if name.startswith(PREFIX)}
+    _check_shapes(weights, source)
     offload = comfy.model_management.unet_offload_device()
     model = HostProjector(
         **HierarchicalProjector.sizes(weights),
@@ -49,7 +57,7 @@ def projector_patch(state_dict: Mapping[str, Tensor]) -> Any:
     patcher = comfy.model_patcher.CoreModelPatcher(
         model, load_device=comfy.model_management.get_torch_device(), offload_device=offload
     )
-    model.load_state_dict(weights, assign=patcher.is_dynamic())
+    load_strict(model, weights, source, assign=patcher.is_dynamic())
     return patcher
 
 
@@ -61,9 +69,9 @@ def project(patch: Any, features: StyleFeatures) -> tuple[Tensor, ProjectorSizes
     management and may be unloaded right after.
 
     Raises:
-        ValueError: if the MODEL_PATCH is no projector or was made for another encoder.
+        UserError: if the MODEL_PATCH is no projector or was made for another encoder.
     """
-    sizes = check_projector(patch)
+    sizes = projector_sizes(patch)
     check_features(features, sizes)
     comfy.model_management.load_model_gpu(patch)
     stacks = torch.stack([features.low, features.mid, features.high]).to(patch.load_device)  # 3 B N C
@@ -73,8 +81,21 @@ def project(patch: Any, features: StyleFeatures) -> tuple[Tensor, ProjectorSizes
 
 def fingerprint(patch: Any) -> str:
     """Return 16 hex digits that tell projectors apart, of the values of one of their weights in float32."""
-    weight = check_projector(patch) and patch.model.high_projection.weight
+    weight = style_projector(patch).high_projection.weight
     return hashlib.sha256(weight.detach().float().cpu().contiguous().numpy().tobytes()).hexdigest()[:16]
+
+
+def _check_shapes(weights: Mapping[str, Tensor], source: str) -> None:
+    """Check what is read before the weights are compared name by name.
+
+    Raises:
+        UserError: the two weights that tell the sizes are no matrices, or a weight is not of floating-point numbers.
+    """
+    matrices = (weights.get("high_embedding_linear.0.weight"), weights.get("high_projection.weight"))
+    if not all(part is not None and part.ndim == 2 and part.numel() for part in matrices) or not all(
+        part.is_floating_point() for part in weights.values()
+    ):
+        raise UserError(f"{source} is no whole style projector, expected USO's: choose {PROJECTOR_FILE}.")
 
 
 def _weight_dtype(model: HierarchicalProjector) -> torch.dtype:

@@ -8,40 +8,38 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ...uso_model.dials.curves import Span
-from .conditioning import Conditioning
+from .conditioning import Entries
+from .dials import ALWAYS, Dial
+from .keys import END, START
 
-__all__ = ["edited_within"]
-
-START, END = "start_percent", "end_percent"
-"""ComfyUI's keys for the range of an entry, shares of the sampling."""
-
-Edit = Callable[[Conditioning, float], Conditioning]
-"""A conditioning and the factor on the strength to the conditioning with the reference."""
+__all__ = ["with_reference"]
 
 
-def edited_within(conditioning: Conditioning, spans: list[Span], edit: Edit) -> Conditioning:
-    """Return a conditioning whose entries are edited in parts of the sampling and left as they were in the rest.
+def with_reference(entries: Entries, dial: Dial, add: Callable[[Entries, Dial], Entries]) -> Entries:
+    """Return a conditioning with a reference in the parts of the sampling in which it counts, as strongly as was set.
 
-    Ranges that entries have already are kept: they are cut, never widened. A factor of 0 leaves a part unedited.
+    Ranges that entries have already are kept: they are cut, never widened. A factor of 0 leaves a part without the
+    reference.
 
     Args:
-        conditioning: list of entries.
-        spans: parts of the sampling in rising order, without overlap, with a factor each.
-        edit: adds the reference.
+        entries: a CONDITIONING.
+        dial: its spans are parts of the sampling in rising order, without overlap, with a factor each.
+        add: appends the reference to entries.
     """
-    out: Conditioning = []
-    for text, values in conditioning:
+    if dial.spans == ALWAYS:
+        return add(entries, dial)
+    out: Entries = []
+    for text, values in entries:
         first, last = values.get(START, 0.0), values.get(END, 1.0)
         done = first
-        for start, end, factor in spans:
+        for start, end, factor in dial.spans:
             low, high = max(start, first), min(end, last)
             if low >= high:
                 continue
             if low > done:
                 out.append(_part(text, values, done, low))
             piece = [_part(text, values, low, high)]
-            out += edit(piece, factor) if factor else piece
+            out += add(piece, dial.at(factor)) if factor else piece
             done = high
         if done < last or done == first:
             out.append(_part(text, values, done, last))

@@ -8,39 +8,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import Any, NamedTuple
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ...uso_model.dials.bias import OFF, Layout, Reference, attention_bias, is_neutral, value_scale
 from ...uso_model.errors import UserError
-from ..graph.dials import Plan
+from ...uso_model.packing import PATCH
+from ..graph.keys import ATTENTION
+from .plan import Plan
 
-__all__ = ["EDITS", "Edits", "Set", "edit_attention", "edits_of_call", "grown", "layout_of"]
-
-EDITS = "uso_attention_edits"
-"""Key of a call's Edits in its transformer options."""
-
-PATCH = 2
-"""Latent cells along a token's side."""
+__all__ = ["AttentionInputs", "attention_inputs", "grown", "layout_of", "patch_attention"]
 
 
-class Set(NamedTuple):
-    """The tensors of a call's dials; each may be absent."""
-
-    style_bias: Tensor | None = None
-    """Logarithm of the strength of every style token, `b L`."""
-    content_bias: Tensor | None = None
-    """Of every content reference, `b R`."""
-    text_bias: Tensor | None = None
-    """Of the text, `b 1`."""
-    regions: Tensor | None = None
-    """Where each style picture and each content reference counts, `b S+R h w`."""
-
-
-class Edits(NamedTuple):
+@dataclass(frozen=True)
+class AttentionInputs:
     """What each block's attention gets: one entry for all blocks, or one for every block, double ones first."""
 
     masks: tuple[Tensor | None, ...]
@@ -75,46 +59,46 @@ def layout_of(x: Tensor, context: Tensor, style: Tensor | None, references: Sequ
     return Layout(0 if style is None else style.shape[1], context.shape[1], (grid[0], grid[1]), tokens)
 
 
-def edits_of_call(layout: Layout, plan: Plan, dials: Set, other: Tensor | None) -> Edits:
+def attention_inputs(layout: Layout, plan: Plan, other: Tensor | None) -> AttentionInputs:
     """Return what a call's attention gets.
 
     Args:
         layout: of the sequence.
-        plan: of the call's entry.
-        dials: of the call's entry.
+        plan: of the call.
         other: mask that another node has put there for text and picture, bool or added to the scores.
     """
     other = None if other is None else grown(other, layout)
-    references = _references(layout, plan, dials)
-    device = next((part.device for part in dials if part is not None), None)
+    references = _references(layout, plan)
+    device = next((tensor.device for tensor in plan.tensors.values()), None)
     fast = (*plan.fast, *(False,) * (len(references) - len(plan.fast)))
     blocks = next((part for part in plan.blocks if part is not None), None)
     if blocks is None:
-        mask, values = _edit(layout, references, fast, other, device)
-        return Edits((mask,), (values,))
+        mask, values = _block_inputs(layout, references, fast, other, device)
+        return AttentionInputs((mask,), (values,))
     found: dict[tuple[float, ...], tuple[Tensor | None, Tensor | None]] = {}
     every = []
     for number in range(len(blocks.double) + len(blocks.single)):
         factors = tuple(1.0 if part is None else (*part.double, *part.single)[number] for part in plan.blocks)
         if factors not in found:  # few kinds of blocks, many blocks
-            found[factors] = _edit(layout, _weighed(references, factors), fast, other, device)
+            found[factors] = _block_inputs(layout, _weighed(references, factors), fast, other, device)
         every.append(found[factors])
-    return Edits(*(tuple(column) for column in zip(*every, strict=True)), len(blocks.double))
+    masks, scales = zip(*every, strict=True)
+    return AttentionInputs(masks, scales, len(blocks.double))
 
 
 @torch.compiler.disable
-def edit_attention(
+def patch_attention(
     q: Tensor, k: Tensor, v: Tensor, pe: Any = None, attn_mask: Any = None, extra_options: dict[str, Any] | None = None
 ) -> dict[str, Any]:
     """Give a block of FLUX its mask and values `b heads L D`; a patch of ComfyUI's `attn1`."""
     options = extra_options or {}
-    edits: Edits | None = options.get(EDITS)
-    if edits is None:
+    inputs: AttentionInputs | None = options.get(ATTENTION)
+    if inputs is None:
         return {}
     number = 0
-    if len(edits.masks) > 1:
-        number = options["block_index"] + (edits.double if options["block_type"] == "single" else 0)
-    mask, values = edits.masks[number], edits.values[number]
+    if len(inputs.masks) > 1:
+        number = options["block_index"] + (inputs.double if options["block_type"] == "single" else 0)
+    mask, values = inputs.masks[number], inputs.values[number]
     changed: dict[str, Any] = {} if mask is None else {"attn_mask": mask.to(q.dtype)}
     if values is None:
         return changed
@@ -148,21 +132,21 @@ def grown(mask: Tensor, layout: Layout) -> Tensor:
     return torch.nn.functional.pad(mask, pad)
 
 
-def _references(layout: Layout, plan: Plan, dials: Set) -> list[Reference]:
+def _references(layout: Layout, plan: Plan) -> list[Reference]:
     """Return style pictures, content references and, where it has a bias, the text."""
     found, start = [], 0
     for number, count in enumerate(plan.counts):
-        bias = 0.0 if dials.style_bias is None else dials.style_bias[:, start : start + count]
-        found.append(Reference(start, count, bias, None if dials.regions is None else dials.regions[:, number]))
+        bias = 0.0 if plan.style_bias is None else plan.style_bias[:, start : start + count]
+        found.append(Reference(start, count, bias, None if plan.regions is None else plan.regions[:, number]))
         start += count
     start = layout.length - sum(layout.references)
     for number, count in enumerate(layout.references):
-        bias = 0.0 if dials.content_bias is None else dials.content_bias[:, number, None]
-        region = None if dials.regions is None else dials.regions[:, len(plan.counts) + number]
+        bias = 0.0 if plan.content_bias is None else plan.content_bias[:, number, None]
+        region = None if plan.regions is None else plan.regions[:, len(plan.counts) + number]
         found.append(Reference(start, count, bias, region))
         start += count
-    if dials.text_bias is not None:
-        found.append(Reference(layout.style, layout.text, dials.text_bias))
+    if plan.text_bias is not None:
+        found.append(Reference(layout.style, layout.text, plan.text_bias))
     return found
 
 
@@ -173,7 +157,7 @@ def _weighed(references: Sequence[Reference], factors: Sequence[float]) -> list[
     return [replace(part, bias=part.bias + log) for part, log in zip(references, logs, strict=True)]
 
 
-def _edit(
+def _block_inputs(
     layout: Layout, references: Sequence[Reference], fast: Sequence[bool], other: Tensor | None, device: Any
 ) -> tuple[Tensor | None, Tensor | None]:
     """Return mask and value factors of one kind of block."""

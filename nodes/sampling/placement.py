@@ -14,7 +14,7 @@ _ROW, _COLUMN = 1, 2
 
 
 def placed(ids: Tensor, tokens: Sequence[int], places: Sequence[Place | None]) -> Tensor:
-    """Return position ids in which references stand where they were told to.
+    """Return position ids in which references stand where their places say.
 
     Args:
         ids: `b L 3` of the drawn picture and, behind it, the references on the diagonal.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -14,6 +15,15 @@ FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
 
 def run(*command: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, *command], capture_output=True, text=True, timeout=280)
+
+
+@pytest.fixture
+def comfy_folder() -> Path:
+    """Return the ComfyUI checkout, without which there is nothing to time."""
+    folder = Path(os.environ.get("COMFYUI_PATH") or "~/comfy/ComfyUI").expanduser()
+    if not (folder / "main.py").is_file():
+        pytest.skip(f"no ComfyUI in {folder}; set COMFYUI_PATH")
+    return folder
 
 
 @pytest.mark.slow
@@ -32,10 +42,16 @@ def test_training_memory():
 
 
 @pytest.mark.slow
-def test_the_dials_step():
-    comfy = Path(os.environ.get("COMFYUI_PATH") or "~/comfy/ComfyUI").expanduser()
-    if not (comfy / "main.py").is_file():
-        pytest.skip(f"no ComfyUI in {comfy}; set COMFYUI_PATH")
+def test_the_dials_step(comfy_folder: Path):
     done = run(str(FOLDER / "dials_step.py"), "--width", "128", "--single-blocks", "1", "--pairs", "1")
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.count("cpu time") == 6
+
+
+@pytest.mark.long
+def test_the_step_beside_comfyuis_own(comfy_folder: Path):
+    small = ("--width", "128", "--single-blocks", "1", "--pairs", "1", "--repeats", "1", "--json")
+    done = run(str(FOLDER / "step_vs_core.py"), *small)
+    assert done.returncode == 0, done.stderr[-2000:]
+    found = json.loads(done.stdout)
+    assert found["memory_ratio"] < 1.05 and len(found["references_cost"]["1024"]) == 5

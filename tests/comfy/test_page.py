@@ -12,13 +12,16 @@ import pytest
 from .conftest import HERE, PACK
 from .server import ComfyServer
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright opens the page")
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: make setup")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 WORKFLOWS = sorted((HERE.parents[1] / "workflows").glob("*.json"))
 READY = """() => window.app && window.app.graph && window.LiteGraph
     && Object.keys(window.LiteGraph.registered_node_types).length > 300 && window.app.canvas"""
 
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="no chromium")]
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(CHROMIUM is None, reason="no chromium, chromium-browser or google-chrome is on the PATH"),
+]
 
 
 @pytest.fixture(scope="module")

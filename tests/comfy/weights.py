@@ -18,8 +18,8 @@ from comfyui_uso.uso_model.checkpoints import (
     save_transformer,
     to_bfl,
     write_diffusion_model_lora,
-    write_uso_lora,
 )
+from comfyui_uso.uso_model.checkpoints.lora import uso_modules
 from comfyui_uso.uso_model.config import FLUX_DEV, FluxConfig
 from comfyui_uso.uso_model.projector import HierarchicalProjector
 from comfyui_uso.uso_model.transformer import UsoTransformer
@@ -51,7 +51,11 @@ def write_small_files(models: Path) -> None:
     write_diffusion_model_lora(models / "loras/tiny-style-lora.safetensors", _lora(TINY, 2))
     write_diffusion_model_lora(models / "loras/tiny-stock-lora.safetensors", _lora(TINY, 3))
     # ComfyUI's own loaders recognise these names only beside all of FLUX.1's blocks; ours must not need them.
-    write_uso_lora(models / "loras/tiny-uso-lora.safetensors", _lora(TINY, 2), allow_partial=True)
+    names = uso_modules(TINY.depth, TINY.depth_single_blocks)
+    parts = {names[module]: part for module, part in _lora(TINY, 2).modules.items()}
+    tensors = {f"{name}.down.weight": part.down for name, part in parts.items()}
+    tensors |= {f"{name}.up.weight": part.up for name, part in parts.items()}
+    safetensors.torch.save_file(tensors, models / "loras/tiny-uso-lora.safetensors")
     for name, width in (("tiny", TINY.hidden_size), ("narrow", 128)):
         projector = _filled(HierarchicalProjector(16, 8, 64, width), 4)
         save_projector(models / f"model_patches/{name}-projector.safetensors", projector)

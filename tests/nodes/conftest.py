@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import sys
@@ -30,6 +31,12 @@ else:
 
 HIDDEN = 64
 TOKENS, WIDTH, LAYERS = 729, 1152, 27
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Take the size of fuzz tests, unless a folder above has done so already."""
+    with contextlib.suppress(ValueError):
+        parser.addoption("--fuzz-rounds", type=int, default=1, help="times as many inputs in fuzz tests")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -103,7 +110,7 @@ def make_projector() -> Any:
         if ours:
             from comfyui_uso.nodes.graph.projector_patch import projector_patch
 
-            return projector_patch({f"feature_embedder.{k}": v for k, v in core.state_dict().items()})
+            return projector_patch({f"feature_embedder.{k}": v for k, v in core.state_dict().items()}, "the core's")
         cpu = torch.device("cpu")
         return comfy.model_patcher.CoreModelPatcher(core, cpu, cpu)
 
@@ -175,3 +182,46 @@ def fill(module: torch.nn.Module, seed: int) -> None:
     with torch.no_grad():
         for parameter in module.parameters():
             parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.05)
+
+
+def content(*sizes: tuple[int, int], seed: int = 5, frames: int = 1, place: Any = None) -> Any:
+    """Return USO_CONTENT of random latents, one for each size."""
+    from comfyui_uso.nodes.sockets import Content
+
+    generator = torch.Generator().manual_seed(seed)
+    return Content(latents=tuple(torch.randn(frames, 16, h, w, generator=generator) for h, w in sizes), place=place)
+
+
+@pytest.fixture(scope="session")
+def style(features: Any, core_projector: Any) -> Any:
+    """Return USO_STYLE of one made-up picture."""
+    from comfyui_uso.nodes.style import ProjectStyle
+
+    return ProjectStyle.execute(features(2), core_projector).result[0]
+
+
+@pytest.fixture(scope="session")
+def drawn(base_model: Any, prompt: Any, sample: Any, style: Any) -> Any:
+    """Return a function that samples with a style, a subject and dials."""
+    from comfyui_uso.nodes.apply import Apply
+
+    own_style, own_content = style, content((4, 4))
+
+    def draw(style: Any = own_style, content: Any = own_content, **dials: Any) -> torch.Tensor:
+        options = {key: dials.pop(key) for key in ("batch", "cfg", "size") if key in dials}
+        with torch.inference_mode():
+            return sample(*Apply.execute(base_model, prompt(), prompt(4), style, content, **dials).result, **options)
+
+    return draw
+
+
+@pytest.fixture
+def batches(base_model: Any, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Return a list that gets the rows of every call of the shared model's network."""
+    forward, rows = base_model.model.diffusion_model.forward_orig, []
+    monkeypatch.setattr(
+        base_model.model.diffusion_model,
+        "forward_orig",
+        lambda img, *a, **k: rows.append(img.shape[0]) or forward(img, *a, **k),
+    )
+    return rows

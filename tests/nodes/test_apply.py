@@ -10,19 +10,12 @@ import pytest
 import torch
 from comfy_extras.nodes_model_patch import USOStyleReference
 from comfyui_uso.nodes.apply import Apply
-from comfyui_uso.nodes.sampling.hooks import COUNTS, STYLE, has_hooks, install_hooks
+from comfyui_uso.nodes.graph.keys import COUNTS, STYLE
+from comfyui_uso.nodes.sampling.hooks import has_hooks, install_hooks
 from comfyui_uso.nodes.sockets import Content, Style
 from comfyui_uso.nodes.style import ProjectStyle
 
-
-def content(*sizes: tuple[int, int], seed: int = 5) -> Content:
-    generator = torch.Generator().manual_seed(seed)
-    return Content(latents=tuple(torch.randn(1, 16, h, w, generator=generator) for h, w in sizes))
-
-
-@pytest.fixture
-def style(features: Any, core_projector: Any) -> Style:
-    return ProjectStyle.execute(features(2), core_projector).result[0]
+from .conftest import content
 
 
 def test_tokens_are_the_projectors(features: Any, core_projector: Any, make_projector: Any, vision_output: Any) -> None:
@@ -65,7 +58,7 @@ def test_missing_negative_becomes_an_empty_one(base_model: Any, prompt: Any, sty
     positive = prompt(reference_latents=[torch.zeros(1, 16, 4, 4)])
     negative = Apply.execute(base_model, positive, None, style).result[2]
     assert not negative[0][0].any() and not negative[0][1]["pooled_output"].any()
-    assert set(negative[0][1]) == {"pooled_output"}
+    assert set(negative[0][1]) == {"pooled_output", "guidance"} and negative[0][1]["guidance"] == 3.5
 
 
 def test_content_alone_leaves_the_model_alone(base_model: Any, prompt: Any) -> None:
@@ -272,7 +265,7 @@ def test_tokens_move_once_per_run(
     made = []
     original = comfy.conds.CONDRegular.__init__
     monkeypatch.setattr(
-        "comfyui_uso.nodes.sampling.hooks.CONDRegular",
+        "comfyui_uso.nodes.sampling.plan.CONDRegular",
         type(
             "Counted",
             (comfy.conds.CONDRegular,),
@@ -292,23 +285,3 @@ def test_half_precision_model(make_model: Any, prompt: Any, sample: Any, style: 
     model.model.diffusion_model.to(torch.bfloat16)
     model.model.diffusion_model.dtype = torch.bfloat16
     assert sample(*Apply.execute(model, prompt(), prompt(4), style).result).isfinite().all()
-
-
-@pytest.mark.slow
-def test_compiled_network_looks_again_for_a_style(
-    make_model: Any, prompt: Any, sample: Any, features: Any, core_projector: Any
-) -> None:
-    """As ComfyUI's TorchCompileModel does it: nothing in the transformer options is checked again."""
-    from comfy_api.torch_helpers import set_torch_compile_wrapper
-    from comfy_extras.nodes_torch_compile import skip_torch_compile_dict
-
-    styles = [ProjectStyle.execute(features(seed), core_projector).result[0] for seed in (2, 9)]
-    base = make_model(depth=1, depth_single_blocks=1)
-    model = install_hooks(base)
-    compiled = model.clone(disable_dynamic=True)
-    options = {"guard_filter_fn": skip_torch_compile_dict}
-    set_torch_compile_wrapper(model=compiled, backend="eager", options=options)
-    for style in styles:  # the negative has none
-        _, positive, negative = Apply.execute(base, prompt(), prompt(4), style).result
-        outs = [sample(each, positive, negative, 1, 3.0) for each in (compiled, model)]
-        assert torch.allclose(*outs, atol=1e-5)

@@ -1,4 +1,4 @@
-"""Every dial: no effect at its neutral value, nothing at zero, and something in between; then all of them together."""
+"""Every dial: no effect at its neutral value, nothing at zero, and something in between."""
 
 from __future__ import annotations
 
@@ -11,39 +11,14 @@ import pytest
 import torch
 from comfy_extras.nodes_model_patch import USOStyleReference
 from comfyui_uso.nodes.apply import Apply
-from comfyui_uso.nodes.graph.dials import CONTENT_DIALS, Place
-from comfyui_uso.nodes.mix_styles import mixed
-from comfyui_uso.nodes.sampling.attention import edit_attention
+from comfyui_uso.nodes.graph.dials import Place
+from comfyui_uso.nodes.graph.keys import CONTENT_DIALS
+from comfyui_uso.nodes.sampling.attention import patch_attention
 from comfyui_uso.nodes.sockets import Content, Style
-from comfyui_uso.nodes.style import ProjectStyle, of_levels
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+
+from .conftest import content
 
 ROLES = ("style", "content")
-
-
-def content(*sizes: tuple[int, int], seed: int = 5, frames: int = 1, place: Place | None = None) -> Content:
-    generator = torch.Generator().manual_seed(seed)
-    return Content(latents=tuple(torch.randn(frames, 16, h, w, generator=generator) for h, w in sizes), place=place)
-
-
-@pytest.fixture(scope="module")
-def style(features: Any, core_projector: Any) -> Style:
-    return ProjectStyle.execute(features(2), core_projector).result[0]
-
-
-@pytest.fixture(scope="module")
-def drawn(base_model: Any, prompt: Any, sample: Any, style: Style) -> Any:
-    """Return a function that samples with a style, a subject and dials."""
-
-    subject = content((4, 4))
-
-    def draw(style: Style | None = style, content: Content | None = subject, **dials: Any) -> torch.Tensor:
-        options = {key: dials.pop(key) for key in ("batch", "cfg", "size") if key in dials}
-        with torch.inference_mode():
-            return sample(*Apply.execute(base_model, prompt(), prompt(4), style, content, **dials).result, **options)
-
-    return draw
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -138,49 +113,6 @@ def test_text_strength(drawn: Any) -> None:
     assert not torch.allclose(drawn(text_strength=0.3), drawn(), atol=1e-4)
 
 
-def test_levels_left_out_are_other_tokens(features: Any, core_projector: Any, style: Style) -> None:
-    low = ProjectStyle.execute(features(2), core_projector, 1.0, 0.0, 0.0).result[0]
-    assert low.counts == (64,) and torch.equal(low.tokens, style.tokens[:, 128:]) and low.bias is None
-    half = of_levels(style.tokens, 64, [1, 1, 2], parts=2)
-    assert (
-        half.counts == (96,) and half.bias is not None and half.bias[64:].unique().tolist() == [torch.tensor(2.0).log()]
-    )
-    with pytest.raises(ValueError, match="one above"):
-        ProjectStyle.execute(features(2), core_projector, 0.0, 0.0, 0.0)
-
-
-def test_a_preset_stands_for_its_weights(features: Any, core_projector: Any, style: Style) -> None:
-    def preset(name: str) -> Style:
-        return ProjectStyle.execute(features(2), core_projector, 0.3, 0.4, 0.5, preset=name).result[0]
-
-    assert torch.equal(preset("closest").tokens, style.tokens) and preset("closest").bias is None
-    assert torch.equal(preset("close").tokens, style.tokens[:, :128])
-    assert torch.equal(preset("loose").tokens, style.tokens[:, 64:128])
-    assert preset("by weight").bias is not None
-
-
-def test_level_weights_reach_attention(drawn: Any, style: Style) -> None:
-    outs = [drawn(style=of_levels(style.tokens, 64, weights)) for weights in ([1, 1, 1], [1, 1, 0.2], [1, 1, 0])]
-    assert torch.equal(outs[0], drawn())
-    away = [(out - outs[2]).norm().item() for out in outs]
-    assert away[0] > away[1] > 0
-
-
-def test_mixing_by_weights(features: Any, core_projector: Any, drawn: Any, style: Style) -> None:
-    other = ProjectStyle.execute(features(9), core_projector).result[0]
-    assert torch.equal(drawn(style=mixed([(style, 1.0), (other, 0.0)], "concat")), drawn())
-    for mode in ("average", "lerp", "slerp"):
-        assert mixed([(style, 1.0), (other, 1.0)], mode).counts == (192,)
-    assert mixed([(style, 0.5), (other, 1.0)], "concat").counts == (192, 192)
-    both = ProjectStyle.execute(features(2, 9), core_projector).result[0]
-    assert torch.equal(drawn(style=mixed([(style, 1.0), (other, 1.0)], "concat")), drawn(style=both))
-    away = [
-        (drawn(style=mixed([(style, 1.0), (other, weight)], "concat")) - drawn()).norm().item()
-        for weight in (0.05, 0.3, 1.0)
-    ]
-    assert away == sorted(away)
-
-
 def test_places(drawn: Any) -> None:
     diagonal = drawn()
     assert torch.equal(drawn(content=content((4, 4), place=Place("d", 0, 0))), diagonal)
@@ -197,46 +129,10 @@ def test_frames_are_one_reference_for_each_picture(drawn: Any) -> None:
     assert torch.allclose(out[0], single[0], atol=1e-5) and not torch.allclose(out[1], single[1], atol=1e-4)
 
 
-def test_a_style_on_the_negative_alone_pushes_away(drawn: Any) -> None:
-    away, towards, without = (
-        drawn(content=None, style_on=side, cfg=3.0) if side else drawn(style=None, content=None, cfg=3.0)
-        for side in ("negative", "positive", None)
-    )
-    cosine = torch.nn.functional.cosine_similarity((away - without).flatten(), (towards - without).flatten(), dim=0)
-    assert cosine < 0
-
-
-def test_batched_runs_both_sides_at_once(base_model: Any, drawn: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    forward, batches = base_model.model.diffusion_model.forward_orig, []
-    monkeypatch.setattr(
-        base_model.model.diffusion_model,
-        "forward_orig",
-        lambda img, *a, **k: batches.append(img.shape[0]) or forward(img, *a, **k),
-    )
-    shared = drawn(content=None, style_on="positive, batched", cfg=3.0)
-    assert set(batches) == {2}
-    batches.clear()
-    assert torch.allclose(shared, drawn(content=None, cfg=3.0), atol=1e-4)
-    assert set(batches) == {1}
-
-
-def test_different_strengths_in_one_batch_stay_apart(base_model: Any, prompt: Any, sample: Any, style: Style) -> None:
-    """Positive and negative of one length run as one batch, each with its own bias."""
-    model, positive, _ = Apply.execute(base_model, prompt(), None, style, style_strength=0.2).result
-    _, negative, _ = Apply.execute(base_model, prompt(4), None, style, style_strength=3.0).result
-    together = sample(model, positive, negative, cfg=3.0)
-    _, longer, _ = Apply.execute(base_model, prompt(4, 7), None, style, style_strength=3.0).result
-    assert not torch.allclose(together, sample(model, positive, longer, cfg=3.0), atol=1e-5)
-    swapped = sample(model, negative, positive, cfg=3.0)
-    assert not torch.allclose(together, swapped, atol=1e-3)
-    alone = sample(model, positive, negative, cfg=1.0)
-    assert torch.allclose(alone, sample(model, positive, longer, cfg=1.0), atol=1e-5)
-
-
 def test_the_inner_hook_is_there_only_where_it_is_needed(base_model: Any, prompt: Any, style: Style) -> None:
     def inner(**dials: Any) -> bool:
         model = Apply.execute(base_model, prompt(), None, style, **dials).result[0]
-        return edit_attention in model.model_options["transformer_options"]["patches"].get("attn1_patch", [])
+        return patch_attention in model.model_options["transformer_options"]["patches"].get("attn1_patch", [])
 
     assert not inner() and not inner(style_strength=0.5) and not inner(style_region=torch.ones(1, 4, 4))
     assert inner(style_blocks="d0:0.5") and inner(style_strength=0.5, style_form="fast")
@@ -277,17 +173,6 @@ def test_references_that_other_nodes_append_have_nothing_set(
     assert sample(model, positive, negative).isfinite().all() and sample(*ready).isfinite().all()
 
 
-def test_text_strength_leaves_the_batch_whole(base_model: Any, drawn: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    forward, batches = base_model.model.diffusion_model.forward_orig, []
-    monkeypatch.setattr(
-        base_model.model.diffusion_model,
-        "forward_orig",
-        lambda img, *a, **k: batches.append(img.shape[0]) or forward(img, *a, **k),
-    )
-    drawn(content=None, style_on="positive, batched", text_strength=0.5, cfg=3.0)
-    assert set(batches) == {2}
-
-
 def test_dials_beside_the_core_style_node_are_refused(
     base_model: Any, core_projector: Any, vision_output: Any, prompt: Any, sample: Any, style: Style
 ) -> None:
@@ -295,13 +180,6 @@ def test_dials_beside_the_core_style_node_are_refused(
     assert sample(*Apply.execute(model, prompt(), prompt(4), style).result).isfinite().all()
     with pytest.raises(ValueError, match="ComfyUI's own USO style node"):
         sample(*Apply.execute(model, prompt(), prompt(4), style, style_strength=0.5).result)
-
-
-def test_styles_for_other_models_do_not_mix(style: Style) -> None:
-    wider = Style(tokens=torch.zeros(1, 192, 128), counts=(192,))
-    for mode in ("concat", "average"):
-        with pytest.raises(ValueError, match="widths 64 and 128"):
-            mixed([(style, 1.0), (wider, 1.0)], mode)
 
 
 def test_what_cannot_be_read_is_said(base_model: Any, prompt: Any, style: Style) -> None:
@@ -315,76 +193,3 @@ def test_what_cannot_be_read_is_said(base_model: Any, prompt: Any, style: Style)
     ):
         with pytest.raises(ValueError, match=words):
             Apply.execute(base_model, prompt(), None, style, **dials)
-
-
-REGION = torch.linspace(0, 1, 64).reshape(1, 8, 8)
-STRENGTHS = st.sampled_from([0.0, 0.4, 1.0, 2.5])
-DIALS = st.fixed_dictionaries(
-    {
-        "strength": STRENGTHS,
-        "range": st.sampled_from([(0.0, 1.0), (0.0, 0.5), (0.3, 1.0)]),
-        "curve": st.sampled_from(["constant", "fade out", "1, 0, 0.5"]),
-        "blocks": st.sampled_from(["", "d0:0.5", "s0-1:0, d1:2"]),
-        "region": st.booleans(),
-        "fast": st.booleans(),
-    }
-)
-
-
-def _named(role: str, dial: dict[str, Any], exact: bool = False) -> dict[str, Any]:
-    start, end = dial["range"]
-    named = {"strength": dial["strength"], "start": start, "end": end, "curve": dial["curve"], "blocks": dial["blocks"]}
-    if dial["region"]:
-        named["region"] = REGION
-    elif dial["fast"] and not exact:
-        named["form"] = "fast"
-    return {f"{role}_{name}": value for name, value in named.items()}
-
-
-@settings(max_examples=240, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
-@given(
-    styles=st.integers(0, 2),
-    contents=st.integers(0, 2),
-    batch=st.sampled_from([1, 2, 4]),
-    cfg=st.sampled_from([1.0, 3.0]),
-    style_dial=DIALS,
-    content_dial=DIALS,
-    side=st.sampled_from(["positive", "both", "negative", "positive, batched"]),
-    both=st.booleans(),
-    text=st.sampled_from([1.0, 0.5]),
-    place=st.sampled_from([None, Place("o", 1, 2)]),
-)
-def test_any_combination_gives_finite_pictures(
-    small_styles: dict[int, Style],
-    drawn: Any,
-    styles: int,
-    contents: int,
-    batch: int,
-    cfg: float,
-    style_dial: dict[str, Any],
-    content_dial: dict[str, Any],
-    side: str,
-    both: bool,
-    text: float,
-    place: Place | None,
-) -> None:
-    out = drawn(
-        style=small_styles[styles] if styles else None,
-        content=content(*[(4, 6), (6, 4)][:contents], place=place) if contents else None,
-        batch=batch,
-        cfg=cfg,
-        style_on=side,
-        content_on_negative=both,
-        text_strength=text,
-        **_named("style", style_dial, exact=side == "positive, batched"),
-        **_named("content", content_dial),
-    )
-    assert out.shape == (batch, 16, 8, 8) and out.isfinite().all()
-
-
-@pytest.fixture(scope="module")
-def small_styles(style: Style) -> dict[int, Style]:
-    """Return one and two styles of few tokens, the second with weights of its own."""
-    tokens = style.tokens[:, :24]
-    two = Style(tokens=torch.cat([tokens, tokens.flip(1)], dim=1), counts=(24, 24), bias=torch.linspace(-1, 1, 48))
-    return {1: Style(tokens=tokens, counts=(24,)), 2: two}

@@ -133,6 +133,18 @@ def test_mask_hides_the_rest(vision: Any) -> None:
     assert torch.equal(EncodeStyle.execute(vision, image, "squash", torch.zeros(1, 8, 8)).result[0].high, grey)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+@pytest.mark.parametrize("fit", ["squash", "center", "pad"])
+def test_pictures_of_other_precisions_are_read(vision: Any, vae: Any, dtype: torch.dtype, fit: str) -> None:
+    image = picture(40, 70).to(dtype)
+    mask = torch.ones(1, 40, 70, dtype=dtype)
+    for given in ({}, {"mask": mask}):
+        out = [EncodeStyle.execute(vision, pixels, fit, **given).result for pixels in (image, image.float())]
+        assert torch.equal(out[0][0].high, out[1][0].high) and out[0][1].dtype == torch.float32
+        contents = [EncodeContent.execute(vae, pixels, 64, 64, **given).result[0] for pixels in (image, image.float())]
+        assert torch.equal(contents[0].latents[0], contents[1].latents[0])
+
+
 def test_encoder_runs_once_per_picture(vision: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
     forward = vision.model.forward

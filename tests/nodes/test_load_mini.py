@@ -105,6 +105,6 @@ def test_host_scales_latents_as_the_autoencoder_was_trained(host: Any) -> None:
 
 
 def test_missing_files_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("comfyui_uso.nodes.load_mini.missing_files", lambda: ["ae-mini.safetensors"])
+    monkeypatch.setattr("comfyui_uso.nodes.graph.mini_models.missing_files", lambda: ["ae-mini.safetensors"])
     with pytest.raises(ValueError, match=r"\AGot a pack without ae-mini\.safetensors[^\n]*\.\Z"):
         LoadMini.execute(1.0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ import pytest
 import torch
 from comfyui_uso.nodes.load_models import LoadModels
 from comfyui_uso.uso_model.checkpoints.files import write_safetensors
+from comfyui_uso.uso_model.errors import UserError
 from safetensors.torch import load_file
 
 from .conftest import HIDDEN
@@ -211,6 +214,51 @@ def test_truncated_file(put: Any, base_model: Any) -> None:
     for choice in ("cut.safetensors", "auto"):
         with pytest.raises(ValueError, match=r"\A[^\n]*cut\.safetensors is truncated[^\n]*\.\Z"):
             load(base_model, lora=choice)
+
+
+DAMAGED = {
+    "offset of text": {"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, "4"]}},
+    "no shape": {"a": {"dtype": "F32", "data_offsets": [0, 4]}},
+    "shape of nothing": {"a": {"dtype": "F32", "shape": None, "data_offsets": [0, 4]}},
+    "metadata of text": {"__metadata__": "x", "a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}},
+    "a list": [],
+}
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+def test_a_file_that_cannot_be_read_is_passed_over(name: str, models: Path, put: Any, base_model: Any) -> None:
+    raw = json.dumps(DAMAGED[name]).encode()
+    for folder in FOLDERS:
+        (models / folder / "a_damaged.safetensors").write_bytes(struct.pack("<Q", len(raw)) + raw + b"\0" * 4)
+    with pytest.raises(UserError, match=r"Found no file in models/loras .*\(.*a_damaged\.safetensors[^\n]*\)"):
+        load(base_model)
+    put("loras/b.safetensors", lora())
+    put("model_patches/c.safetensors", projector())
+    put("clip_vision/c.safetensors", siglip())
+    folder_paths.filename_list_cache.clear()
+    assert len(load(base_model)[0].patches) == 12
+    with pytest.raises(UserError, match=r"a_damaged\.safetensors"):
+        load(base_model, lora="a_damaged.safetensors")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"feature_embedder.high_embedding_linear.0.weight": None},
+        {"feature_embedder.low_projection.bias": None},
+        {"feature_embedder.high_embedding_linear.0.weight": torch.ones(8)},
+        {"feature_embedder.mid_projection.weight": torch.ones(3, 3)},
+        {"feature_embedder.mid_layer_norm.bias": torch.zeros(32, dtype=torch.int32)},
+        {"feature_embedder.more": torch.ones(1)},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_a_projector_that_is_not_whole_is_named(change: dict[str, Any], put: Any, base_model: Any) -> None:
+    put("loras/b.safetensors", lora())
+    weights = {name: tensor for name, tensor in {**projector(), **change}.items() if tensor is not None}
+    put("model_patches/torn.safetensors", weights)
+    with pytest.raises(UserError, match=r"\A[^\n]*torn\.safetensors[^\n]*\Z"):
+        load(base_model)
 
 
 def test_fingerprint_follows_the_files(put: Any) -> None:

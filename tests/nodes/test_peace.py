@@ -152,6 +152,29 @@ def test_a_mask_of_another_node_grows(
     assert outs[0].isfinite().all() and not torch.allclose(*outs, atol=1e-5)
 
 
+@pytest.mark.parametrize("shape", ["square", "bool"])
+@pytest.mark.parametrize("style_end", [None, 0.4], ids=["no reference", "outside its range"])
+def test_a_mask_of_another_node_outlives_a_text_strength(
+    style_end: float | None, shape: str, base_model: Any, prompt: Any, sample: Any, style: Style
+) -> None:
+    """Nothing but the text's strength is set in the call, and the mask still counts."""
+    inner = 5 + 16
+    column = torch.tensor([4])
+    added = torch.zeros(1, inner, inner).index_fill(2, column, -2.0 if shape == "square" else -1e4)
+    # ComfyUI itself adds a mask of bools as ones and zeros, so those are compared with what they mean.
+    mask = added if shape == "square" else torch.ones(1, inner, inner, dtype=torch.bool).index_fill(2, column, False)
+    reference = {} if style_end is None else {"style": style, "style_end": style_end}
+
+    def drawn(strength: float, mask: torch.Tensor | None) -> torch.Tensor:
+        given = {} if mask is None else {"attention_mask": mask, "attention_mask_img_shape": (4, 4)}
+        dials = {"text_strength": strength, **reference}
+        return sample(*Apply.execute(base_model, prompt(**given), prompt(4), **dials).result)
+
+    nearly_one = drawn(1 + 1e-6, mask)
+    assert torch.allclose(nearly_one, drawn(1.0, added), atol=1e-4)
+    assert not torch.allclose(nearly_one, drawn(1 + 1e-6, None), atol=1e-3)
+
+
 @pytest.mark.parametrize("dials", DIALS)
 def test_inpainting_keeps_what_is_outside(
     dials: str, base_model: Any, prompt: Any, style: Style, subject: Content

@@ -13,6 +13,7 @@ from comfyui_uso.nodes.sockets import Style
 from comfyui_uso.nodes.style import ProjectStyle
 from comfyui_uso.nodes.style_files import FOLDER, LoadStyle, SaveStyle, style_names
 from comfyui_uso.uso_model.checkpoints.files import write_safetensors
+from comfyui_uso.uso_model.errors import UserError
 
 
 @pytest.fixture
@@ -62,15 +63,54 @@ def test_nothing_is_overwritten_unasked(folder: Path, style: Style) -> None:
     assert (folder / "mine.safetensors").stat().st_mtime_ns != before
 
 
-@pytest.mark.parametrize("name", ["../../up", "a/b", "..\\c"])
-def test_names_stay_in_the_folder(name: str, folder: Path, style: Style) -> None:
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        (" . ", "letters or digits"),
+        ("", "letters or digits"),
+        ("../../up", "without '/'"),
+        ("a/b", "without '/'"),
+        ("..\\c", "without"),
+        ("a:b", "without ':'"),
+        ("what?", r"without '\?'"),
+        ("two\nlines", "without"),
+        ("nul", "reserved"),
+        ("CON", "reserved"),
+        ("COM1.txt", "reserved"),
+        (".hidden", "dot"),
+        ("ends.", "dot"),
+        ("x" * 201, "201 bytes"),
+        ("\u3042" * 75, "225 bytes"),
+    ],
+)
+def test_names_that_make_no_file_everywhere_are_said(name: str, words: str, folder: Path, style: Style) -> None:
+    with pytest.raises(UserError, match=words) as caught:
+        SaveStyle.execute(style, name, False)
+    assert len(str(caught.value)) < 300 and list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["warm ink", "v1.5 (new) & 'so on'!", "\u3042" * 66, "x" * 200, "console", " ends "])
+def test_names_are_kept_as_they_were_typed(name: str, folder: Path, style: Style) -> None:
     SaveStyle.execute(style, name, False)
-    assert [path.parent for path in folder.rglob("*.safetensors")] == [folder]
+    assert [path.name for path in folder.iterdir()] == [f"{name.strip()}.safetensors"]
+    LoadStyle.execute(f"{name.strip()}.safetensors")
 
 
-def test_a_name_of_nothing_is_refused(folder: Path, style: Style) -> None:
-    with pytest.raises(ValueError, match="letters or digits"):
-        SaveStyle.execute(style, " . ", False)
+def test_what_has_the_name_already_is_said(folder: Path, style: Style) -> None:
+    (folder / "taken.safetensors").mkdir()
+    for overwrite in (False, True):
+        with pytest.raises(UserError, match=r"\Ataken\.safetensors in models/uso_styles is a folder"):
+            SaveStyle.execute(style, "taken", overwrite)
+    (folder / "junk.safetensors").write_bytes(b"no style at all")
+    with pytest.raises(UserError, match=r"\Ajunk\.safetensors is already in models/uso_styles.*set overwrite"):
+        SaveStyle.execute(style, "junk", False)
+    SaveStyle.execute(style, "junk", True)
+    assert LoadStyle.execute("junk.safetensors").result[0].counts == style.counts
+
+
+def test_values_that_float16_cannot_hold_are_said(folder: Path, style: Style) -> None:
+    with pytest.raises(UserError, match=r"big\.safetensors, expected none above 65504"):
+        SaveStyle.execute(replace(style, tokens=style.tokens + 1e6), "big", False)
 
 
 def test_another_file_is_refused(folder: Path) -> None:

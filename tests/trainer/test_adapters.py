@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from comfyui_uso.trainer.adapters import adapters_off, add_lora, load_into, lora_of
+from comfyui_uso.trainer.adapters import adapters_off, add_lora, load_into, lora_from_parameters
 from comfyui_uso.uso_model.checkpoints import CheckpointError, Lora, LowRank, merge_lora
 from comfyui_uso.uso_model.checkpoints.lora import concatenate, uso_modules
 from comfyui_uso.uso_model.config import FLUX_DEV
@@ -51,7 +51,7 @@ def test_a_published_lora_becomes_the_branches(tiny_transformer):
     merged = output_of_merged(tiny_transformer, lora)
     load_into(tiny_transformer, lora)
     assert torch.allclose(output(tiny_transformer), merged, atol=1e-5)
-    again = lora_of(tiny_transformer)
+    again = lora_from_parameters(dict(tiny_transformer.named_parameters()))
     assert all(torch.equal(part.up, 0.5 * lora.modules[name].up) for name, part in again.modules.items())
     with adapters_off(tiny_transformer):
         plain = output(tiny_transformer)
@@ -73,7 +73,7 @@ def test_the_published_shapes_at_full_size():
     with torch.device("meta"):
         transformer = UsoTransformer(FLUX_DEV)
     add_lora(transformer, rank=128)
-    lora = lora_of(transformer)
+    lora = lora_from_parameters(dict(transformer.named_parameters()))
     assert len(lora.modules) == 152 and lora.parameters == 239_075_328
     shapes = {name: (tuple(part.down.shape), tuple(part.up.shape)) for name, part in lora.modules.items()}
     assert shapes["double_blocks.18.txt_attn.qkv"] == ((128, 3072), (9216, 128))

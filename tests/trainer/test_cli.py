@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 import yaml
-from comfyui_uso import cli, verify
+from comfyui_uso import cli
+from comfyui_uso.trainer import verify
 from comfyui_uso.trainer.recipe import TrainConfig
 from comfyui_uso.trainer.train import train
+from comfyui_uso.uso_model.errors import UserError
 
 
 def command(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
@@ -28,7 +30,7 @@ def command(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
     monkeypatch.setattr(cli, "build_parser", lambda: parser)
 
 
-@pytest.mark.parametrize("error", [ValueError("two\n  lines"), FileNotFoundError("two\n  lines")])
+@pytest.mark.parametrize("error", [UserError("two\n  lines"), FileNotFoundError("two\n  lines")])
 def test_user_errors_are_one_line(
     error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -50,10 +52,15 @@ def test_a_missing_training_package_says_what_to_install(
         cli.main([])
 
 
-def test_bugs_keep_their_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
-    command(monkeypatch, TypeError("ours"))
-    with pytest.raises(TypeError):
-        cli.main([])
+@pytest.mark.parametrize("error", [TypeError("ours"), ValueError("ours"), KeyError("ours")])
+def test_bugs_keep_their_traceback(
+    error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A plain ValueError is a bug too: only what says so is the user's."""
+    command(monkeypatch, error)
+    assert cli.main([]) == 3
+    err = capsys.readouterr().err
+    assert "Traceback" in err and "test_cli.py" in err and "report it" in err.splitlines()[-1]
 
 
 @pytest.mark.parametrize(("text", "code"), [('{"t2i": 0.0}', 0), ('{"t2i": 1.0}', 1)])
@@ -74,7 +81,7 @@ def test_verify_of_no_folder_is_a_user_error(tmp_path: Path, capsys: pytest.Capt
 def test_commands_of_the_entry_point() -> None:
     text = cli.build_parser().format_help()
     assert all(name in text for name in ("demo", "verify", "mini"))
-    for start in (["-m", "comfyui_uso.trainer"], ["-c", "from comfyui_uso.cli import main; main()"]):
+    for start in (["-m", "comfyui_uso"], ["-c", "from comfyui_uso.cli import main; main()"]):
         done = subprocess.run(
             [sys.executable, *start, "mini", "--help"], capture_output=True, text=True, timeout=60, check=True
         )

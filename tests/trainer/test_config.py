@@ -5,35 +5,22 @@ from __future__ import annotations
 import re
 
 import pytest
-from comfyui_uso.mini.judges.training import JudgeRun
-from comfyui_uso.mini.training.runs import AutoencoderRun, EncoderRun
 from comfyui_uso.trainer.config import load_config
 from comfyui_uso.trainer.recipe import TrainConfig
-from comfyui_uso.trainer.recipe_files import RECIPES, load_recipe
+from comfyui_uso.trainer.recipe_files import RECIPES, load_recipe, recipe_names
 
-RECIPES = sorted(path.stem for path in RECIPES.glob("*.yaml"))
-PAPER = [name for name in RECIPES if name.startswith(("paper", "adapt", "my_"))]
+NAMES = recipe_names()
+PAPER = [name for name in NAMES if name.startswith(("paper", "adapt", "my_"))]
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("name", NAMES)
 def test_every_recipe_is_valid(name):
-    path = RECIPES / f"{name}.yaml"
-    if name == "mini_judges":
-        assert load_config(JudgeRun, path, ["style.steps=7"]).style.steps == 7
-        return
-    own = {
-        "mini_autoencoder": AutoencoderRun,
-        "mini_decoder": AutoencoderRun,
-        "mini_encoders": EncoderRun,
-        "mini_vision": EncoderRun,
-        "mini_descriptor": EncoderRun,
-    }
-    assert load_config(own.get(name, TrainConfig), path, ["loop.steps=7"]).loop.steps == 7
+    assert load_recipe(RECIPES / f"{name}.yaml", {"loop.steps": 7}).loop.steps == 7
 
 
 def test_the_promised_recipes_are_there():
     promised = {"paper_stage1", "paper_stage2", "paper_cvpr", "adapt_24gb", "adapt_16gb", "adapt_12gb", "my_style"}
-    assert promised | {"my_subject", "toy"} <= set(RECIPES)
+    assert promised | {"my_subject", "toy"} <= set(NAMES)
 
 
 @pytest.mark.parametrize("name", [name for name in PAPER if name.startswith("paper")])
@@ -69,7 +56,7 @@ def test_the_papers_numbers():
 )
 def test_a_wrong_setting_is_named(override, message):
     with pytest.raises(ValueError, match=message):
-        load_recipe(RECIPES / "toy.yaml", [override])
+        load_recipe(RECIPES / "toy.yaml", texts=[override])
 
 
 def test_a_file_that_is_no_mapping_is_refused(tmp_path):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import torch
 from comfyui_uso.trainer import doctor
+from comfyui_uso.trainer.data.cache_plan import STYLE_BYTES, TEXT_BYTES, cache_bytes, latent_bytes
+from comfyui_uso.trainer.data.manifest import read_manifest
 from comfyui_uso.trainer.recipe_files import RECIPES, load_recipe
 
 
@@ -22,3 +24,15 @@ def test_the_report(monkeypatch):
         monkeypatch.setattr(torch.cuda, "mem_get_info", lambda n, free=free: (int(free), int(free)))
         assert name in doctor.diagnose().splitlines()[-1]
     assert "DOES NOT FIT: 4.0 GB are free on the GPU" in doctor.diagnose(recipe)
+
+
+def test_the_cache_is_planned_by_distinct_inputs(tmp_path, manifest):
+    """As the numbers in docs/training.md: 4.2 MB a prompt, 5.0 MB a style picture, 1.0 MB a target of 1024 pixels."""
+    assert round(TEXT_BYTES / 1e6, 1) == 4.2 and round(STYLE_BYTES / 1e6, 1) == 5.0
+    assert round(latent_bytes(1024) / 1e6, 1) == 1.0
+    recipe = load_recipe(RECIPES / "adapt_12gb.yaml", {"data.manifests": [manifest], "data.cache": tmp_path / "cache"})
+    rows = read_manifest(manifest)
+    prompts = len({"", *(row.prompt for row in rows)})
+    wanted = prompts * TEXT_BYTES + 8 * (STYLE_BYTES + latent_bytes(768) + latent_bytes(512))
+    assert cache_bytes(recipe, [*rows, *rows]) == wanted
+    assert f"encodings of 8 rows in {tmp_path / 'cache'}: {wanted / 1e9:.1f} GB" in doctor.diagnose(recipe)

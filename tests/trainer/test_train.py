@@ -213,8 +213,8 @@ def test_preservation_keeps_the_velocity_without_references(recipe, tiny_encoder
         return json.loads((config.loop.run_dir / "log.jsonl").read_text().splitlines()[-1])
 
     free, held = last("free", 1e-6), last("held", 10.0)
-    assert {"preserve_loss", "preserve_norm", "cosine_flow_preserve"} <= held.keys()
-    assert held["preserve_loss"] < free["preserve_loss"] / 4
+    assert {"prior_preservation_loss", "prior_preservation_norm", "cosine_flow_prior_preservation"} <= held.keys()
+    assert held["prior_preservation_loss"] < free["prior_preservation_loss"] / 4
 
 
 @pytest.mark.parametrize(

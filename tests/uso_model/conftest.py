@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 import torch
 from comfyui_uso.uso_model.config import FluxConfig
-from hypothesis import settings
 from torch import Tensor
-
-# A busy machine is no failure: examples are limited in number, not in time.
-settings.register_profile("steady", deadline=None)
-settings.load_profile("steady")
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -103,12 +97,6 @@ def _random(shapes: Shapes, seed: int = 0) -> dict[str, Tensor]:
         else:
             weights[name] = 0.1 * values
     return weights
-
-
-@pytest.fixture(scope="session")
-def golden() -> Path:
-    """The folder of reference tensors that the official code made."""
-    return Path(__file__).parents[1] / "data" / "golden"
 
 
 @pytest.fixture(scope="session")

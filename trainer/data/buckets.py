@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+from ...uso_model.errors import UserError
 from ...uso_model.packing import PIXELS_PER_TOKEN
 
-__all__ = ["WIDEST", "buckets", "nearest_bucket"]
+__all__ = ["LARGEST_SIZE", "WIDEST", "buckets", "nearest_bucket"]
+
+LARGEST_SIZE = 8192
+"""Largest `data.size`: beyond it a single picture has more tokens than any training could hold."""
 
 WIDEST = 3.0
 """Long side over short side of the longest buckets."""
@@ -18,7 +22,12 @@ def buckets(size: int) -> tuple[tuple[int, int], ...]:
 
     Each short side has the longest long side that fits, so a bucket has at most the tokens of the square; those with
     less than nine tenths of them are left out.
+
+    Raises:
+        UserError: `size` is less than a token, or larger than any training could hold.
     """
+    if not PIXELS_PER_TOKEN <= size <= LARGEST_SIZE:
+        raise UserError(f"got size {size}, expected {PIXELS_PER_TOKEN} to {LARGEST_SIZE} pixels; 1024 is usual")
     side = size // PIXELS_PER_TOKEN
     tokens = side * side
     found = {(side, side)}

@@ -14,13 +14,14 @@ from typing import NamedTuple
 from ...uso_model.checkpoints.files import sha256_of
 from ...uso_model.images import CONTENT_LONG_SIDE, fitted_size
 from ...uso_model.packing import PIXELS_PER_TOKEN
-from .buckets import WIDEST, nearest_bucket
+from .buckets import WIDEST, buckets, nearest_bucket
 from .manifest import Row, scan_manifest
 from .pictures import open_picture
 
 __all__ = ["Report", "check"]
 
 _LISTED = 50
+_READERS = 8
 _ENLARGED = 2.0
 
 
@@ -77,8 +78,9 @@ def check(manifests: Sequence[Path], size: int = 1024, content_size: int = CONTE
         content_size: `data.content_size` of the training.
 
     Raises:
-        ValueError: a manifest is absent or no text.
+        UserError: a manifest is absent or no text, or `size` is none.
     """
+    buckets(size)  # says what is wrong with it
     rows: dict[str, list[Row]] = {}
     problems: list[str] = []
     for manifest in dict.fromkeys(map(Path, manifests)):
@@ -89,7 +91,8 @@ def check(manifests: Sequence[Path], size: int = 1024, content_size: int = CONTE
             problems.append(f"{manifest.name} is empty; expected a row per line")
     every = [row for of_manifest in rows.values() for row in of_manifest]
     paths = list(dict.fromkeys(path for row in every for path in row.pictures))
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    # Each may hold a picture of 100 megapixels.
+    with ThreadPoolExecutor(min(_READERS, os.cpu_count() or 1)) as pool:
         pictures = dict(zip(paths, pool.map(_opened, paths), strict=True))
     problems += [picture.problem for picture in pictures.values() if picture.problem]
     problems += [

@@ -16,7 +16,7 @@ from ...uso_model.errors import UserError
 from ...uso_model.style import StyleFeatures
 from ..encoders import Encoders, Gaussian
 from ..engine.randomness import StepRandom
-from ..recipe import DataConfig, StylePath
+from ..recipe import TrainConfig
 from .batch import Sample
 from .cache import Cache
 from .encodings import Encoding, encodings
@@ -34,15 +34,7 @@ class TripletDataset:
         rows: Sequence[Row],
         encoders: Encoders,
         cache: Cache,
-        settings: DataConfig,
-        batch_size: int,
-        run: int = 1,
-        seed: int = 0,
-        *,
-        style: bool,
-        content: bool,
-        descriptor: bool = False,
-        style_path: StylePath = "siglip",
+        config: TrainConfig,
     ):
         """Keep the rows that have what the stage needs: a style reference or, where content is carried, either one.
 
@@ -50,27 +42,24 @@ class TripletDataset:
             rows: of one or several manifests.
             encoders: frozen encoders.
             cache: where their outputs are kept.
-            settings: sizes, layout, dropout of prompts.
-            batch_size: rows of an optimiser step.
-            run: rows that should have one shape, the micro-batch.
-            seed: of the order.
-            style: samples carry style references.
-            content: samples carry content references.
-            look: samples carry the style descriptor of their style references.
-            style_path: `vae` has style references encoded as the content is.
+            config: says what samples carry: style references in every stage but `base`, content references in stage
+                `triplet`, style descriptors where a reward is trained. Of `loop` the batch, the micro-batch (rows that
+                should have one shape) and the seed of the order count.
 
         Raises:
             UserError: no row is left, with what removed how many; or `preserved_share` asks for rows of a layout that
                 is not there.
         """
-        self._cache, self._settings = cache, settings
-        self._batch_size, self._run, self._seed = batch_size, run, seed
-        self._style, self._content, self._with_descriptor, self._style_path = style, content, descriptor, style_path
+        settings = config.data
+        self._cache, self._settings, self._loop = cache, settings, config.loop
+        self._style, self._content = config.stage != "base", config.stage == "triplet"
+        self._with_descriptor, self._style_path = config.reward is not None, config.conditions.style_path
+        self._run = config.loop.micro_batch or config.loop.batch_size
         self._encodings = encodings(encoders, settings)
         of_layout = [row for row in rows if settings.layout in (None, row.layout)]
-        self.rows = [row for row in of_layout if not style or row.style or (content and row.content)]
+        self.rows = [r for r in of_layout if not self._style or r.style or (self._content and r.content)]
         if not self.rows:
-            needed = "style or content reference" if content else "style reference"
+            needed = "style or content reference" if self._content else "style reference"
             raise UserError(
                 f"no row is left of {len(rows)}: {len(rows) - len(of_layout)} are not of layout {settings.layout}, "
                 f"{len(of_layout)} have no {needed}, which this stage needs; check the manifest with `uso check`"
@@ -177,7 +166,7 @@ class TripletDataset:
     def _order(self) -> BatchOrder:
         # Shapes are read from the cache, so this waits until `prepare` has filled it.
         shapes = [self._shape(row) if self._run > 1 else None for row in self.rows]
-        return BatchOrder(self._groups, self._shares, shapes, self._batch_size, self._run, self._seed)
+        return BatchOrder(self._groups, self._shares, shapes, self._loop.batch_size, self._run, self._loop.seed)
 
     def _shape(self, row: Row) -> tuple[object, ...]:
         """Return what must be equal for rows to go through the network together."""

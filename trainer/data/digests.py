@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
+import logging
 import os
+import re
 import time
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
+from ...uso_model.checkpoints.files import sha256_of
 from ...uso_model.errors import UserError
+from ...uso_model.untrusted import json_lines, regular_file
 
 __all__ = ["Digests"]
 
+logger = logging.getLogger(__name__)
+
 _SETTLED_NS = 2_000_000_000
+_DIGEST = re.compile("[0-9a-f]{64}")
 
 
 class Digests:
@@ -25,18 +32,17 @@ class Digests:
 
     def __init__(self, file: Path):
         """Use `file`, which need not exist; several processes may add to it at the same time."""
-        self._file = file
+        self._file, self._told = file, False
 
     @cached_property
     def _known(self) -> dict[str, tuple[list[int], str]]:
         known = {}
         if self._file.is_file():
-            for line in self._file.read_text(encoding="utf-8", errors="replace").split("\n"):
-                try:
-                    path, state, digest = json.loads(line)
-                except ValueError:  # the last line of a process that was killed
-                    continue
-                known[path] = state, digest
+            for line in json_lines(self._file, "delete it; it is made again"):
+                # The last line of a process that was killed may be cut; whatever else is no entry is as good as absent.
+                if line.problem is None and _is_entry(line.value):
+                    path, state, digest = line.value
+                    known[path] = state, digest
         return known
 
     def of(self, path: Path) -> str:
@@ -45,16 +51,14 @@ class Digests:
         Raises:
             UserError: the file is absent or cannot be read.
         """
+        stat = regular_file(path, "put the picture back or take its row out of the manifest")
         try:
-            name, stat = str(path.absolute()), path.stat()
+            name = str(path.absolute())
             state = [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]
             before, digest = self._known.get(name, (None, ""))
             if before == state:
                 return digest
-            with path.open("rb") as file:
-                digest = hashlib.sha256(file.read()).hexdigest()
-        except FileNotFoundError as error:
-            raise UserError(f"{path} is not there; put the picture back or take its row out of the manifest") from error
+            digest = sha256_of(path)
         except OSError as error:
             raise UserError(f"{path} cannot be read ({error.strerror}); check the file and its permissions") from error
         # A file that changes twice within a tick of its file system's clock shows the same times.
@@ -65,10 +69,27 @@ class Digests:
         return digest
 
     def _append(self, line: str) -> None:
-        """Add a line in one write, so that lines of several processes do not mix."""
-        self._file.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(self._file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+        """Add a line in one write, so that lines of several processes do not mix.
+
+        A folder that cannot be written to is no error: the hashes are known for as long as this process runs.
+        """
         try:
-            os.write(descriptor, line.encode())
-        finally:
-            os.close(descriptor)
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(self._file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+            try:
+                os.write(descriptor, line.encode())
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            if not self._told:
+                logger.warning("hashes of pictures are not kept: %s cannot be written (%s)", self._file, error.strerror)
+            self._told = True
+
+
+def _is_entry(value: Any) -> bool:
+    """Whether a line holds path, state and hash."""
+    if not (isinstance(value, list) and len(value) == 3):
+        return False
+    path, state, digest = value
+    whole = isinstance(state, list) and len(state) == 3 and all(type(part) is int for part in state)
+    return isinstance(path, str) and whole and isinstance(digest, str) and _DIGEST.fullmatch(digest) is not None

@@ -6,16 +6,18 @@ Formats: bytedance/UNO, uno/dataset/uno.py (FluxPairedDatasetV2); ostris/ai-tool
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import re
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from itertools import count
 from pathlib import Path
 from typing import Any, Literal
 
 from ...uso_model.errors import UserError
+from ...uso_model.images import PICTURE_SUFFIXES
+from ...uso_model.untrusted import json_lines, parse_json, quoted, read_text
 from .manifest import Row
 
 __all__ = ["import_ai_toolkit", "import_musubi", "import_pictures", "import_rows", "import_uno"]
@@ -25,9 +27,8 @@ logger = logging.getLogger(__name__)
 Reference = Literal["content", "style"]
 """What the reference pictures of a data set are to USO."""
 
-_SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 _PARTNERS = 16
-_CONTROL = re.compile(r"control_path(?:_(\d+))?")
+_CONTROL = re.compile(r"control_path(?:_([0-9]{1,6}))?")
 
 
 def import_rows(kind: str, source: Path, reference: Reference = "content", control: Path | None = None) -> list[Row]:
@@ -60,7 +61,7 @@ def import_uno(path: Path, reference: Reference = "content") -> list[Row]:
     Raises:
         UserError: no list of such items, with the number of the first wrong one.
     """
-    items = _json(_text(path), path.name)
+    items = parse_json(_text(path), path.name)
     if not isinstance(items, list):
         raise UserError(f"{path.name} holds {type(items).__name__}, expected a JSON list of items as UNO reads it")
     found = []
@@ -101,11 +102,10 @@ def import_musubi(path: Path, reference: Reference = "content") -> list[Row]:
         UserError: a line is no such object, with its number.
     """
     found = []
-    for number, line in enumerate(_text(path).split("\n"), start=1):
-        if not line.strip():
-            continue
-        place = f"{path.name} line {number}"
-        item = _json(line, place)
+    for line in json_lines(path):
+        if line.problem is not None:
+            raise UserError(line.problem)
+        item, place = line.value, line.place
         target = _string(item, "image_path", place)
         controls = [(int(match[1] or 0), key) for key in item if (match := _CONTROL.fullmatch(key))]
         references = [_string(item, key, place) for _, key in sorted(controls)]
@@ -150,11 +150,14 @@ def _rows(
             source,
         )
     seen: set[str] = set()
+    numbers: defaultdict[str, Iterator[int]] = defaultdict(lambda: count(2))
     rows = []
     for target, references, prompt in found:
-        name = Path(os.path.relpath(target, folder)).with_suffix("").as_posix()
-        again = (f"{name}#{number}" for number in count(2))
-        row_id = name if name not in seen else next(other for other in again if other not in seen)
+        if target.name in ("", ".."):
+            raise UserError(f"{source} names the target {quoted(target)}, which is no file; is this the right source?")
+        name = row_id = Path(os.path.relpath(target, folder)).with_suffix("").as_posix()
+        while row_id in seen:
+            row_id = f"{name}#{next(numbers[name])}"
         seen.add(row_id)
         pictures = [picture.absolute() for picture in references]
         styles, contents = (pictures, []) if reference == "style" else ([], pictures)
@@ -166,37 +169,33 @@ def _rows(
 def _beside(file: Path, name: str) -> Path:
     """Return a path that musubi looks for in the working folder first; here the folder of the file comes first."""
     beside = file.parent / name
-    return Path(name) if not beside.exists() and Path(name).exists() else beside
+    return Path(name) if not _is_there(beside) and _is_there(Path(name)) else beside
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a name that no file can have
+        return False
 
 
 def _pictures(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise UserError(f"{folder} is no folder; give the folder of the pictures")
-    pictures = sorted(path for path in folder.iterdir() if path.suffix.lower() in _SUFFIXES)
+    pictures = sorted(path for path in folder.iterdir() if path.suffix.lower() in PICTURE_SUFFIXES)
     if not pictures:
-        raise UserError(f"{folder} holds no picture ({', '.join(sorted(_SUFFIXES))}); give the folder of the pictures")
+        endings = ", ".join(sorted(PICTURE_SUFFIXES))
+        raise UserError(f"{folder} holds no picture ({endings}); give the folder of the pictures")
     return pictures
 
 
 def _caption(picture: Path) -> str:
     text = picture.with_suffix(".txt")
-    return _text(text).strip() if text.is_file() else ""
+    return _text(text).strip() if _is_there(text) else ""
 
 
 def _text(path: Path) -> str:
-    if not path.is_file():
-        raise UserError(f"{path} is not a file; correct the path")
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path.name} is not UTF-8 text ({error.reason}); save it as UTF-8") from error
-
-
-def _json(text: str, place: str) -> Any:
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        raise UserError(f"{place} is not JSON ({error}); give a file in the format of its trainer") from error
+    return read_text(path, "correct the path")
 
 
 def _string(item: Any, key: str, place: str) -> str:

@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 
 from ...uso_model.checkpoints.files import atomic_write
 from ...uso_model.errors import UserError
+from ...uso_model.untrusted import Line, json_lines, quoted
 from ..config import Settings
 
-__all__ = ["Row", "read_manifest", "scan_manifest", "write_manifest"]
+__all__ = ["Row", "read_manifest", "scan_manifest", "write_manifest", "write_rows"]
+
+_LISTED = 5
+_MOST_PICTURES = 1000
 
 
 class Row(Settings):
     """One triplet: the picture to learn and its references, any of which may be absent."""
+
+    model_config = ConfigDict(allow_inf_nan=True)  # `uso check` names each score that is not finite
 
     id: str = Field(min_length=1)
     target: Path
@@ -61,17 +67,10 @@ def scan_manifest(path: str | Path) -> Iterator[Row | str]:
         UserError: the file is absent or no text.
     """
     path = Path(path)
-    if not path.is_file():
-        raise UserError(f"{path} is not there; make one with `uso import`, or correct the path")
-    try:
-        text = path.read_text(encoding="utf-8-sig")  # Windows editors put a byte order mark in front
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path.name} is not UTF-8 text ({error.reason}); save it as JSON Lines in UTF-8") from error
-    folder = _Folder(path.parent)
-    seen: set[str] = set()
-    for number, line in enumerate(text.split("\n"), start=1):  # splitlines would also cut inside a prompt
-        if line.strip():
-            yield _row(line, f"{path.name} line {number}", folder, seen)
+    folder, seen = None, set[str]()
+    for line in json_lines(path, "make one with `uso import`, or correct the path"):
+        folder = folder or _Folder(path.parent)
+        yield line.problem or _row(line, folder, seen)
 
 
 class _Folder:
@@ -85,35 +84,44 @@ class _Folder:
     def path(self, picture: Path) -> Path:
         return self._path / picture
 
-    def holds(self, picture: Path) -> bool:
-        """Whether a picture lies inside, after `..` and links; a folder is looked up once for all its pictures."""
+    def problem(self, picture: Path) -> str | None:
+        """Say what is wrong with the place of a picture, which must lie inside, after `..` and links.
+
+        A folder is looked up once for all its pictures.
+        """
         path = self._path / picture
-        if path.name == ".." or path.is_symlink():
-            return path.resolve().is_relative_to(self._real)
-        parent = os.fspath(path.parent)
-        if parent not in self._known:
-            self._known[parent] = Path(parent).resolve().is_relative_to(self._real)
-        return self._known[parent]
+        try:
+            if path.name == ".." or path.is_symlink():
+                inside = path.resolve().is_relative_to(self._real)
+            else:
+                parent = os.fspath(path.parent)
+                if parent not in self._known:
+                    self._known[parent] = Path(parent).resolve().is_relative_to(self._real)
+                inside = self._known[parent]
+        except (OSError, RuntimeError, ValueError) as error:  # links in a circle, a name too long, a NUL
+            return f"is no path of a file ({quoted(error)}); correct it"
+        return None if inside else "lies outside the manifest's folder; move the picture into it"
 
 
-def _row(line: str, place: str, folder: _Folder, seen: set[str]) -> Row | str:
+def _row(line: Line, folder: _Folder, seen: set[str]) -> Row | str:
     """Return a row with absolute paths, or what is wrong with it; its id is added to `seen`."""
+    place = line.place
     try:
-        row = Row.model_validate(json.loads(line))
+        row = Row.model_validate(line.value)
     except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'row'}: {e['msg']}" for e in error.errors())
-        return f"{place} is no triplet ({wrong}); see the manifest format in the README"
-    except ValueError as error:
-        return f"{place} is not JSON ({error}); write one row per line"
+        wrong = [f"{quoted('.'.join(map(str, e['loc'])) or 'row')}: {e['msg']}" for e in error.errors()]
+        more = f"; and {len(wrong) - _LISTED} more" if len(wrong) > _LISTED else ""
+        return f"{place} is no triplet ({'; '.join(wrong[:_LISTED])}{more}); see the manifest format in the README"
+    except OverflowError as error:
+        return f"{place} is no triplet ({quoted(error)}); see the manifest format in the README"
+    if len(row.pictures) > _MOST_PICTURES:
+        return f"{place} (row {quoted(row.id)}) names {len(row.pictures)} pictures, expected at most {_MOST_PICTURES}"
     if row.id in seen:
-        return f"{place} repeats the id {row.id!r}; every row needs its own"
+        return f"{place} repeats the id {quoted(row.id)!r}; every row needs its own"
     seen.add(row.id)
     for picture in row.pictures:
-        if not folder.holds(picture):
-            return (
-                f"{place} (row {row.id}) names {picture}, which lies outside the manifest's folder; move the picture "
-                "into it"
-            )
+        if problem := folder.problem(picture):
+            return f"{place} (row {quoted(row.id)}) names {quoted(picture)}, which {problem}"
     return row.model_copy(
         update={
             "target": folder.path(row.target),
@@ -134,20 +142,40 @@ def write_manifest(rows: Sequence[Row], path: str | Path) -> None:
         raise UserError(f"got no rows to write to {path.name}; check the source")
     folder = path.parent.resolve()
 
-    def relative(picture: Path) -> str:
-        real = picture.resolve()
+    def relative(picture: Path) -> Path:
+        try:
+            real = picture.resolve()
+        except (OSError, RuntimeError, ValueError) as error:
+            raise UserError(f"{quoted(picture)} is no path of a file ({quoted(error)}); correct it") from error
         if not real.is_relative_to(folder):
             raise UserError(
                 f"{picture} lies outside {folder}; write the manifest to a folder that holds all its pictures"
             )
-        return real.relative_to(folder).as_posix()
+        return real.relative_to(folder)
 
+    write_rows(
+        [
+            row.model_copy(
+                update={
+                    "target": relative(row.target),
+                    "style": [relative(picture) for picture in row.style],
+                    "content": None if row.content is None else relative(row.content),
+                }
+            )
+            for row in rows
+        ],
+        path,
+    )
+
+
+def write_rows(rows: Iterable[Row], path: str | Path) -> None:
+    """Write rows whose paths are relative to the manifest, as they are: the one place that knows the format."""
     lines = []
     for row in rows:
         values = row.model_dump()
-        values["target"] = relative(row.target)
-        values["style"] = [relative(picture) for picture in row.style]
-        values["content"] = None if row.content is None else relative(row.content)
+        values["target"] = row.target.as_posix()
+        values["style"] = [picture.as_posix() for picture in row.style]
+        values["content"] = None if row.content is None else row.content.as_posix()
         lines.append(json.dumps(values, ensure_ascii=False) + "\n")
     text = "".join(lines)
     atomic_write(path, lambda temporary: Path(temporary).write_text(text, encoding="utf-8", newline="\n"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import warnings
 import zlib
 from pathlib import Path
 
@@ -10,37 +11,76 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from ...uso_model.errors import UserError
+from ...uso_model.images import MOST_PIXELS, picture_formats
+from ...uso_model.untrusted import quoted, regular_file
 
 __all__ = ["fit_target", "open_picture"]
 
-# What Pillow raises on damaged files, besides OSError with its many subclasses.
-_DAMAGE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, IndexError, KeyError, OverflowError)
+_CURE = "put the picture back or take its row out of the manifest"
+
+# What Pillow and the libraries under it raise on damaged files, besides OSError and ValueError with their many kinds.
+_DAMAGE = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    struct.error,
+    zlib.error,
+    LookupError,
+    ArithmeticError,
+    RuntimeError,
+    TypeError,
+    AttributeError,
+    MemoryError,
+)
+
+_TO_8_BITS = (np.arange(65536) * (255 / 65535)).round().astype(np.uint8)
 
 
 def open_picture(path: Path) -> Image.Image:
     """Return a picture as RGB: turned as its EXIF data says, transparency on white, 16 bits scaled to 8.
 
     Raises:
-        UserError: the file is absent, no picture, or damaged.
+        UserError: the file is absent, no file, no picture of `uso_model.images.PICTURE_FORMATS`, damaged, or larger
+            than 100 megapixels.
     """
+    regular_file(path, _CURE)
     try:
-        with Image.open(path) as picture:
-            picture.load()
-            return _rgb(ImageOps.exif_transpose(picture))
-    except FileNotFoundError as error:
-        raise UserError(f"{path} is not there; put the picture back or take its row out of the manifest") from error
-    except (*_DAMAGE, Image.DecompressionBombError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit below is ours
+            with Image.open(path, formats=picture_formats()) as picture:
+                _require_size(picture)
+                picture.load()
+                return _rgb(ImageOps.exif_transpose(picture))
+    except Image.DecompressionBombError as error:
+        raise UserError(f"{path} cannot be read as a picture ({_TOO_LARGE}); make it smaller") from error
+    except _DAMAGE as error:
         raise UserError(
-            f"{path} cannot be read as a picture ({error}); save it again or take its row out of the manifest"
+            f"{path} cannot be read as a picture ({_reason(error, path)}); save it again or take its row out of the "
+            "manifest"
         ) from error
+
+
+_TOO_LARGE = f"it has more than {MOST_PIXELS // 1_000_000} megapixels"
+
+
+def _require_size(picture: Image.Image) -> None:
+    """Refuse a size that would not fit in memory, before anything is decoded."""
+    if picture.width * picture.height > MOST_PIXELS:
+        raise Image.DecompressionBombError
+
+
+def _reason(error: BaseException, path: Path) -> str:
+    if isinstance(error, Image.UnidentifiedImageError):
+        return f"it is none of {', '.join(picture_formats())}"
+    return quoted(str(error).replace(str(path), path.name) or type(error).__name__)
 
 
 def _rgb(picture: Image.Image) -> Image.Image:
     if picture.mode == "F":
         raise UserError("its pixels are floating-point numbers without a known white; 8 or 16 bits are expected")
     if picture.mode.startswith("I"):  # 16 bits; Pillow's own conversion would clip at 255
-        values = np.asarray(picture, dtype=np.float64) * (255 / 65535)
-        return Image.fromarray(values.round().clip(0, 255).astype(np.uint8)).convert("RGB")
+        return Image.fromarray(_TO_8_BITS[np.asarray(picture).clip(0, 65535)]).convert("RGB")
     if picture.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in picture.info:
         clear = picture.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", clear.size, "white"), clear).convert("RGB")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
@@ -13,22 +14,25 @@ Thing = TypeVar("Thing")
 
 
 class Lazy(Generic[Thing]):
-    """A model behind its loader."""
+    """A model behind its loader, which several threads may ask for at the same time."""
 
     def __init__(self, load: Callable[[], Thing]):
         self._load = load
+        self._lock = threading.RLock()
         self._thing: Thing | None = None
 
     def get(self) -> Thing:
         """Return the model, reading it if it is not in memory."""
-        if self._thing is None:
-            self._thing = self._load()
-        return self._thing
+        with self._lock:
+            if self._thing is None:
+                self._thing = self._load()
+            return self._thing
 
     def release(self) -> None:
         """Give back the memory, if it is held."""
-        if self._thing is None:
-            return
-        self._thing = None
+        with self._lock:
+            if self._thing is None:
+                return
+            self._thing = None
         if torch.cuda.is_available():
             torch.cuda.empty_cache()

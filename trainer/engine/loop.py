@@ -46,7 +46,7 @@ def run(
     on_save: Callable[[int, Mapping[str, Tensor]], None] | None = None,
     names_of: Callable[[StepRandom], list[str]] | None = None,
 ) -> int:
-    """Minimise the sum of `terms` and leave the trained parameters in the network and in the run's folder.
+    """Lower the sum of `terms` step by step and leave the trained parameters in the network and in the run's folder.
 
     Args:
         config: the optimisation.

@@ -1,4 +1,4 @@
-"""What the loop minimises, and what it measures on the way."""
+"""The loss terms of the loop, and what it measures on the way."""
 
 from __future__ import annotations
 

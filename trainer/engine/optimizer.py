@@ -45,7 +45,7 @@ def make_optimizer(config: LoopConfig, trained: Mapping[str, nn.Parameter]) -> t
     if config.optimizer == "prodigy":
         # Prodigy finds the rate itself; what is given is a factor on it.
         return _optional("prodigyopt", config.optimizer).Prodigy(groups, **settings, safeguard_warmup=True)
-    # One pass over the parameters instead of a dozen: a fifth of the miniature's step on the CPU.
+    # One pass over the parameters instead of a dozen: a fifth of a small network's step on the CPU.
     fused = all(p.device.type in ("cpu", "cuda") for p in trained.values())
     return torch.optim.AdamW(groups, **settings, fused=fused)
 

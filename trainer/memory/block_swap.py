@@ -16,6 +16,7 @@ from torch import Tensor
 from ...uso_model.blocks import ModulationLayer
 from ...uso_model.errors import UserError
 from ...uso_model.transformer import UsoTransformer
+from .wrapping import wrap_forward
 
 __all__ = ["swap_blocks", "swapped_names"]
 
@@ -45,11 +46,11 @@ def swap_blocks(
 ) -> None:
     """Let `count` blocks wait in RAM; what is small or trained in them moves to `device`.
 
-    Call it before `checkpoint_blocks`: the backward pass relies on blocks being computed again.
+    The backward pass relies on blocks being computed again: it needs `checkpoint_blocks` too.
 
     Args:
         transformer: whose other blocks are on the device already.
-        count: see `streamed_names`.
+        count: see `swapped_names`.
         device: where the blocks compute.
         modulation_in_ram: leave modulation layers to `offload_modulation`.
 
@@ -74,11 +75,11 @@ def swap_blocks(
         arenas.append(_Arena(waiting, device))
     loose = sum(not arena.locked for arena in arenas)
     if loose and device.type == "cuda":
-        logger.warning("the RAM of %d of %d blocks cannot be page-locked; streaming will be slower", loose, count)
+        logger.warning("the RAM of %d of %d blocks cannot be page-locked; swapping will be slower", loose, count)
     ring = _Ring(arenas, device)
     for number, name in enumerate(names):
         block = transformer.get_submodule(name)
-        block.forward = partial(ring.run, number, block.forward)  # type: ignore[method-assign]
+        wrap_forward(block, "swap", partial(ring.run, number))
 
 
 class _Piece(NamedTuple):

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import torch
-from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from ...uso_model.autoencoder import Autoencoder, ResnetBlock, Upsample
 from ...uso_model.transformer import UsoTransformer
+from .wrapping import wrap_forward
 
 __all__ = ["checkpoint_blocks", "checkpoint_decoder"]
 
 
 def checkpoint_blocks(transformer: UsoTransformer) -> None:
-    """Keep only the input of each block for the backward pass, and compute the block again there.
-
-    What wraps a block's forward before this call is computed again as well; what wraps it later is not.
-    """
+    """Keep only the input of each block for the backward pass, and compute the block again there."""
     for block in (*transformer.double_blocks, *transformer.single_blocks):
-        _checkpoint(block)
+        wrap_forward(block, "checkpoint", _checkpointed)
 
 
 def checkpoint_decoder(autoencoder: Autoencoder) -> Autoencoder:
@@ -31,12 +27,8 @@ def checkpoint_decoder(autoencoder: Autoencoder) -> Autoencoder:
     """
     for part in autoencoder.decoder.modules():
         if isinstance(part, (ResnetBlock, Upsample)):
-            _checkpoint(part)
+            wrap_forward(part, "checkpoint", _checkpointed)
     return autoencoder
-
-
-def _checkpoint(module: nn.Module) -> None:
-    module.forward = partial(_checkpointed, module.forward)  # type: ignore[method-assign]
 
 
 def _checkpointed(forward: Any, *inputs: Any) -> Any:

@@ -20,7 +20,7 @@ def compile_blocks(transformer: UsoTransformer) -> None:
     """Fuse the element-wise work of each block with `torch.compile`; parameters keep their names.
 
     Blocks of one kind share their code, so compiling them one by one costs less than the whole network. What wraps a
-    block's forward before this call is compiled with it.
+    block's forward is compiled with it.
 
     Raises:
         UserError: there is no C++ compiler.

@@ -1,1 +1,1 @@
-"""What is minimised: the flow-matching loss and the style reward."""
+"""The losses: flow matching, the style reward and prior preservation."""

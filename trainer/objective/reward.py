@@ -38,7 +38,7 @@ def reward_weight(reward: RewardConfig) -> Callable[[int], float]:
 
 
 class RewardObjective:
-    """`relu(margin - cos(descriptor(picture), descriptor(style reference)))`; at margin 1 the paper's `-cos`, up to a constant."""
+    """`relu(margin - cos(d(picture), d(style reference)))` of style descriptors d; at margin 1 the paper's `-cos`."""
 
     def __init__(
         self,

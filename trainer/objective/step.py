@@ -23,7 +23,7 @@ TIME_BINS = 4
 
 
 def flow_matching_term(networks: Networks, flow: FlowConfig, conditions: ConditionsConfig) -> LossTerm:
-    """Return the loss of a training step as the loop minimises it."""
+    """Return the loss of a training step as a term of the loop."""
     return LossTerm("flow", partial(_losses, networks, flow, conditions))
 
 

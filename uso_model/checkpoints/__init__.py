@@ -3,11 +3,14 @@
 | module        | files                                                                     |
 |---------------|---------------------------------------------------------------------------|
 | `files`       | safetensors on disk: clear refusals, atomic writes                        |
+| `refusals`    | what a file is that safetensors refuses                                   |
 | `strict`      | loading that accounts for every key                                       |
 | `kinds`       | what a file is, told from its keys                                        |
+| `sizes`       | sizes of networks, read off names and shapes                              |
 | `flux`        | FLUX.1 transformers, BFL names, 8 to 32 bits; `fp8` is its 8-bit part      |
 | `diffusers`   | the FLUX.1 networks of Hugging Face folders                                |
-| `lora`        | LoRAs with USO's names and with `diffusion_model.*` names                 |
+| `lora`        | LoRAs in memory: merged and joined                                        |
+| `lora_files`  | LoRAs with USO's names and with `diffusion_model.*` names                 |
 | `projector`   | the hierarchical style projector                                          |
 | `autoencoder` | the FLUX.1 autoencoder                                                    |
 """
@@ -16,7 +19,8 @@ from .autoencoder import load_autoencoder, save_autoencoder
 from .files import read_metadata, read_safetensors, read_shapes, write_safetensors
 from .flux import flux_config_from, from_bfl, load_transformer, save_transformer, to_bfl
 from .kinds import kind_of
-from .lora import Lora, LowRank, merge_lora, read_lora, write_diffusion_model_lora, write_uso_lora
+from .lora import Lora, LowRank, merge_lora
+from .lora_files import read_lora, write_diffusion_model_lora, write_uso_lora
 from .projector import load_projector, save_projector
 from .strict import CheckpointError, load_strict
 

@@ -10,20 +10,23 @@ import os
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..autoencoder import Autoencoder
+from ..autoencoder import GROUPS, Autoencoder
 from ..config import FLUX_AE, AutoencoderConfig
+from ..untrusted import number, parse_json
 from .diffusers import autoencoder_from_folder
 from .files import read_metadata, read_safetensors, write_safetensors
 from .kinds import kind_of, looks_like
-from .strict import CheckpointError, load_strict
+from .sizes import block_count, block_numbers, shape_of
+from .strict import CheckpointError, load_strict, require_floats
 
 __all__ = ["autoencoder_config_from", "load_autoencoder", "save_autoencoder"]
 
+_MOST_LEVELS = 16
+_LARGEST = 1e6
 _PREFIXES = ("vae.", "first_stage_model.", "")
 
 
@@ -35,45 +38,45 @@ def autoencoder_config_from(
     """Read the sizes of an autoencoder off its weights (no prefix).
 
     The latent's scale and shift leave no trace in the weights; they are FLUX.1's unless the metadata entry
-    `config`, a JSON object with fields of `AutoencoderConfig`, says otherwise.
+    `config`, a JSON object with these fields of `AutoencoderConfig`, says otherwise.
 
     Raises:
         CheckpointError: when the weights are no FLUX autoencoder or the metadata cannot be read.
     """
     _refuse_others(state_dict, source)
-    try:
-        ch = state_dict["encoder.conv_in.weight"].shape[0]
-        levels = _count(state_dict, "encoder.down.")
-        config = replace(
-            FLUX_AE,
-            in_channels=state_dict["encoder.conv_in.weight"].shape[1],
-            ch=ch,
-            out_ch=state_dict["decoder.conv_out.weight"].shape[0],
-            ch_mult=tuple(state_dict[f"encoder.down.{i}.block.0.conv1.weight"].shape[0] // ch for i in range(levels)),
-            num_res_blocks=_count(state_dict, "encoder.down.0.block."),
-            z_channels=state_dict["encoder.conv_out.weight"].shape[0] // 2,
+    ch, in_channels, *_ = shape_of(state_dict, "encoder.conv_in.weight", 4, source)
+    levels = block_numbers(state_dict, "encoder.down.")
+    widths = [shape_of(state_dict, f"encoder.down.{i}.block.0.conv1.weight", 4, source)[0] for i in levels]
+    if ch % GROUPS or levels != list(range(len(widths))) or len(widths) > _MOST_LEVELS or any(w % ch for w in widths):
+        raise CheckpointError(
+            f"{source} is not a complete FLUX autoencoder: its levels {levels} have {widths} channels, expected "
+            f"multiples of the {ch} of the first convolution, and those of {GROUPS}; download it again."
         )
-    except (KeyError, IndexError) as error:
-        raise CheckpointError(f"{source} is not a complete FLUX autoencoder ({error}); download it again.") from error
+    config = replace(
+        FLUX_AE,
+        in_channels=in_channels,
+        ch=ch,
+        out_ch=shape_of(state_dict, "decoder.conv_out.weight", 4, source)[0],
+        ch_mult=tuple(width // ch for width in widths),
+        num_res_blocks=block_count(state_dict, "encoder.down.0.block.", source),
+        z_channels=shape_of(state_dict, "encoder.conv_out.weight", 4, source)[0] // 2,
+    )
     return replace(config, **_told(metadata or {}, source))
 
 
-def _told(metadata: Mapping[str, str], source: str) -> dict[str, Any]:
+def _told(metadata: Mapping[str, str], source: str) -> dict[str, float]:
+    """Return scale and shift where the metadata has them; the sizes it may list as well stand in the weights."""
     if "config" not in metadata:
         return {}
-    try:
-        told = dict(json.loads(metadata["config"]))
-    except (ValueError, TypeError) as error:
-        raise CheckpointError(
-            f"{source} has a config in its metadata that is not a JSON object; write it again."
-        ) from error
-    known = {field.name for field in fields(AutoencoderConfig)}
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in told.items() if name in known}
-
-
-def _count(state_dict: Mapping[str, Tensor], prefix: str) -> int:
-    numbers = {name.removeprefix(prefix).split(".")[0] for name in state_dict if name.startswith(prefix)}
-    return len(numbers)
+    place = f"the config in the metadata of {source}"
+    told = parse_json(metadata["config"], place, CheckpointError)
+    if not isinstance(told, dict):
+        raise CheckpointError(f"{place} is not a JSON object; write it again.")
+    return {
+        name: number(told, name, place, -_LARGEST, _LARGEST, CheckpointError)
+        for name in ("scale_factor", "shift_factor")
+        if name in told
+    }
 
 
 def _refuse_others(state_dict: Mapping[str, Tensor], source: str) -> None:
@@ -106,11 +109,12 @@ def load_autoencoder(
     else:
         state_dict, metadata = read_safetensors(path), read_metadata(path)
     prefix = next((p for p in _PREFIXES if f"{p}encoder.conv_in.weight" in state_dict), "")
-    tensors = {key.removeprefix(prefix): t.to(dtype) for key, t in state_dict.items() if key.startswith(prefix)}
+    tensors = {key.removeprefix(prefix): t for key, t in state_dict.items() if key.startswith(prefix)}
     config = autoencoder_config_from(tensors, metadata, name)
+    require_floats(tensors, name)
     with torch.device("meta"):
         model = Autoencoder(config)
-    load_strict(model, tensors, name, assign=True)
+    load_strict(model, {key: t.to(dtype) for key, t in tensors.items()}, name, assign=True)
     return model.to(device).eval()
 
 

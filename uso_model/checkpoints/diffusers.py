@@ -7,18 +7,19 @@ src/diffusers/loaders/single_file_utils.py.
 
 from __future__ import annotations
 
-import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from ..untrusted import field, number, parse_json, quoted, read_text
 from .files import read_safetensors
 from .kinds import looks_like
+from .sizes import block_numbers
 from .strict import CheckpointError, counted
 
 __all__ = ["autoencoder_from_folder", "part_of", "read_folder", "transformer_from_folder"]
@@ -105,17 +106,20 @@ def transformer_from_folder(path: str | os.PathLike[str]) -> dict[str, Tensor]:
         for new, parts in table.items():
             for leaf in ("weight", "bias"):
                 if any(f"{prefix}{old}.{leaf}" in tensors for old in parts):
-                    result[f"{new_prefix}{new}.{leaf}"] = torch.cat([take(f"{prefix}{old}.{leaf}") for old in parts])
+                    names = [f"{prefix}{old}.{leaf}" for old in parts]
+                    result[f"{new_prefix}{new}.{leaf}"] = _joined([take(name) for name in names], names, source)
 
     move("", "", _OUTSIDE)
     for old, new in _SWAPPED.items():
         for leaf in ("weight", "bias"):
-            scale, shift = take(f"{old}.{leaf}").chunk(2)
-            result[f"{new}.{leaf}"] = torch.cat([shift, scale])
-    for n in _numbers(tensors, "transformer_blocks"):
+            halves = take(f"{old}.{leaf}")
+            if halves.ndim == 0 or halves.shape[0] % 2:
+                raise CheckpointError(f"{source} has a {old}.{leaf} without two halves; download the folder again.")
+            result[f"{new}.{leaf}"] = halves.roll(halves.shape[0] // 2, 0)
+    for n in block_numbers(tensors, "transformer_blocks."):
         move(f"transformer_blocks.{n}.", f"double_blocks.{n}.", _DOUBLE)
         join(f"transformer_blocks.{n}.", f"double_blocks.{n}.", _DOUBLE_JOINED)
-    for n in _numbers(tensors, "single_transformer_blocks"):
+    for n in block_numbers(tensors, "single_transformer_blocks."):
         move(f"single_transformer_blocks.{n}.", f"single_blocks.{n}.", _SINGLE)
         join(f"single_transformer_blocks.{n}.", f"single_blocks.{n}.", _SINGLE_JOINED)
     _require_all(tensors.keys() - taken, source)
@@ -133,25 +137,27 @@ def autoencoder_from_folder(path: str | os.PathLike[str]) -> tuple[dict[str, Ten
     """
     folder = part_of(Path(path), "vae")
     tensors = read_folder(folder)
-    levels = 1 + max(_numbers(tensors, "decoder.up_blocks"), default=-1)
+    levels = 1 + max(block_numbers(tensors, "decoder.up_blocks."), default=-1)
     result = {}
     for name, tensor in tensors.items():
         new = name
         for pattern, replacement in _VAE:
             new = re.sub(pattern, replacement, new)
         # There `up_blocks` are numbered as they are walked, here by their resolution.
-        new = re.sub(r"\.up_blocks\.(\d+)\.resnets\.", lambda m: f".up.{levels - 1 - int(m[1])}.block.", new)
-        new = re.sub(r"\.up_blocks\.(\d+)\.upsamplers\.0\.", lambda m: f".up.{levels - 1 - int(m[1])}.upsample.", new)
+        new = re.sub(r"\.up_blocks\.([0-9]{1,6})\.resnets\.", lambda m: f".up.{levels - 1 - int(m[1])}.block.", new)
+        new = re.sub(
+            r"\.up_blocks\.([0-9]{1,6})\.upsamplers\.0\.", lambda m: f".up.{levels - 1 - int(m[1])}.upsample.", new
+        )
         if ".attn_1." in new and new.endswith(".weight") and tensor.ndim == 2:
             tensor = tensor[:, :, None, None]  # a linear layer there, a 1x1 convolution here
         result[new] = tensor
-    config = _json(folder / "config.json")
-    told = {"scale_factor": config.get("scaling_factor"), "shift_factor": config.get("shift_factor")}
-    return result, {name: float(value) for name, value in told.items() if value is not None}
-
-
-def _own(path: Path, part: str) -> Path:
-    return path / part if (path / part).is_dir() else path
+    config, place = _json(folder / "config.json"), str(folder / "config.json")
+    told = {"scale_factor": "scaling_factor", "shift_factor": "shift_factor"}
+    return result, {
+        ours: number(config, name, place, error=CheckpointError)
+        for ours, name in told.items()
+        if config.get(name) is not None
+    }
 
 
 def part_of(path: Path, name: str) -> Path:
@@ -167,7 +173,9 @@ def read_folder(folder: Path) -> dict[str, Tensor]:
     """
     indexes = sorted(folder.glob("*.safetensors.index.json"))
     if indexes:
-        places = dict(_json(indexes[0])["weight_map"])
+        places = field(_json(indexes[0]), "weight_map", dict, str(indexes[0]), CheckpointError)
+        if not all(isinstance(place, str) for place in places.values()):
+            raise CheckpointError(f"{indexes[0]} names other things than files; download it again.")
         files = sorted({folder / Path(place).name for place in places.values()})
     else:
         # A second precision is marked by a word before the ending: `model.fp16.safetensors`.
@@ -181,7 +189,7 @@ def read_folder(folder: Path) -> dict[str, Tensor]:
     tensors: dict[str, Tensor] = {}
     for file in files:
         if not file.is_file():
-            raise CheckpointError(f"{folder} lacks the shard {file.name}; download the folder again.")
+            raise CheckpointError(f"{folder} lacks the shard {quoted(file.name)}; download the folder again.")
         tensors |= read_safetensors(file)
     if missing := places.keys() - tensors.keys():
         raise CheckpointError(f"{folder} lacks {counted(len(missing), 'key')} of its index; download the folder again.")
@@ -189,15 +197,18 @@ def read_folder(folder: Path) -> dict[str, Tensor]:
 
 
 def _json(path: Path) -> dict[str, Any]:
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except ValueError as error:
-        raise CheckpointError(f"{path} is not a JSON object; download it again.") from error
+    found = parse_json(read_text(path, "download the folder again", CheckpointError), str(path), CheckpointError)
+    if not isinstance(found, dict):
+        raise CheckpointError(f"{path} is not a JSON object; download it again.")
+    return found
 
 
-def _numbers(tensors: Mapping[str, Tensor], prefix: str) -> list[int]:
-    matches = (re.match(rf"{re.escape(prefix)}\.(\d+)\.", name) for name in tensors)
-    return sorted({int(match[1]) for match in matches if match})
+def _joined(parts: Sequence[Tensor], names: Sequence[str], source: str) -> Tensor:
+    """Return weights one below the other."""
+    if any(part.ndim == 0 or part.shape[1:] != parts[0].shape[1:] for part in parts):
+        shapes = ", ".join(f"{name} {tuple(part.shape)}" for name, part in zip(names, parts, strict=True))
+        raise CheckpointError(f"{source} has weights that cannot be joined ({shapes}); download the folder again.")
+    return torch.cat(list(parts))
 
 
 def _require_all(left: set[str], source: str) -> None:

@@ -1,129 +1,106 @@
 """Safetensors on disk: clear refusals when reading, all-or-nothing when writing.
 
-The layout (an 8-byte little-endian header length, a JSON header, then the data) is the public safetensors
-format: huggingface/safetensors, README.md. Nothing here ever unpickles.
+The format is huggingface/safetensors, README.md. Nothing here ever unpickles.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
-import json
 import os
-import struct
-import tempfile
-from collections.abc import Mapping
+import re
+import secrets
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import safetensors.torch
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from ..errors import UserError
+from ..untrusted import quoted, regular_file
+from .refusals import AGAIN, refusal
 from .strict import CheckpointError
 
 __all__ = [
+    "Header",
     "atomic_write",
     "fsync",
     "read_header",
     "read_metadata",
     "read_safetensors",
     "read_shapes",
+    "remove_leftovers",
     "sha256_of",
     "write_safetensors",
 ]
 
-_PICKLE_SUFFIXES = {".pt", ".pth", ".ckpt", ".bin", ".pkl", ".pickle"}
-_MAX_HEADER = 100_000_000  # the format's own limit
-_AGAIN = "download or copy it again"
+_LEFTOVER = "*.part"
 
 
-def read_header(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Read and check the JSON header without touching the data.
+class Header(NamedTuple):
+    """What a safetensors file says about itself, without its data."""
 
-    Returns:
-        name -> `{"dtype", "shape", "data_offsets"}`, plus `__metadata__` when the file has any.
+    shapes: dict[str, tuple[int, ...]]
+    """By name."""
+    dtypes: dict[str, str]
+    """By name, as the format writes them: `F32`, `BF16`, ..."""
+    metadata: dict[str, str]
+    """Empty where there is none."""
+
+
+def read_header(path: str | os.PathLike[str]) -> Header:
+    """Read and check the header without touching the data.
+
+    The safetensors library decides: it compares every shape and type with the offsets, and those with the file's size.
+    Only what it refuses is looked at again, to say what it is instead.
 
     Raises:
-        CheckpointError: when the file is absent, empty, truncated, a pickle or not safetensors at all.
+        CheckpointError: when the file is absent, empty, truncated, a pickle or not safetensors at all, or names a side
+            longer than the file has bits.
     """
     path = Path(path)
-    if not path.is_file():
-        raise CheckpointError(f"{path} is not a file; give the path of a .safetensors file.")
-    size = path.stat().st_size
-    if size == 0:
-        raise CheckpointError(f"{path.name} is empty (0 bytes); {_AGAIN}.")
-    with path.open("rb") as file:
-        head = file.read(64)
-        _refuse_other_formats(path, head)
-        if len(head) < 8:
-            raise CheckpointError(f"{path.name} is truncated: {size} bytes cannot hold a header; {_AGAIN}.")
-        (length,) = struct.unpack("<Q", head[:8])
-        if length > _MAX_HEADER or head[8:9] not in (b"{", b" ", b""):
-            raise CheckpointError(f"{path.name} is not a safetensors file; use a .safetensors version of the model.")
-        if 8 + length > size:
-            raise CheckpointError(
-                f"{path.name} is truncated: its header needs {8 + length} bytes and the file has {size}; {_AGAIN}."
-            )
-        file.seek(8)
-        raw = file.read(length)
+    size = regular_file(path, "give the path of a .safetensors file.", CheckpointError).st_size
     try:
-        header = json.loads(raw)
-        needed = max((spec["data_offsets"][1] for name, spec in header.items() if name != "__metadata__"), default=0)
-    except (ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
-        raise CheckpointError(f"{path.name} has a damaged safetensors header; {_AGAIN}.") from error
-    if 8 + length + needed > size:
-        raise CheckpointError(
-            f"{path.name} is truncated: it should have {8 + length + needed} bytes and has {size}; {_AGAIN}."
-        )
-    return header
-
-
-def _refuse_other_formats(path: Path, head: bytes) -> None:
-    name = path.name
-    if path.suffix.lower() in _PICKLE_SUFFIXES or head[:2] in (
-        b"\x80\x02",
-        b"\x80\x03",
-        b"\x80\x04",
-        b"\x80\x05",
-    ):
-        raise CheckpointError(
-            f"{name} is a pickle file, which can run any code when it is opened; use a .safetensors version."
-        )
-    if head[:4] == b"PK\x03\x04":
-        raise CheckpointError(f"{name} is a zip archive or a zipped pickle; use a .safetensors version of the model.")
-    if head[:4] == b"GGUF":
-        raise CheckpointError(f"{name} is a GGUF file; use a .safetensors version of the model.")
-    if head.startswith(b"version https://git-lfs"):
-        raise CheckpointError(f"{name} is a Git LFS pointer and not the file itself; run git lfs pull or download it.")
-    if head.lstrip()[:1] == b"<":
-        raise CheckpointError(f"{name} is a web page saved under a model's name; download the file itself.")
+        with safe_open(path, framework="pt") as file:
+            slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+            shapes = {name: tuple(part.get_shape()) for name, part in slices.items()}
+            dtypes = {name: part.get_dtype() for name, part in slices.items()}
+            metadata = dict(file.metadata() or {})
+    except (SafetensorError, OSError, ValueError) as error:
+        raise CheckpointError(refusal(path, " ".join(str(error).split()))) from error
+    for name, shape in shapes.items():
+        # A tensor of no elements takes no bytes, whatever its other sides, and sizes of networks are read off sides.
+        if max(shape, default=0) > 8 * size:
+            raise CheckpointError(f"{quoted(path.name)} has {quoted(name)} of shape {shape}, too large for it; {AGAIN}")
+    return Header(shapes, dtypes, metadata)
 
 
 def read_shapes(path: str | os.PathLike[str]) -> dict[str, tuple[int, ...]]:
     """Read name -> shape from the header alone: enough for `kind_of`, and quick on a 24 GB file."""
-    header = read_header(path)
-    return {name: tuple(spec["shape"]) for name, spec in header.items() if name != "__metadata__"}
+    return read_header(path).shapes
 
 
 def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
     """Read the string metadata of a safetensors file; empty when it has none."""
-    return dict(read_header(path).get("__metadata__") or {})
+    return read_header(path).metadata
 
 
 def read_safetensors(path: str | os.PathLike[str], device: str | torch.device = "cpu") -> dict[str, Tensor]:
     """Read every tensor of a safetensors file, memory-mapped on the CPU.
 
     Raises:
-        CheckpointError: when the file is absent, empty, truncated, a pickle or not safetensors at all.
+        CheckpointError: see `read_header`, or a type that PyTorch does not have.
     """
     read_header(path)
     try:
         return safetensors.torch.load_file(path, device=str(device))
-    except (SafetensorError, KeyError) as error:
-        reason = " ".join(str(error).split())
-        raise CheckpointError(f"{Path(path).name} cannot be read as safetensors ({reason}); {_AGAIN}.") from error
+    except (SafetensorError, KeyError, OSError, ValueError, AttributeError) as error:
+        reason = quoted(error)
+        raise CheckpointError(f"{Path(path).name} cannot be read as safetensors ({reason}); {AGAIN}") from error
 
 
 def write_safetensors(
@@ -140,6 +117,7 @@ def write_safetensors(
 
     Raises:
         UserError: when there is nothing to write or the metadata is not all strings.
+        OSError: see `atomic_write`.
     """
     if not tensors:
         raise UserError(f"got no tensors to write to {Path(path).name}, expected at least one.")
@@ -162,29 +140,70 @@ def _separate(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return separate
 
 
-def atomic_write(path: str | os.PathLike[str], write: Any, *, durable: bool = True) -> None:
+def atomic_write(path: str | os.PathLike[str], write: Callable[[str], object], *, durable: bool = True) -> None:
     """Let `write(temporary_path)` make the file, fsync it if `durable`, and rename it over `path`.
 
     The temporary file lies in the same folder, because a rename is atomic only within one file system, and is
     removed when `write` fails.
+
+    Raises:
+        OSError: the file cannot be written, in one sentence with its path and what to do.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-    os.close(handle)
+    # Not made of the file's own name, which may be as long as a name can be.
+    temporary = path.parent / f".{secrets.token_hex(6)}.part"
     try:
-        write(temporary)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # The mode of any new file: unlike `tempfile`, `open` leaves it to the umask.
+        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+        try:
+            write(str(temporary))
+            if durable:
+                fsync(temporary)
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
         if durable:
-            fsync(temporary)
-        # mkstemp makes files private; a model file should be as readable as any other new file.
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)
-        os.replace(temporary, path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
-    if durable:
-        fsync(path.parent)
+            fsync(path.parent)
+    except (OSError, SafetensorError) as error:
+        raise OSError(f"{quoted(path)} cannot be written ({quoted(error)}); {_cure(error)}") from error
+
+
+_CURES = {
+    errno.ENOSPC: "make room on the disk",
+    errno.EDQUOT: "make room in your quota of the disk",
+    errno.EROFS: "choose a folder that can be written to",
+    errno.EACCES: "choose a folder that you may write to",
+    errno.EPERM: "choose a folder that you may write to",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.EISDIR: "move the folder of that name away",
+}
+
+
+def _cure(error: BaseException) -> str:
+    """Say what to do about a failed write; safetensors tells the number of the error in its text alone."""
+    told = re.search(r"os error (\d+)", str(error))
+    number = int(told[1]) if told else getattr(error, "errno", None)
+    return _CURES.get(number or 0, "check the disk and the folder's permissions")
+
+
+def remove_leftovers(folder: str | os.PathLike[str], pattern: str = "", age: float = 3600) -> int:
+    """Remove the temporary files of `atomic_write` that killed processes have left, and return how many there were.
+
+    Args:
+        folder: where to look.
+        pattern: of folders within it to look in, such as `*/`.
+        age: seconds; younger ones may be in the making.
+    """
+    removed = 0
+    for path in Path(folder).glob(f"{pattern}.{_LEFTOVER}"):
+        try:
+            if time.time() - path.stat().st_mtime > age:
+                path.unlink()
+                removed += 1
+        except FileNotFoundError:  # another process was quicker
+            continue
+    return removed
 
 
 def sha256_of(path: str | os.PathLike[str]) -> str:

@@ -24,6 +24,7 @@ from .diffusers import transformer_from_folder
 from .files import read_safetensors, write_safetensors
 from .fp8 import dequantize, quantize_plain, quantize_scaled
 from .kinds import flux_prefix, kind_of, looks_like
+from .sizes import block_count, shape_of
 from .strict import CheckpointError, counted, load_strict
 
 __all__ = [
@@ -41,15 +42,15 @@ __all__ = [
 Precision = Literal["fp32", "bf16", "fp16", "fp8", "fp8_scaled"]
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-# The weights whose shapes tell the sizes.
-_SIZED = (
-    "img_in.weight",
-    "txt_in.weight",
-    "vector_in.in_layer.weight",
-    "double_blocks.0.img_attn.norm.key_norm.scale",
-    "double_blocks.0.img_mlp.0.weight",
-    "final_layer.linear.weight",
-)
+# The weights whose shapes tell the sizes, and how many sides each has.
+_SIZED = {
+    "img_in.weight": 2,
+    "txt_in.weight": 2,
+    "vector_in.in_layer.weight": 2,
+    "double_blocks.0.img_attn.norm.key_norm.scale": 1,
+    "double_blocks.0.img_mlp.0.weight": 2,
+    "final_layer.linear.weight": 2,
+}
 _LINEAR1 = re.compile(r"(single_blocks\.\d+)\.linear1\.(weight|bias)")
 _LINEAR1_PART = re.compile(r"(single_blocks\.\d+)\.linear1_(qkv|mlp)\.(weight|bias)")
 _NORM_WEIGHT = re.compile(r"(\.norm\.(?:query|key)_norm)\.weight")
@@ -83,7 +84,7 @@ def from_bfl(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
             continue
         block, leaf = match.groups()
         weight = state_dict.get(f"{block}.linear1.weight")
-        if weight is None or weight.ndim != 2:
+        if weight is None or weight.ndim != 2 or tensor.ndim == 0:
             raise CheckpointError(f"{block}.linear1 has no weight matrix to split {name} by; use a complete FLUX file.")
         rows = 3 * weight.shape[1]
         result[f"{block}.linear1_qkv.{leaf}"] = tensor[:rows]
@@ -124,13 +125,13 @@ def flux_config_from(state_dict: Mapping[str, Tensor], source: str = "the state 
         raise CheckpointError(
             f"{source} is not a FLUX.1 model but looks like {looks_like(state_dict)}; choose a FLUX.1 file."
         )
-    missing = [name for name in _SIZED if name not in state_dict or state_dict[name].ndim == 0]
+    missing = [name for name in _SIZED if name not in state_dict]
     if missing:
         raise CheckpointError(
             f"{source} is not a complete FLUX.1 model, choose a complete file: "
             f"{counted(len(missing), 'missing key')} ({', '.join(missing[:3])})."
         )
-    shapes = {name: state_dict[name].shape for name in _SIZED}
+    shapes = {name: shape_of(state_dict, name, sides, source) for name, sides in _SIZED.items()}
     hidden_size, in_channels = shapes["img_in.weight"][0], shapes["img_in.weight"][-1]
     head_dim = shapes["double_blocks.0.img_attn.norm.key_norm.scale"][0]
     mlp_size = shapes["double_blocks.0.img_mlp.0.weight"][0]
@@ -154,18 +155,13 @@ def flux_config_from(state_dict: Mapping[str, Tensor], source: str = "the state 
         # The division may fall just under the fraction, and the size is the product truncated.
         mlp_ratio=ratio if int(hidden_size * ratio) == mlp_size else math.nextafter(ratio, math.inf),
         num_heads=hidden_size // head_dim,
-        depth=_count(state_dict, "double_blocks"),
-        depth_single_blocks=_count(state_dict, "single_blocks"),
+        depth=block_count(state_dict, "double_blocks.", source),
+        depth_single_blocks=block_count(state_dict, "single_blocks.", source),
         axes_dim=FLUX_DEV.axes_dim,
         theta=FLUX_DEV.theta,
         qkv_bias="double_blocks.0.img_attn.qkv.bias" in state_dict,
         guidance_embed="guidance_in.in_layer.weight" in state_dict,
     )
-
-
-def _count(state_dict: Mapping[str, Tensor], blocks: str) -> int:
-    numbers = (re.match(rf"{blocks}\.(\d+)\.", name) for name in state_dict)
-    return len({match[1] for match in numbers if match})
 
 
 def open_flux(path: str | os.PathLike[str]) -> dict[str, Tensor]:

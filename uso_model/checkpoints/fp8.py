@@ -16,7 +16,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from .strict import CheckpointError
+from ..untrusted import field, parse_json
+from .strict import CheckpointError, require_finite, require_floats
 
 __all__ = ["dequantize", "is_auxiliary", "is_block_matrix", "quantize_plain", "quantize_scaled", "scales_of"]
 
@@ -24,6 +25,7 @@ _FP8 = (torch.float8_e4m3fn, torch.float8_e5m2)
 _READABLE_FORMATS = ("float8_e4m3fn", "float8_e5m2")
 _MAX = torch.finfo(torch.float8_e4m3fn).max
 _WEIGHT_SCALES = (".scale_weight", ".weight_scale")
+_LONGEST_NOTE = 4096
 _ACTIVATION_SCALES = (".scale_input", ".input_scale")
 
 
@@ -48,13 +50,9 @@ def dequantize(state_dict: Mapping[str, Tensor], source: str, dtype: torch.dtype
     for name, tensor in state_dict.items():
         if is_auxiliary(name):
             continue
-        if not tensor.dtype.is_floating_point:
-            raise CheckpointError(
-                f"{source} stores {name} as {_short(tensor.dtype)}, a quantised format this pack does not "
-                "read; use a bf16, fp16 or fp8 version of the model."
-            )
+        require_floats({name: tensor}, source)
         if name in scales:
-            tensor = _scaled(tensor, scales[name], name, source)
+            tensor = _scaled(tensor, scales[name])
         result[name] = tensor if dtype is None else tensor.to(dtype)
     return result
 
@@ -89,31 +87,31 @@ def scales_of(state_dict: Mapping[str, Tensor], source: str) -> dict[str, Tensor
                 raise CheckpointError(
                     f"{source} has a scale for {layer} but no weight of that name; download it again."
                 )
+            weight = state_dict[f"{layer}.weight"]
+            require_finite({name: tensor}, source)
+            if weight.ndim == 0 or tensor.numel() not in (1, weight.shape[0]):
+                raise CheckpointError(
+                    f"{source} has {tensor.numel()} scales for {layer}.weight of shape {tuple(weight.shape)}, expected "
+                    "1, or one for each row; use a bf16, fp16 or fp8 version of the model."
+                )
             scales[f"{layer}.weight"] = tensor
     return scales
 
 
 def _quant_format(tensor: Tensor, name: str, source: str) -> str:
-    try:
-        return str(json.loads(bytes(tensor.to(torch.uint8).tolist()))["format"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"{source} has an unreadable quantisation note in {name}; download it again.") from error
+    place = f"the quantisation note {name} of {source}"
+    if tensor.dtype != torch.uint8 or tensor.numel() > _LONGEST_NOTE:
+        raise CheckpointError(f"{place} is unreadable, expected JSON as bytes; download it again.")
+    note = parse_json(bytes(tensor.flatten().tolist()), place, CheckpointError)
+    return field(note, "format", str, place, CheckpointError)
 
 
-def _scaled(weight: Tensor, scale: Tensor, name: str, source: str) -> Tensor:
+def _scaled(weight: Tensor, scale: Tensor) -> Tensor:
+    """Return a weight times its scale, which `scales_of` has compared with it: one, or one for each row."""
     scale = scale.float()
     if scale.numel() == 1:
         return weight.float() * scale.reshape(())
-    if scale.numel() == weight.shape[0]:  # one scale per output row
-        return weight.float() * scale.reshape(-1, *[1] * (weight.ndim - 1))
-    raise CheckpointError(
-        f"{source} has {scale.numel()} scales for {name} of shape {tuple(weight.shape)}, expected 1 or "
-        f"{weight.shape[0]}; use a bf16, fp16 or fp8 version of the model."
-    )
-
-
-def _short(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")
+    return weight.float() * scale.reshape(-1, *[1] * (weight.ndim - 1))
 
 
 def is_block_matrix(name: str, tensor: Tensor) -> bool:

@@ -15,7 +15,7 @@ from torch import Tensor
 from ..projector import LEVELS, PREFIX, HierarchicalProjector
 from .files import read_safetensors, write_safetensors
 from .kinds import kind_of, looks_like
-from .strict import CheckpointError, load_strict
+from .strict import CheckpointError, load_strict, require_finite, require_floats
 
 __all__ = ["load_projector", "projector_from_state_dict", "save_projector"]
 
@@ -39,7 +39,8 @@ def projector_from_state_dict(
         levels: those that give tokens.
 
     Raises:
-        CheckpointError: when this is no projector, or keys are missing, unknown or misshapen.
+        CheckpointError: when this is no projector, keys are missing, unknown or misshapen, or a tensor
+            holds no real numbers.
     """
     tensors = {name.removeprefix(PREFIX): t for name, t in state_dict.items() if name.startswith(PREFIX)}
     strangers = {name: t for name, t in state_dict.items() if not name.startswith(PREFIX)}
@@ -48,14 +49,16 @@ def projector_from_state_dict(
             f"{source} is not a USO style projector but looks like {looks_like(strangers or state_dict)}; "
             "choose the projector file (models/model_patches)."
         )
+    require_floats(tensors, source)
     try:
         sizes = HierarchicalProjector.sizes(tensors)
     except (KeyError, ValueError) as error:
-        levels = ", ".join(LEVELS)
         raise CheckpointError(
-            f"{source} has {len(tensors)} projector tensors and not all 18 of the levels {levels} "
+            f"{source} has {len(tensors)} projector tensors and not all 18 of the levels {', '.join(LEVELS)} "
             f"({error}); download it again."
         ) from error
+    if 0 in sizes.values():
+        raise CheckpointError(f"{source} has empty projector tensors; download it again.")
     projector = HierarchicalProjector(
         sizes["tokens_in"], sizes["tokens_out"], sizes["dim_in"], sizes["dim_out"], device="meta", levels=levels
     )
@@ -70,8 +73,15 @@ def load_projector(
     device: str | torch.device = "cpu",
     levels: Collection[str] = LEVELS,
 ) -> HierarchicalProjector:
-    """Read a projector file; see `projector_from_state_dict`."""
-    return projector_from_state_dict(read_safetensors(path), Path(path).name, dtype, device, levels)
+    """Read a projector file; see `projector_from_state_dict`.
+
+    Raises:
+        CheckpointError: also for a value that is not finite.
+    """
+    tensors, name = read_safetensors(path), Path(path).name
+    projector = projector_from_state_dict(tensors, name, dtype, device, levels)
+    require_finite({key: tensor for key, tensor in tensors.items() if key.startswith(PREFIX)}, name)
+    return projector
 
 
 def save_projector(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import NamedTuple
 
 from ..errors import UserError
+from ..untrusted import quoted
+from .typed import typed_list
 
 __all__ = ["Blocks", "parse_blocks"]
 
@@ -17,7 +20,7 @@ class Blocks(NamedTuple):
     single: tuple[float, ...]
 
 
-_PART = re.compile(r"([ds])(\d+)(?:-(\d+))?:([-+]?\d*\.?\d+)")
+_PART = re.compile(r"([ds])([0-9]{1,4})(?:-([0-9]{1,4}))?:([-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+))")
 _EXPECTED = "parts such as d0-18:1, s0-37:0.5 (d: double blocks, s: single blocks)"
 
 
@@ -33,20 +36,19 @@ def parse_blocks(text: str, double: int, single: int) -> Blocks | None:
         The weights, or None where all are 1.
 
     Raises:
-        UserError: a part cannot be read, or names blocks that the network does not have.
+        UserError: the text is too long, a part cannot be read, names blocks that the network does not have, or gives
+            them an infinite weight.
     """
     weights = [1.0] * (double + single)
-    for part in re.split(r"[,;\s]+", text.strip()):
-        if not part:
-            continue
+    for part in typed_list(text, "block weights"):
         match = _PART.fullmatch(part.lower())
-        if match is None:
-            raise UserError(f"Got {part!r} among the block weights, expected {_EXPECTED}: correct it.")
+        if match is None or not math.isfinite(float(match[4])):
+            raise UserError(f"Got {quoted(part)!r} among the block weights, expected {_EXPECTED}: correct it.")
         kind, first, last, weight = match[1], int(match[2]), int(match[3] or match[2]), float(match[4])
         count = double if kind == "d" else single
         if not first <= last < count:
             raise UserError(
-                f"Got blocks {part!r}, but the model has {kind}0 to {kind}{count - 1}, expected {_EXPECTED}: "
+                f"Got blocks {quoted(part)!r}, but the model has {kind}0 to {kind}{count - 1}, expected {_EXPECTED}: "
                 "correct it."
             )
         start = 0 if kind == "d" else double

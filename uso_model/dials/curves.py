@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
 
 from ..errors import UserError
+from ..untrusted import quoted
+from .typed import typed_list
 
 __all__ = ["CURVES", "Span", "curve_values", "spans"]
 
@@ -27,9 +28,10 @@ def curve_values(curve: str) -> list[float]:
         curve: a name of CURVES, or numbers separated by commas or white space, such as `1, 0.8, 0.5`.
 
     Raises:
-        UserError: it is neither.
+        UserError: it is neither, or too long.
     """
-    if curve.strip() in ("", "constant"):
+    name = curve.strip()
+    if name in ("", "constant"):
         return [1.0]
     shapes = {
         "ease in": lambda t: t * t,
@@ -38,17 +40,16 @@ def curve_values(curve: str) -> list[float]:
         "fade in": lambda t: t,
         "fade out": lambda t: 1 - t,
     }
-    if curve.strip() in shapes:
-        return [shapes[curve.strip()]((i + 0.5) / SEGMENTS) for i in range(SEGMENTS)]
-    parts = [part for part in re.split(r"[,;\s]+", curve.strip("[]() \t\n")) if part]
+    if name in shapes:
+        return [shapes[name]((i + 0.5) / SEGMENTS) for i in range(SEGMENTS)]
     try:
-        values = [float(part) for part in parts]
+        values = [float(part) for part in typed_list(curve.strip("[]() \t\n"), "the curve")]
     except ValueError:
         values = []
     if not values or not all(math.isfinite(value) and value >= 0 for value in values):
         raise UserError(
-            f"Got the curve {curve!r}, expected one of {', '.join(CURVES)} or numbers from 0 such as 1, 0.8, 0.5: "
-            "correct it."
+            f"Got the curve {quoted(curve)!r}, expected one of {', '.join(CURVES)} or numbers from 0 such as 1, 0.8, "
+            "0.5: correct it."
         )
     return values
 

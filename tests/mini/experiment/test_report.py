@@ -1,4 +1,4 @@
-"""Statistics, claims and the page they are written to."""
+"""Statistics, claims and the pages they are written to."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ import json
 from pathlib import Path
 
 import pytest
-from comfyui_uso.mini.experiment.claims import CLAIMS, judged
+from comfyui_uso.mini.experiment.claims import judged, load_claims
 from comfyui_uso.mini.experiment.measure import MODES
 from comfyui_uso.mini.experiment.plan import load_rows
-from comfyui_uso.mini.experiment.report import BEGIN, COLUMNS, END, write_report
+from comfyui_uso.mini.experiment.report import COLUMNS, write_report
 from comfyui_uso.mini.experiment.results import CURVES, RESULTS, append_line
 from comfyui_uso.mini.experiment.statistics import difference, interval
+from comfyui_uso.uso_model.errors import UserError
 
+ROOT = Path(__file__).resolve().parents[3]
 NUMBERS = ("style", "likeness", "identity", "resemblance", "text", "leak", "copied")
 
 
@@ -38,12 +40,12 @@ def test_interval_is_students() -> None:
 
 
 def test_a_claim_is_decided_by_the_whole_interval() -> None:
-    claim = CLAIMS[0]
+    claim = load_claims()[0]
 
     def verdict(better: list[float], worse: list[float]) -> str:
         rows = {
             name: {seed: record(name, seed, value) for seed, value in enumerate(values)}
-            for name, values in ((claim.better, better), (claim.worse, worse))
+            for name, values in ((claim.more, better), (claim.less, worse))
         }
         return judged(claim, rows).word
 
@@ -55,40 +57,54 @@ def test_a_claim_is_decided_by_the_whole_interval() -> None:
 
 
 def test_claims_name_rows_and_numbers_that_exist() -> None:
-    load_rows([name for claim in CLAIMS for name in (claim.better, claim.worse)])
-    assert all(claim.mode in MODES and claim.number in NUMBERS for claim in CLAIMS)
+    claims = load_claims()
+    assert len(claims) >= 15
+    load_rows([name for claim in claims for name in (claim.more, claim.less)])
+    assert all(claim.mode in MODES and claim.number in NUMBERS for claim in claims)
     assert all(number in NUMBERS for columns in COLUMNS.values() for number in columns)
 
 
-def test_the_page_keeps_what_is_around_its_tables(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="no measured row"):
-        write_report(tmp_path, tmp_path / "page.md")
+def test_pages_keep_what_is_around_their_tables(tmp_path: Path) -> None:
+    page, tables = tmp_path / "page.md", tmp_path / "tables.md"
+    with pytest.raises(UserError, match="no measured row"):
+        write_report(tmp_path, page, tables)
     for seed in (1, 2, 3):
         append_line(tmp_path / RESULTS, record("full", seed, 0.5 + seed / 100))
         append_line(tmp_path / RESULTS, record("without_asr", seed, 0.4 + seed / 100))
         for step in (10, 20):
             append_line(tmp_path / CURVES, {"row": "full", "seed": seed, "step": step, **dict.fromkeys(NUMBERS, 0.5)})
+    marked = {"results": "OLD TABLE", "claims": "OLD CLAIMS"}
+    text = "between\n".join(f"<!-- {name} begin -->\n{old}\n<!-- {name} end -->\n" for name, old in marked.items())
+    page.write_text(f"before\n{text}after\n", encoding="utf-8")
+    write_report(tmp_path, page, tables)
+    text, long = page.read_text(encoding="utf-8"), tables.read_text(encoding="utf-8")
+    assert text.startswith("before\n") and text.endswith("after\n") and "between" in text and "OLD" not in text
+    assert "| both | 52 % | .52 | .52 |" in text and "confirmed" in text and "not run" in text
+    assert "0.520 \u00b1 0.025" in long and "an abacus" in long
+    assert (tmp_path / "reward.png").stat().st_size > 5000
+    write_report(tmp_path, page, tables)
+    assert page.read_text(encoding="utf-8") == text and tables.read_text(encoding="utf-8") == long
+
+
+def test_a_page_without_marks_is_left_alone(tmp_path: Path) -> None:
+    append_line(tmp_path / RESULTS, record("full", 1, 0.5))
     page = tmp_path / "page.md"
-    page.write_text(f"before\n{BEGIN}\nold numbers\n{END}\nafter\n", encoding="utf-8")
-    write_report(tmp_path, page)
-    text = page.read_text(encoding="utf-8")
-    assert text.startswith("before\n") and text.endswith("after\n") and "old numbers" not in text
-    assert "0.520 \u00b1 0.025" in text and "confirmed" in text and "not run" in text and "an abacus" in text
-    assert (tmp_path / "page_reward.png").stat().st_size > 5000
-    write_report(tmp_path, page)
-    assert page.read_text(encoding="utf-8") == text
+    page.write_text("my notes\n", encoding="utf-8")
+    with pytest.raises(UserError, match="no lines <!-- results begin -->"):
+        write_report(tmp_path, page, tmp_path / "tables.md")
+    assert page.read_text(encoding="utf-8") == "my notes\n"
 
 
 def test_layouts_have_tables_of_the_rows_that_tell_them_apart(tmp_path: Path) -> None:
-    page = tmp_path / "page.md"
+    page, tables = tmp_path / "page.md", tmp_path / "tables.md"
     append_line(tmp_path / RESULTS, record("full", 1, 0.5))
-    write_report(tmp_path, page)
-    assert "layout kept" not in page.read_text(encoding="utf-8")
+    write_report(tmp_path, page, tables)
+    assert "layout kept" not in tables.read_text(encoding="utf-8")
     later = record("without_asr", 1, 0.4)
     later["numbers"] |= {"true/preserved": dict.fromkeys(NUMBERS, 0.9), "joint/preserved": dict.fromkeys(NUMBERS, 0.3)}
     append_line(tmp_path / RESULTS, later)
-    write_report(tmp_path, page)
-    text = page.read_text(encoding="utf-8")
+    write_report(tmp_path, page, tables)
+    text = tables.read_text(encoding="utf-8")
     _, _, table = text.partition("### Both references, layout kept")
     table = table.partition("###")[0]
     assert "`without_asr`" in table and "0.300" in table and "0.900" in table and "`full`" not in table
@@ -101,12 +117,10 @@ def test_records_are_lines_of_json(tmp_path: Path) -> None:
     assert [json.loads(line) for line in (tmp_path / "a.jsonl").read_text().splitlines()] == [{"a": 1}, {"b": 2}]
 
 
-def test_the_readme_repeats_what_was_measured() -> None:
-    root = Path(__file__).resolve().parents[4]
-    rows = map(json.loads, (root / "docs" / "mini" / RESULTS).read_text(encoding="utf-8").splitlines())
-    numbers = next(row for row in rows if row["row"] == "shipped")["numbers"]
-    readme = (root / "README.md").read_text(encoding="utf-8")
-    names = {"none": "none", "style": "style", "content": "subject", "both": "joint", "the true pictures": "true"}
-    for name, mode in names.items():
-        likeness, identity = (f"{numbers[mode][number]:.2f}".replace("0.", ".") for number in ("likeness", "identity"))
-        assert f"| {name} | {numbers[mode]['style']:.0%} | {likeness} | {identity} |".replace("%", " %") in readme
+def test_the_pages_in_the_repository_are_what_the_report_writes(tmp_path: Path) -> None:
+    pages = {ROOT / "mini/README.md": tmp_path / "page.md", ROOT / "dev/tables.md": tmp_path / "tables.md"}
+    for committed, copy in pages.items():
+        copy.write_bytes(committed.read_bytes())
+    write_report(ROOT / "dev/results", *pages.values())
+    for committed, copy in pages.items():
+        assert copy.read_bytes() == committed.read_bytes(), f"run `uso mini report` and commit {committed.name}"

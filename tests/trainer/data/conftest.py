@@ -10,7 +10,7 @@ from comfyui_uso.trainer.data.cache import Cache
 from comfyui_uso.trainer.data.dataset import TripletDataset
 from comfyui_uso.trainer.data.manifest import read_manifest
 from comfyui_uso.trainer.engine.randomness import StepRandom
-from comfyui_uso.trainer.recipe import DataConfig
+from comfyui_uso.trainer.recipe import TrainConfig
 
 
 @pytest.fixture
@@ -29,18 +29,25 @@ def opened(manifest: Path, tmp_path: Path, tiny_encoders) -> Callable[..., Tripl
         **settings,
     ):
         values = {"manifests": [manifest], "cache": tmp_path / "cache", "size": 32, "content_size": 32, **settings}
-        return TripletDataset(
-            read_manifest(manifest) if rows is None else rows,
-            encoders,
-            Cache(tmp_path / "cache"),
-            DataConfig(**values),
-            batch_size,
-            run,
-            seed,
-            style=style,
-            content=content,
-            descriptor=descriptor,
+        config = TrainConfig(
+            stage="triplet" if content else "style" if style else "base",
+            data=values,
+            models={},
+            memory={"base": "fp32"},
+            reward={"start": 0} if descriptor else None,
+            loop={
+                "run_dir": tmp_path / "run",
+                "steps": 1,
+                "batch_size": batch_size,
+                "learning_rate": 1e-3,
+                "seed": seed,
+            },
         )
+        # Cut as no recipe may: the order must hold for any micro-batch.
+        config = config.model_copy(update={"loop": config.loop.model_copy(update={"micro_batch": run})})
+        assert style or not content, "no stage has content references alone"
+        found = read_manifest(manifest) if rows is None else rows
+        return TripletDataset(found, encoders, Cache(tmp_path / "cache"), config)
 
     return open_rows
 

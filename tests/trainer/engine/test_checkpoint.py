@@ -70,7 +70,7 @@ from pathlib import Path
 from comfyui_uso.trainer.config import LoopConfig
 from comfyui_uso.trainer.engine import checkpoint
 from comfyui_uso.trainer.engine.loop import run
-from comfyui_uso.trainer.engine.loss import Term
+from comfyui_uso.trainer.engine.loss import LossTerm
 sys.path.insert(0, {tests!r})
 from engine.conftest import Toy, rows_of
 
@@ -87,7 +87,7 @@ def second(*args):
     die() if count == 2 else write(*args)
 
 checkpoint.torch.save = second
-run(config, toy, [Term("fit", toy.losses)], rows_of)
+run(config, toy, [LossTerm("fit", toy.losses)], rows_of)
 """
 
 

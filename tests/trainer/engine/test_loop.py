@@ -173,7 +173,16 @@ def test_a_save_file_makes_a_checkpoint(loop, toy, term):
             (config.run_dir / "SAVE").touch()
         return rows_of(random)
 
-    assert run(config.model_copy(update={"prefetch": 0}), toy, [term], asking, on_save=saves.append) == 6
+    assert (
+        run(
+            config.model_copy(update={"prefetch": 0}),
+            toy,
+            [term],
+            asking,
+            on_save=lambda step, weights: saves.append(step),
+        )
+        == 6
+    )
     assert saves == [2, 6] and not (config.run_dir / "SAVE").exists()
 
 

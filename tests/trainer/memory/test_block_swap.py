@@ -1,10 +1,10 @@
-"""Streaming copies no more than it must, and on a GPU no block computes before its weights have arrived."""
+"""Block swap copies no more than it must, and on a GPU no block computes before its weights have arrived."""
 
 from __future__ import annotations
 
 import pytest
 import torch
-from comfyui_uso.trainer.memory import block_swap as stream
+from comfyui_uso.trainer.memory import block_swap as block_swap
 from comfyui_uso.trainer.memory.block_swap import swap_blocks, swapped_names
 from comfyui_uso.trainer.memory.checkpointing import checkpoint_blocks
 from comfyui_uso.trainer.memory.load import load_frozen
@@ -52,15 +52,15 @@ class Work:
 
 @pytest.fixture
 def copies(monkeypatch):
-    """Let streaming go the way that it goes on a CUDA GPU."""
+    """Let block swap go the way that it goes on a CUDA GPU."""
     late = LateCopies()
-    monkeypatch.setattr(stream, "_copy_stream", lambda device: late)
+    monkeypatch.setattr(block_swap, "_copy_stream", lambda device: late)
     monkeypatch.setattr(torch.cuda, "current_stream", lambda device: Work)
     monkeypatch.setattr(torch.cuda, "stream", lambda queue: queue)
     return late
 
 
-def streamed(flux_file, base, count):
+def swapped(flux_file, base, count):
     transformer = adapted(load_frozen(flux_file, base, blocks_to_swap=count))
     swap_blocks(transformer, count, "cpu")
     checkpoint_blocks(transformer)
@@ -69,7 +69,7 @@ def streamed(flux_file, base, count):
 
 @pytest.mark.parametrize(("base", "count"), [("fp8", BLOCKS), ("bf16", BLOCKS), ("bf16", 2), ("bf16", 1)])
 def test_late_copies_change_no_number(base, count, flux_file, copies):
-    plain, frugal = adapted(load_frozen(flux_file, base)), streamed(flux_file, base, count)
+    plain, frugal = adapted(load_frozen(flux_file, base)), swapped(flux_file, base, count)
     for _ in range(2):
         seen = [_two_forward_passes(transformer) for transformer in (frugal, plain)]
         assert all(torch.equal(*pair) for pair in zip(*seen, strict=True))
@@ -78,8 +78,25 @@ def test_late_copies_change_no_number(base, count, flux_file, copies):
     assert 0 < copies.made <= len(copies.asked) <= copies.made + 1, "one copy at most is on its way"
 
 
+def test_the_order_of_the_calls_does_not_matter(flux_file, step):
+    """Weights are brought in again where a block is computed again, whichever wrapper was asked for first."""
+    found = []
+    for first, second in ((0, 1), (1, 0)):
+        transformer = adapted(load_frozen(flux_file, "fp32", blocks_to_swap=BLOCKS))
+        calls = (lambda t=transformer: swap_blocks(t, BLOCKS, "cpu"), lambda t=transformer: checkpoint_blocks(t))
+        calls[first]()
+        calls[second]()
+        found.append(step(transformer))
+    (out, grads), (again, others) = found
+    assert torch.equal(out, again) and all(torch.equal(grads[name], others[name]) for name in grads)
+    plain = adapted(load_frozen(flux_file, "fp32"))
+    checkpoint_blocks(plain)
+    expected, wanted = step(plain)
+    assert torch.equal(out, expected) and all(torch.equal(grads[name], wanted[name]) for name in grads)
+
+
 def test_a_block_that_does_not_wait_for_its_weights_is_noticed(flux_file, copies, monkeypatch):
-    plain, frugal = adapted(load_frozen(flux_file, "bf16")), streamed(flux_file, "bf16", BLOCKS)
+    plain, frugal = adapted(load_frozen(flux_file, "bf16")), swapped(flux_file, "bf16", BLOCKS)
     monkeypatch.setattr(Work, "wait_event", lambda event: None)
     assert not torch.equal(_two_forward_passes(frugal)[0], _two_forward_passes(plain)[0])
 
@@ -95,7 +112,7 @@ def _two_forward_passes(transformer):
 
 def test_nothing_is_copied_twice(flux_file, copies, step):
     """Of N blocks two are in place when the direction turns: a pass copies the other N - 2."""
-    transformer = streamed(flux_file, "fp32", BLOCKS)
+    transformer = swapped(flux_file, "fp32", BLOCKS)
     step(transformer)
     before = len(copies.asked)
     step(transformer)
@@ -112,11 +129,11 @@ def test_ram_that_cannot_be_locked_is_used_as_it_is():
     """As here, where there is no GPU."""
     if torch.cuda.is_available():
         pytest.skip("a GPU can lock memory")
-    memory, locked = stream._allocate(100, torch.device("cuda"))
+    memory, locked = block_swap._allocate(100, torch.device("cuda"))
     assert len(memory) == 100 and not locked
 
 
-def test_streamed_blocks_are_spread_and_not_too_many():
+def test_swapped_blocks_are_spread_and_not_too_many():
     assert swapped_names(2, 3, 2) == ["double_blocks.0", "single_blocks.0"]
     assert len(swapped_names(19, 38, 57)) == 57 and swapped_names(19, 38, 0) == []
     with pytest.raises(ValueError, match="at most 5"):

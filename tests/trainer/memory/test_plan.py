@@ -21,7 +21,7 @@ from .conftest import peak
 
 
 def recipe(name, *changes):
-    return load_recipe(RECIPES / f"{name}.yaml", changes)
+    return load_recipe(RECIPES / f"{name}.yaml", texts=changes)
 
 
 @pytest.mark.parametrize("base", ["fp32", "bf16", "fp8"])

@@ -9,10 +9,10 @@ import torch
 from comfyui_uso.trainer.adapters import add_lora
 from comfyui_uso.trainer.data.batch import Sample
 from comfyui_uso.trainer.monitor.drift import drift
-from comfyui_uso.trainer.monitor.samples import Shown, pictures
+from comfyui_uso.trainer.monitor.samples import Shown, samples
 from comfyui_uso.trainer.monitor.validation import TIMES, validation
-from comfyui_uso.trainer.objective.flow_matching import FlowMatchingObjective
-from comfyui_uso.trainer.recipe import ConditionsConfig, FlowConfig, MonitorConfig
+from comfyui_uso.trainer.networks import Networks
+from comfyui_uso.trainer.recipe import MonitorConfig
 from PIL import Image
 
 
@@ -23,9 +23,7 @@ def sample():
 
 
 def test_the_validation_loss_repeats_and_is_the_mean_of_its_halves(tiny_transformer, sample):
-    dropped = ConditionsConfig(dropout=1.0)  # of training; the validation drops nothing
-    velocity = FlowMatchingObjective(tiny_transformer, None, FlowConfig(), dropped)
-    monitor = validation(velocity, [sample, sample._replace(id="b")], 1.0, every=5)
+    monitor = validation(Networks(tiny_transformer, None), [sample, sample._replace(id="b")], 1.0, every=5)
     found = monitor.measure(0)
     assert found == monitor.measure(7) and monitor.every == 5
     halves = [found[f"validation_loss_{name}"] for name in ("low", "high")]
@@ -37,7 +35,7 @@ def test_the_validation_loss_repeats_and_is_the_mean_of_its_halves(tiny_transfor
 
 def test_drift_is_the_growth_of_the_velocity(tiny_transformer, sample, caplog):
     add_lora(tiny_transformer, rank=4)
-    monitor = drift(tiny_transformer, None, [sample, sample], every=1)
+    monitor = drift(Networks(tiny_transformer, None), [sample, sample], every=1)
     assert monitor.measure(0) == {"velocity_drift": 1.0} and not caplog.text
     generator = torch.Generator().manual_seed(2)
     with torch.no_grad():
@@ -57,7 +55,7 @@ def test_pictures_repeat_and_are_compared_with_their_style(tiny_transformer, tin
     rows = [Shown(sample, tmp_path / "t.png", tmp_path / "s.png", None), Shown(sample, tmp_path / "t.png", None, None)]
     settings = MonitorConfig(samples_every=10, sample_steps=2)
     empty = (torch.zeros(3, 8), torch.zeros(8))
-    monitor = pictures(tiny_transformer, None, encoders, rows, empty, settings, tmp_path / "out")
+    monitor = samples(Networks(tiny_transformer, None), encoders, rows, empty, settings, tmp_path / "out")
     first, second = monitor.measure(0), monitor.measure(10)
     assert first == second and set(first) == {"sample_style", "sample_copy", "sample_descriptor"} and len(released) == 2
     files = sorted((tmp_path / "out").iterdir())

@@ -26,7 +26,7 @@ class Decoder(nn.Module):
         return torch.tanh(F.interpolate(F.conv2d(latents, self.mix), scale_factor=8.0))
 
 
-class Look(nn.Module):
+class Descriptor(nn.Module):
     """Pictures to the unit vector of their colours' mean and spread."""
 
     def __init__(self) -> None:
@@ -44,9 +44,9 @@ def decoder() -> Decoder:
 
 
 @pytest.fixture
-def descriptor() -> Look:
+def descriptor() -> Descriptor:
     """Return a descriptor."""
-    return Look()
+    return Descriptor()
 
 
 @pytest.fixture

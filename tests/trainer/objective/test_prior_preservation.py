@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from comfyui_uso.trainer.adapters import adapters_off
 from comfyui_uso.trainer.engine.randomness import StepRandom
+from comfyui_uso.trainer.networks import Networks
 from comfyui_uso.trainer.objective.flow import draw, mix
 from comfyui_uso.trainer.objective.prior_preservation import PriorPreservationObjective, prior_preservation_weight
 from comfyui_uso.trainer.recipe import FlowConfig, PriorPreservationConfig
@@ -16,7 +17,7 @@ BLANK = torch.full((3, 8), 0.3), torch.full((8,), -0.2)
 
 def test_the_loss_of_a_row_is_the_difference_that_the_lora_makes_without_references(adapted, sample):
     rows, random = [sample(1), sample(2, style=False)], StepRandom(0, 4, 0, 2)
-    got = PriorPreservationObjective(adapted, FLOW, BLANK).losses(rows, random)
+    got = PriorPreservationObjective(Networks(adapted, None), FLOW, BLANK).losses(rows, random)
     draws = draw(FLOW, rows, random)
     for place, row in enumerate(rows):
         t = draws.t[place : place + 1]
@@ -32,7 +33,7 @@ def test_the_loss_of_a_row_is_the_difference_that_the_lora_makes_without_referen
 
 def test_only_the_lora_is_moved_and_towards_the_network_without_it(adapted, sample):
     rows, random = [sample(1), sample(2)], StepRandom(0, 0, 0, 2)
-    objective = PriorPreservationObjective(adapted, FLOW, BLANK)
+    objective = PriorPreservationObjective(Networks(adapted, None), FLOW, BLANK)
     trained = [p for p in adapted.parameters() if p.requires_grad]
     before = objective.losses(rows, random)["loss"]
     before.backward()
@@ -45,10 +46,14 @@ def test_only_the_lora_is_moved_and_towards_the_network_without_it(adapted, samp
 
 def test_the_rows_own_prompt_may_stay(adapted, sample):
     rows, random = [sample(1)], StepRandom(0, 0, 0, 1)
-    own = PriorPreservationObjective(adapted, FLOW, None).losses(rows, random)["loss"]
-    as_if_blank = PriorPreservationObjective(adapted, FLOW, (rows[0].txt, rows[0].vec)).losses(rows, random)["loss"]
+    own = PriorPreservationObjective(Networks(adapted, None), FLOW, None).losses(rows, random)["loss"]
+    as_if_blank = PriorPreservationObjective(Networks(adapted, None), FLOW, (rows[0].txt, rows[0].vec)).losses(
+        rows, random
+    )["loss"]
     assert torch.equal(own, as_if_blank)
-    assert not torch.equal(own, PriorPreservationObjective(adapted, FLOW, BLANK).losses(rows, random)["loss"])
+    assert not torch.equal(
+        own, PriorPreservationObjective(Networks(adapted, None), FLOW, BLANK).losses(rows, random)["loss"]
+    )
 
 
 def test_it_counts_at_its_steps():

@@ -5,13 +5,14 @@ from __future__ import annotations
 import pytest
 import torch
 from comfyui_uso.trainer.engine.randomness import StepRandom
-from comfyui_uso.trainer.objective.flow_matching import FlowMatchingObjective
+from comfyui_uso.trainer.networks import Networks
 from comfyui_uso.trainer.objective.reward import (
     RewardObjective,
     reward_weight,
     rollout_endpoint,
     rollout_one_step,
 )
+from comfyui_uso.trainer.objective.step import flow_matching_term
 from comfyui_uso.trainer.recipe import ConditionsConfig, FlowConfig, RewardConfig
 from comfyui_uso.uso_model.sampling import Conditioning, euler, velocity
 from comfyui_uso.uso_model.schedule import official_schedule
@@ -26,7 +27,7 @@ def settings(**changes):
 
 def reward_of(transformer, projector, decoder, descriptor, **changes):
     both = ConditionsConfig(dropout=0.0)
-    return RewardObjective(transformer, projector, decoder, descriptor, settings(**changes), both, BLANK)
+    return RewardObjective(Networks(transformer, projector), decoder, descriptor, settings(**changes), both, BLANK)
 
 
 @pytest.mark.parametrize("form", ["refl", "endpoint"])
@@ -35,7 +36,7 @@ def test_the_gradient_reaches_lora_and_projector_only(form, adapted, tiny_projec
         **{f"transformer.{n}": p for n, p in adapted.named_parameters()},
         **{f"projector.{n}": p for n, p in tiny_projector.named_parameters()},
         **{f"decoder.{n}": p for n, p in decoder.named_parameters()},
-        **{f"look.{n}": p for n, p in descriptor.named_parameters()},
+        **{f"descriptor.{n}": p for n, p in descriptor.named_parameters()},
     }
     losses = reward_of(adapted, tiny_projector, decoder, descriptor, form=form).losses(
         [sample(1)], StepRandom(0, 0, 0, 1)
@@ -172,7 +173,7 @@ def test_how_a_batch_is_cut_changes_nothing(form, adapted, tiny_projector, decod
 
 def test_the_style_is_never_dropped(adapted, tiny_projector, decoder, descriptor, sample):
     always = ConditionsConfig(dropout=1.0, mode="independent")
-    objective = RewardObjective(adapted, tiny_projector, decoder, descriptor, settings(), always, BLANK)
+    objective = RewardObjective(Networks(adapted, tiny_projector), decoder, descriptor, settings(), always, BLANK)
     dropped = objective.losses([sample(1)], StepRandom(0, 0, 0, 1))
     without = reward_of(adapted, tiny_projector, decoder, descriptor).losses(
         [sample(1)._replace(content=None)], StepRandom(0, 0, 0, 1)
@@ -217,7 +218,7 @@ def test_a_guided_rollout_leads_away_from_the_empty_prompt(adapted, tiny_project
 def test_the_reward_rises_and_the_loss_stays(form, adapted, tiny_projector, decoder, descriptor, sample):
     """Within 200 steps the similarity rises by more than 0.1, and the flow-matching loss stays within 10 %."""
     rows = [sample(k) for k in range(4)]
-    flow = FlowMatchingObjective(adapted, tiny_projector, FlowConfig(), ConditionsConfig(dropout=0.0))
+    flow = flow_matching_term(Networks(adapted, tiny_projector), FlowConfig(), ConditionsConfig(dropout=0.0))
     reward = reward_of(adapted, tiny_projector, decoder, descriptor, form=form)
     trained = [p for p in adapted.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=2e-3)

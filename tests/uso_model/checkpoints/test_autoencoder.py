@@ -104,7 +104,7 @@ def test_one_key_removed_or_added_or_misshapen(tmp_path: Path, weights: Weights)
 @pytest.mark.parametrize("config", ["[1", "12"])
 def test_unreadable_metadata_is_refused(tmp_path: Path, weights: Weights, config: str) -> None:
     write_safetensors(tmp_path / "ae.safetensors", weights, {"config": config})
-    with pytest.raises(CheckpointError, match="not a JSON object"):
+    with pytest.raises(CheckpointError, match=r"not (a )?JSON"):
         load_autoencoder(tmp_path / "ae.safetensors")
 
 

@@ -180,5 +180,5 @@ def test_an_autoencoder_whose_settings_tell_no_scale(vae):
     scales = load_autoencoder(vae[1]).config
     assert (scales.scale_factor, scales.shift_factor) == (0.3611, 0.1159)
     config.write_text("{")
-    with pytest.raises(CheckpointError, match="is not a JSON object"):
+    with pytest.raises(CheckpointError, match="is not JSON"):
         load_autoencoder(vae[1])

@@ -109,7 +109,7 @@ def test_an_offset_outside_the_data_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"nowhere\.safetensors is not a file"):
+    with pytest.raises(CheckpointError, match=r"nowhere\.safetensors is not there"):
         read_safetensors(tmp_path / "nowhere.safetensors")
 
 

@@ -114,7 +114,10 @@ def test_a_scale_per_row() -> None:
     [
         ({"a.comfy_quant": _note(format="nvfp4"), "a.weight_scale": torch.ones(4, 1)}, "format nvfp4"),
         ({"a.comfy_quant": _note(format="float8_e4m3fn")}, "without a weight_scale"),
-        ({"a.comfy_quant": torch.tensor([1, 2], dtype=torch.uint8)}, "unreadable quantisation note"),
+        (
+            {"a.comfy_quant": torch.tensor([1, 2], dtype=torch.uint8)},
+            "quantisation note a.comfy_quant of .* is not JSON",
+        ),
         ({"a.weight_scale": torch.ones(4, 2)}, "8 scales"),
         ({"c.weight_scale": torch.ones(())}, "no weight of that name"),
         ({"c.weight": torch.zeros(2, 2, dtype=torch.uint8)}, "stores c.weight as uint8"),

@@ -9,13 +9,10 @@ import pytest
 import torch
 from comfyui_uso.uso_model.checkpoints.files import read_safetensors, read_shapes
 from comfyui_uso.uso_model.checkpoints.flux import from_bfl
-from comfyui_uso.uso_model.checkpoints.lora import (
-    Lora,
-    LowRank,
+from comfyui_uso.uso_model.checkpoints.lora import Lora, LowRank, merge_lora, uso_modules
+from comfyui_uso.uso_model.checkpoints.lora_files import (
     lora_from_state_dict,
-    merge_lora,
     read_lora,
-    uso_modules,
     write_diffusion_model_lora,
     write_uso_lora,
 )
@@ -75,23 +72,28 @@ def test_names_of_each_stream(lora: Lora, tiny_lora: Weights) -> None:
         assert lora.modules[module].scale == 1
 
 
-def test_uso_file_round_trip(tmp_path: Path, lora: Lora, tiny_lora: Weights) -> None:
+@pytest.fixture
+def full() -> Lora:
+    return Lora({name: LowRank(torch.randn(1, 2), torch.randn(3, 1)) for name in uso_modules(19, 38)})
+
+
+def test_uso_file_round_trip(tmp_path: Path, full: Lora) -> None:
     path = tmp_path / "lora.safetensors"
-    write_uso_lora(path, lora, {"rank": "4"}, allow_partial=True)
+    write_uso_lora(path, full, {"rank": "4"})
     written = read_safetensors(path)
-    assert written.keys() == tiny_lora.keys()
-    assert all(torch.equal(written[name], tiny_lora[name]) for name in written)
-    assert _same(read_lora(path), lora)
+    for module, key in uso_modules(19, 38).items():
+        assert torch.equal(written[f"{key}.down.weight"], full.modules[module].down)
+        assert torch.equal(written[f"{key}.up.weight"], full.modules[module].up)
+    assert _same(read_lora(path), full)
 
 
-def test_partial_uso_files_need_a_flag(tmp_path: Path, lora: Lora) -> None:
+def test_partial_uso_files_are_refused(tmp_path: Path, lora: Lora) -> None:
     with pytest.raises(ValueError, match="ComfyUI would apply nothing"):
         write_uso_lora(tmp_path / "lora.safetensors", lora)
     assert not (tmp_path / "lora.safetensors").exists()
 
 
-def test_a_full_uso_file_needs_no_flag(tmp_path: Path) -> None:
-    full = Lora({name: LowRank(torch.ones(1, 2), torch.ones(3, 1)) for name in uso_modules(19, 38)})
+def test_a_full_uso_file_has_the_names_that_comfyui_looks_for(tmp_path: Path, full: Lora) -> None:
     write_uso_lora(tmp_path / "lora.safetensors", full)
     keys = read_shapes(tmp_path / "lora.safetensors")
     assert len(keys) == 304
@@ -104,12 +106,12 @@ def test_a_full_uso_file_needs_no_flag(tmp_path: Path) -> None:
 def test_modules_that_uso_names_cannot_express(tmp_path: Path, lora: Lora, module: str) -> None:
     more = Lora({**lora.modules, module: LowRank(torch.ones(1, 2), torch.ones(3, 1))})
     with pytest.raises(ValueError, match=rf"1 \({module}\) have no name in the USO format"):
-        write_uso_lora(tmp_path / "lora.safetensors", more, allow_partial=True)
+        write_uso_lora(tmp_path / "lora.safetensors", more)
 
 
-def test_scale_goes_into_up_in_uso_files(tmp_path: Path, lora: Lora) -> None:
-    scaled = Lora({n: LowRank(a.down, a.up, 0.5) for n, a in lora.modules.items()})
-    write_uso_lora(tmp_path / "lora.safetensors", scaled, allow_partial=True)
+def test_scale_goes_into_up_in_uso_files(tmp_path: Path, full: Lora) -> None:
+    scaled = Lora({n: LowRank(a.down, a.up, 0.5) for n, a in full.modules.items()})
+    write_uso_lora(tmp_path / "lora.safetensors", scaled)
     for name, adapter in read_lora(tmp_path / "lora.safetensors").modules.items():
         assert adapter.scale == 1 and torch.equal(adapter.delta(), scaled.modules[name].delta())
 

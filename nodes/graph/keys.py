@@ -1,0 +1,85 @@
+"""Every key under which this pack puts something: on a conditioning entry, in a model call, in transformer options."""
+
+from __future__ import annotations
+
+__all__ = [
+    "AREA_KEYS",
+    "ATTENTION",
+    "ATTENTION_MASK",
+    "CONTENT_BIAS",
+    "CONTENT_DIALS",
+    "COUNTS",
+    "END",
+    "GUIDANCE",
+    "HOOK",
+    "METHOD",
+    "PLACES",
+    "PLAN",
+    "POOLED",
+    "REFERENCES",
+    "REGIONS",
+    "RUN",
+    "START",
+    "STYLE",
+    "STYLE_BIAS",
+    "STYLE_DIALS",
+    "TEXT_BIAS",
+    "TEXT_STRENGTH",
+    "UNO_METHOD",
+]
+
+# On a conditioning entry. Other packs may read these and graphs are kept for years: names and values stay as they are.
+
+STYLE = "uso_style"
+"""Style tokens, `1 L D`; the same key in a model call and in that call's transformer options."""
+
+COUNTS = "uso_style_counts"
+"""Tokens of each style picture, a tuple of ints that adds up to `L`."""
+
+STYLE_DIALS = "uso_style_dials"
+"""What is set on each style picture, a tuple of dicts; absent where nothing is set."""
+
+CONTENT_DIALS = "uso_content_dials"
+"""What is set on each content reference, likewise."""
+
+TEXT_STRENGTH = "uso_text_strength"
+"""Strength of the text tokens, a number; 1 where the entry is to share a batch with another's."""
+
+# On a conditioning entry, ComfyUI's own.
+
+REFERENCES = "reference_latents"
+METHOD = "reference_latents_method"
+UNO_METHOD = "uxo"
+"""ComfyUI's name for UNO's and USO's diagonal positions (UnoPE)."""
+
+GUIDANCE = "guidance"
+POOLED = "pooled_output"
+
+START, END = "start_percent", "end_percent"
+"""The range of an entry, shares of the sampling."""
+
+AREA_KEYS = ("area", "strength", "mask", "mask_strength", "set_area_to_bounds")
+"""Where in the picture an entry counts, and how much."""
+
+# In a model call.
+
+ATTENTION_MASK = "attention_mask"
+"""ComfyUI's own."""
+
+PLAN = "uso_plan"
+STYLE_BIAS, CONTENT_BIAS, TEXT_BIAS = "uso_style_bias", "uso_content_bias", "uso_text_bias"
+REGIONS = "uso_regions"
+
+# In transformer options.
+
+PLACES = "uso_places"
+"""Place of each content reference."""
+
+ATTENTION = "uso_attention_inputs"
+"""What each block's attention gets."""
+
+RUN = "uso_run"
+"""What has happened in this run so far."""
+
+HOOK = "uso"
+"""Under which our wrappers are filed in a MODEL."""
