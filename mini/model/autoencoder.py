@@ -11,11 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from ...uso_model.config import FLUX_AE
+from ...uso_model.packing import PIXELS_PER_LATENT
 
-__all__ = ["BLOCK", "MiniAutoencoder"]
-
-BLOCK = FLUX_AE.downscale
-"""Pixels per latent pixel along one side."""
+__all__ = ["MiniAutoencoder"]
 
 
 class Residual(nn.Module):
@@ -37,8 +35,8 @@ class MiniAutoencoder(nn.Module):
     def __init__(self, channels: int = FLUX_AE.z_channels, width: int = 64):
         super().__init__()
         self.channels, self.width = channels, width
-        self.analysis = nn.Conv2d(3, channels, BLOCK, stride=BLOCK)
-        self.synthesis = nn.ConvTranspose2d(channels, 3, BLOCK, stride=BLOCK)
+        self.analysis = nn.Conv2d(3, channels, PIXELS_PER_LATENT, stride=PIXELS_PER_LATENT)
+        self.synthesis = nn.ConvTranspose2d(channels, 3, PIXELS_PER_LATENT, stride=PIXELS_PER_LATENT)
         self.encoder = nn.Sequential(
             nn.PixelUnshuffle(4),
             nn.Conv2d(48, width, 3, padding=1),
@@ -85,7 +83,7 @@ class MiniAutoencoder(nn.Module):
         Args:
             pictures: `b 3 h w` in -1..1; a few thousand blocks suffice.
         """
-        blocks = nn.functional.unfold(pictures, BLOCK, stride=BLOCK)  # b (3 8 8) L
+        blocks = nn.functional.unfold(pictures, PIXELS_PER_LATENT, stride=PIXELS_PER_LATENT)  # b (3 8 8) L
         blocks = blocks.transpose(1, 2).flatten(0, 1).double()
         mean = blocks.mean(dim=0)
         values, vectors = torch.linalg.eigh((blocks - mean).T @ (blocks - mean) / len(blocks))

@@ -8,10 +8,10 @@ import torch
 from PIL import Image
 
 from ...uso_model.images import fit_content_image, picture_tensor, tensor_pictures
+from ...uso_model.packing import PIXELS_PER_LATENT
 from ...uso_model.sampling import Conditioning, euler, guided, velocity
 from ...uso_model.schedule import official_schedule
 from ...uso_model.style import StyleFeatures, siglip_preprocess
-from .autoencoder import BLOCK
 from .files import PICTURE_SIZE
 from .networks import MiniModels
 
@@ -61,7 +61,7 @@ def generate(
         ],
         guidance=guidance,
     )
-    side = PICTURE_SIZE // BLOCK
+    side = PICTURE_SIZE // PIXELS_PER_LATENT
     generator = torch.Generator().manual_seed(seed)
     noise = torch.randn(len(prompts), encoders.autoencoder.channels, side, side, generator=generator)
     times = official_schedule(steps, PICTURE_SIZE, PICTURE_SIZE)
