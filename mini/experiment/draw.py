@@ -1,4 +1,4 @@
-"""A row's trained files as something that draws."""
+"""Draw with the trained files of a row."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ __all__ = ["draw_with", "drawing"]
 
 
 def drawing(config: TrainConfig, files: Path, steps: int, cfg: float) -> Draw:
-    """Return what draws with the LoRA and projector that a triplet stage has written to a folder.
+    """Return a function that draws with the LoRA and projector that a triplet stage has written to a folder.
 
     Args:
-        config: of the stage; a style reference goes the way that it went in training.
+        config: of the stage; style references take the same path as in training.
         files: folder of the stage's outputs.
         steps: Euler steps.
         cfg: classifier-free guidance.
@@ -43,13 +43,13 @@ def drawing(config: TrainConfig, files: Path, steps: int, cfg: float) -> Draw:
 
 
 def draw_with(models: MiniModels, steps: int, cfg: float, vae: bool = False) -> Draw:
-    """Return what draws with given models.
+    """Return a function that draws with given models.
 
     Args:
-        models: of the miniature.
+        models: of USO-mini.
         steps: Euler steps.
         cfg: classifier-free guidance.
-        vae: whether a style reference goes the content's way.
+        vae: whether style references go through the autoencoder, as content references do.
     """
 
     def draw(

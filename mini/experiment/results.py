@@ -21,7 +21,7 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
 
 
 def of_plan(hashed: str | None, records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the records that a plan has made, by its hash; None: those of the first versions, which told none."""
+    """Return the records that a plan has made, by its hash; None: records of the first versions, which have no hash."""
     return [record for record in records if record.get("plan") == hashed]
 
 

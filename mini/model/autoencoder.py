@@ -1,8 +1,8 @@
-"""The miniature's autoencoder: a block transform in closed form, and a network on each side that learns what it lacks.
+"""USO-mini's autoencoder: a block transform in closed form, and a residual network on each side.
 
-FLUX.1's own autoencoder needs millions of pictures. On the miniature's world the 16 principal components of 8x8 blocks
-give colours and shapes at once, without any training; the networks begin as nothing and add texture. Latents have
-FLUX.1's form: 16 channels, 1/8 of the size, FLUX.1's scale and shift.
+FLUX.1's own autoencoder needs millions of pictures. In this small world, the 16 principal components of 8x8 blocks give
+colours and shapes without any training. The networks start at zero and add texture. Latents have FLUX.1's form: 16
+channels, 1/8 of the size, FLUX.1's scale and shift.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ __all__ = ["MiniAutoencoder"]
 
 
 class Residual(nn.Module):
-    """Two 3x3 convolutions beside the identity; without norms, which would erase colour in so few channels."""
+    """A residual block of two 3x3 convolutions, without norms: with so few channels they would erase colour."""
 
     def __init__(self, width: int):
         super().__init__()
@@ -77,8 +77,8 @@ class MiniAutoencoder(nn.Module):
     def fit(self, pictures: Tensor) -> None:
         """Set analysis and synthesis to the principal components of the pictures' blocks, in closed form.
 
-        Component i is divided by the square root of its deviation, half way to unit variance: coarse components keep
-        the larger part, so that the flow model learns them first. The latents' overall deviation is 1.
+        Each component is divided by the square root of its standard deviation, half way to whitening. Coarse components
+        stay larger, so the flow model learns them first. The standard deviation of all latents together is 1.
 
         Args:
             pictures: `b 3 h w` in -1..1; a few thousand blocks suffice.

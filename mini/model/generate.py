@@ -39,10 +39,10 @@ def generate(
         models: the miniature.
         prompts: one per picture; empty keeps the content reference's layout.
         styles: style references, each a list with one picture per prompt.
-        contents: content references, likewise.
+        contents: content references, in the same form.
         seed: of the noise.
         steps: Euler steps.
-        guidance: distilled guidance, which the miniature ignores: it was never distilled.
+        guidance: distilled guidance. USO-mini was never distilled and ignores it.
         cfg: classifier-free guidance against an empty prompt without references; 1 switches it off. It stands in for
             the distilled guidance of FLUX.1.
     """

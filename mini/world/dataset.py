@@ -1,9 +1,11 @@
-"""The miniature's training data on disk: ordinary PNG files and triplet manifests.
+"""USO-mini's training data on disk: ordinary PNG files and triplet manifests.
 
-`manifest.jsonl` is what the style and the triplet stage read. `captions.jsonl` lists other pictures with a caption each
-and without references; it is what the autoencoder, the encoders and the text-to-image base are trained on.
-`identity.jsonl` has rows whose content is the target itself, for the stage that learns to copy, and `singles.jsonl`
-rows with one of the two references, which the triplet stage can read besides.
+| manifest         | rows                                       | read by                                 |
+|------------------|--------------------------------------------|-----------------------------------------|
+| `manifest.jsonl` | triplets                                   | stages style, copy, triplet and reward  |
+| `captions.jsonl` | other pictures with captions               | autoencoder, encoders and base          |
+| `identity.jsonl` | rows whose content is the target itself    | stage copy                              |
+| `singles.jsonl`  | rows with one of the two references        | stage triplet, where a plan asks for it |
 """
 
 from __future__ import annotations
