@@ -25,8 +25,8 @@ CASES_SEED = 424_242
 """Of the held-out cases, the same for every row and seed."""
 
 MODES = ("none", "style", "subject", "joint")
-"""No reference; style reference and prompt; content reference; both. In the last two the prompt is empty where the layout
-is preserved, and names the subject and its new place where it is shifted."""
+"""No reference; style reference and prompt; content reference; both. In the last two the prompt is empty where the
+layout is preserved, and names the subject and its new place where it is shifted."""
 
 CONTENT = ("subject", "joint")
 """Those with a content reference."""

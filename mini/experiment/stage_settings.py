@@ -79,7 +79,7 @@ def _places(folders: WorkFolders, stage: str, hashed: str, manifests: Sequence[s
 
 
 def _starts(before: Path | None, previous: str | None, vae: bool) -> dict[str, Any]:
-    """Return what a triplet stage starts from: what the stage before has written, or nothing."""
+    """Return the settings that name the files of the stage before, or that say to start from nothing."""
     first = previous in (None, "style")
     return {
         "models.projector": None if vae or before is None else before / PROJECTOR,

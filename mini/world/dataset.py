@@ -63,7 +63,7 @@ def write_data(
     improvised: float = IMPROVISED_SHARE,
     hybrids: float = 0.0,
 ) -> None:
-    """Write captioned pictures, triplets, and the manifests of both and of what is made of them.
+    """Write captioned pictures and triplets, and all four manifests.
 
     The last sixteenth of the triplets is marked for validation.
 

@@ -64,7 +64,7 @@ def sample_triplet(
     improvised: float = IMPROVISED_SHARE,
     hybrids: float = 0.0,
 ) -> Triplet:
-    """Return a random triplet; the subject of its style reference is always one of training.
+    """Return a random triplet; the subject of its style reference is always of a training class.
 
     Args:
         rng: source of every choice.
