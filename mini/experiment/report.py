@@ -11,7 +11,7 @@ from ...uso_model.errors import UserError
 from .claims import Records, judged, load_claims
 from .curves import plot_curves
 from .plan import load_rows
-from .results import CURVES, RESULTS, read_lines
+from .results import CURVES, RESULTS, of_plan, read_lines
 from .statistics import interval
 
 __all__ = ["COLUMNS", "write_report"]
@@ -52,6 +52,8 @@ SHIPPED = "shipped"
 def write_report(results: Path, page: Path, tables: Path) -> None:
     """Write what was measured into the marked parts of two pages; what is around the marks is left alone.
 
+    Rows of different plans cannot be compared, so those of the plan that has measured last are shown.
+
     Args:
         results: folder of the measured rows and curves.
         page: gets a short table between the marks `results`, and the claims between the marks `claims`.
@@ -66,10 +68,11 @@ def write_report(results: Path, page: Path, tables: Path) -> None:
             f"{results / RESULTS} holds no measured row; run `uso mini reproduce`, or name its folder as --results"
         )
     records: dict[str, dict[int, dict[str, Any]]] = defaultdict(dict)
-    for line in lines:
+    plan = lines[-1].get("plan")
+    for line in of_plan(plan, lines):
         records[line["row"]][line["seed"]] = line
     parts = [*filter(None, (_rows_table(records, mode) for mode in COLUMNS)), _runs_table(records)]
-    if curves := read_lines(results / CURVES):
+    if curves := of_plan(plan, read_lines(results / CURVES)):
         plot = tables.with_name("reward.png")
         tables.parent.mkdir(parents=True, exist_ok=True)
         plot_curves(curves, plot)
