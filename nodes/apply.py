@@ -15,8 +15,8 @@ from .graph.conditioning import Entries, emptied, with_content, with_style, with
 from .graph.dial_inputs import dial_inputs, read_dial
 from .graph.dials import Dial
 from .graph.host_types import Model
-from .graph.numbers import numbers_in_range
 from .graph.timing import with_reference
+from .graph.widgets import checked_widgets
 from .sampling.hooks import install_hooks
 from .sockets import Content, ContentSocket, Style, StyleSocket, advanced, schema
 
@@ -109,7 +109,7 @@ class Apply(io.ComfyNode):
         )
 
     @classmethod
-    @numbers_in_range
+    @checked_widgets
     def execute(
         cls,
         model: Model,

@@ -15,7 +15,7 @@ from .graph.checks import check_images, check_mask, check_vae_latent
 from .graph.convert import empty_latent, filled_outside, image_from_pil, pil_from_image
 from .graph.dials import Place
 from .graph.host_types import Vae
-from .graph.numbers import numbers_in_range
+from .graph.widgets import checked_widgets
 from .sockets import Content, ContentSocket, advanced, schema
 
 __all__ = ["EncodeContent"]
@@ -127,7 +127,7 @@ class EncodeContent(io.ComfyNode):
         )
 
     @classmethod
-    @numbers_in_range
+    @checked_widgets
     def execute(
         cls,
         vae: Vae,

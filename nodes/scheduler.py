@@ -12,7 +12,7 @@ from ..uso_model.schedule import flux_schedule, official_schedule, shifted_sched
 from .graph.checks import check_flux, check_latent
 from .graph.convert import latent_pixels
 from .graph.host_types import Model
-from .graph.numbers import numbers_in_range
+from .graph.widgets import checked_widgets
 from .sockets import advanced, schema
 
 __all__ = ["SCHEDULES", "Scheduler", "schedule_inputs", "schedule_sigmas", "steps_input"]
@@ -63,7 +63,7 @@ class Scheduler(io.ComfyNode):
         )
 
     @classmethod
-    @numbers_in_range
+    @checked_widgets
     def execute(
         cls,
         model: Model,

@@ -16,8 +16,8 @@ from ..uso_model.style import StyleFeatures, prepare_style_image, style_layers
 from .graph.checks import check_images, check_mask, check_vision
 from .graph.convert import filled_outside, image_to_planes, planes_to_image
 from .graph.host_types import ClipVision, ModelPatch
-from .graph.numbers import numbers_in_range
 from .graph.projector_patch import fingerprint, project
+from .graph.widgets import checked_widgets
 from .sockets import FeaturesSocket, ModelPatchSocket, Style, StyleSocket, advanced, schema
 
 __all__ = ["EncodeStyle", "ProjectStyle"]
@@ -90,6 +90,7 @@ class EncodeStyle(io.ComfyNode):
         )
 
     @classmethod
+    @checked_widgets
     def execute(cls, clip_vision: ClipVision, image: Tensor, fit: str, mask: Tensor | None = None) -> io.NodeOutput:
         """Return the features of every picture."""
         check_vision(clip_vision)
@@ -154,7 +155,7 @@ class ProjectStyle(io.ComfyNode):
         )
 
     @classmethod
-    @numbers_in_range
+    @checked_widgets
     def execute(
         cls,
         features: StyleFeatures,
