@@ -49,27 +49,29 @@ SHIPPED = "shipped"
 """Row that the short table is about where it has been measured."""
 
 
-def write_report(results: Path, page: Path, tables: Path) -> None:
+def write_report(results: Path, page: Path, tables: Path, plan: str | None = None) -> None:
     """Write what was measured into the marked parts of two pages; what is around the marks is left alone.
 
     Args:
         results: folder of the measured rows and curves.
         page: gets a short table between the marks `results`, and the claims between the marks `claims`.
         tables: gets every table between the marks `tables`, and a plot of the curves beside it.
+        plan: hash of the plan whose rows are reported; None: there is but one.
 
     Raises:
-        UserError: no row has been measured, or a page lacks its marks.
+        UserError: no row of the plan has been measured, there are several plans, or a page lacks its marks.
     """
-    lines = read_lines(results / RESULTS)
+    lines = _of_plan(read_lines(results / RESULTS), plan)
     if not lines:
         raise UserError(
-            f"{results / RESULTS} holds no measured row; run `uso mini reproduce`, or name its folder as --results"
+            f"{results / RESULTS} holds no measured row{' of that plan' if plan else ''}; run `uso mini reproduce`, or "
+            "name its folder as --results"
         )
     records: dict[str, dict[int, dict[str, Any]]] = defaultdict(dict)
     for line in lines:
         records[line["row"]][line["seed"]] = line
     parts = [*filter(None, (_rows_table(records, mode) for mode in COLUMNS)), _runs_table(records)]
-    if curves := read_lines(results / CURVES):
+    if curves := _of_plan(read_lines(results / CURVES), plan):
         plot = tables.with_name("reward.png")
         tables.parent.mkdir(parents=True, exist_ok=True)
         plot_curves(curves, plot)
@@ -80,6 +82,15 @@ def write_report(results: Path, page: Path, tables: Path) -> None:
         )
     _fill(page, {"results": _short_table(records), "claims": _claims_table(records)})
     _fill(tables, {"tables": "\n".join(parts)})
+
+
+def _of_plan(lines: list[dict[str, Any]], plan: str | None) -> list[dict[str, Any]]:
+    """Return the records of one plan: numbers of two are of networks of different sizes."""
+    if plan is not None:
+        return [line for line in lines if line.get("plan") == plan]
+    if len({line.get("plan") for line in lines}) > 1:
+        raise UserError("the results are of several plans, which cannot stand in one table; name one with --plan")
+    return lines
 
 
 def _fill(page: Path, parts: dict[str, str]) -> None:
