@@ -44,8 +44,8 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     train = commands.add_parser(
         "train",
         help="train one stage of the miniature",
-        description="Train one stage of the miniature; an interrupted run goes on where it stopped. The recipes are in "
-        "mini/recipes and expect the folders mini/a and mini/b made by `uso mini world`.",
+        description="Train one stage of the miniature; an interrupted run continues where it stopped. The recipes are "
+        "in mini/recipes and expect the folders mini/a and mini/b made by `uso mini world`.",
     )
     train.add_argument("stage", choices=STAGES)
     train.add_argument("settings", nargs="*", metavar="NAME=VALUE", help="settings that differ, such as loop.steps=200")
@@ -65,8 +65,8 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     again = commands.add_parser(
         "reproduce",
         help="the whole experiment: from nothing to measured rows and a report",
-        description="Draw the world, train every network, run the rows of a plan and measure them. What is there is "
-        "not done again, so an interrupted command goes on where it stopped.",
+        description="Draw the world, train every network, run the rows of a plan and measure them. Finished work is "
+        "not repeated, so an interrupted command continues where it stopped.",
     )
     again.add_argument("--plan", default="nano", help="mini, nano, quick, or the path of a YAML file (%(default)s)")
     again.add_argument("--quick", action="store_const", const="quick", dest="plan", help="the same as --plan quick")
@@ -80,7 +80,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     measure = commands.add_parser(
         "measure",
         help="measure the bundled network on held-out styles and classes",
-        description="Draw held-out cases with the bundled network and print what the judges see: the row `shipped` of "
+        description="Draw held-out cases with the bundled network and print the judges' numbers: the row `shipped` of "
         "mini/README.md, again.",
     )
     measure.add_argument("--cases", type=int, help="how many, from 2 (default: all 256)")
@@ -96,7 +96,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     report.add_argument("--results", type=Path, default=Path("dev/results"), help="folder of the results (%(default)s)")
     report.add_argument("--out", type=Path, default=Path("mini/README.md"), help="page to write (%(default)s)")
     report.add_argument("--tables", type=Path, default=Path("dev/tables.md"), help="page of all tables (%(default)s)")
-    report.add_argument("--plan", help="whose rows, where there are those of several: its name, or a YAML file")
+    report.add_argument("--plan", help="whose rows: a name or a YAML file (the plan that has measured last)")
     report.set_defaults(handler=_report)
 
 

@@ -1,4 +1,4 @@
-"""The demonstration picture: bundled references in, three columns of USO-mini's answers out."""
+"""The demonstration picture: bundled references, and what USO-mini draws from them in three columns."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ def examples(folder: Path = EXAMPLES) -> dict[str, Example]:
 def run(out: str | Path, seed: int = 3407, steps: int = 25) -> None:
     """Draw every bundled example and write one picture with a row for each.
 
-    The prompt is empty where there is a content reference: all that the pictures know comes from the references. Where
-    there is none, the prompt says what the content shows.
+    With a content reference the prompt is empty, so everything comes from the references. Without one, the prompt names
+    the content.
 
     Args:
         out: PNG file to write.

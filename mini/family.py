@@ -20,7 +20,7 @@ from .model.sizes import SIZES, fresh_projector, fresh_transformer
 __all__ = ["USO_MINI", "MiniFamily", "MiniFiles"]
 
 PARTS = {"transformer": "flux", "lora": "lora", "projector": "projector"}
-"""The trainer's names of the files to start from, and ours."""
+"""The trainer's names of the files to start from, and their names here."""
 
 
 class MiniFiles(ModelsConfig):
@@ -61,7 +61,7 @@ class MiniFamily:
         return fresh_projector(width, levels)
 
     def memory_note(self, config: TrainConfig) -> str | None:
-        """Return the only line that there is to say."""
+        """Return one line: so small a network needs no plan."""
         return "  USO-mini: less than 2 GB, also without a GPU"
 
 

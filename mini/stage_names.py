@@ -1,4 +1,4 @@
-"""Names of USO-mini's stages, apart from what trains them, so that a command line can list them at once."""
+"""Names of USO-mini's stages, in a module that imports no training, because the command line lists them."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ __all__ = ["NETWORK_STAGES", "ROW_STAGES", "STAGES", "NetworkStage", "RowStage",
 
 NetworkStage = Literal["autoencoder", "encoders", "descriptor", "vision", "decoder"]
 NETWORK_STAGES: tuple[NetworkStage, ...] = get_args(NetworkStage)
-"""Stages that train the encoders. They share one folder of weights, and each reads what those before it have written:
-the vision tower learns what the descriptor sees, and the decoder is trained with both."""
+"""Stages that train the encoders. They share one folder of weights, and each may read the files of those before it:
+the vision tower is trained with the descriptor, and the decoder with both."""
 
 RowStage = Literal["style", "copy", "triplet", "reward"]
 ROW_STAGES: tuple[RowStage, ...] = get_args(RowStage)

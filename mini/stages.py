@@ -33,7 +33,7 @@ _OWN: dict[str, tuple[type[Settings], Callable[[Any], Any]]] = {
     "decoder": (AutoencoderRun, train_decoder),
     "judges": (JudgeRun, train_judges),
 }
-"""Settings and training of the stages that the trainer knows nothing of; it trains all others."""
+"""Settings and training of the stages that are not the trainer's."""
 
 
 def recipe_of(stage: str) -> Path:
@@ -59,5 +59,5 @@ def load_stage(stage: str, values: Mapping[str, Any] | None = None, texts: Seque
 
 
 def train_stage(stage: str, settings: Any) -> Any:
-    """Train a stage, or go on where it stopped, and return what its training returns."""
+    """Train a stage, or continue it where it stopped, and return what its training returns."""
     return _OWN[stage][1](settings) if stage in _OWN else train(settings)

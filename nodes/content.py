@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import comfy.model_management
 import torch
 from comfy_api.latest import io
@@ -16,7 +14,8 @@ from ..uso_model.positions import Placement
 from .graph.checks import check_images, check_mask, check_vae_latent
 from .graph.convert import empty_latent, filled_outside, image_from_pil, pil_from_image
 from .graph.dials import Place
-from .graph.numbers import numbers_in_range
+from .graph.host_types import Vae
+from .graph.widgets import checked_widgets
 from .sockets import Content, ContentSocket, advanced, schema
 
 __all__ = ["EncodeContent"]
@@ -128,10 +127,10 @@ class EncodeContent(io.ComfyNode):
         )
 
     @classmethod
-    @numbers_in_range
+    @checked_widgets
     def execute(
         cls,
-        vae: Any,
+        vae: Vae,
         image: Tensor,
         long_side: int,
         latent_long_side: int,

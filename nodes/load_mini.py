@@ -5,7 +5,7 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from .graph.lora import blocks_input
-from .graph.numbers import numbers_in_range
+from .graph.widgets import checked_widgets
 from .sockets import ModelPatchSocket, schema
 
 __all__ = ["LoadMini"]
@@ -46,7 +46,7 @@ class LoadMini(io.ComfyNode):
         )
 
     @classmethod
-    @numbers_in_range
+    @checked_widgets
     def execute(cls, lora_strength: float, lora_blocks: str = "") -> io.NodeOutput:
         """Return the five models."""
         # Here and not above, because its networks need transformers, which takes seconds to import.

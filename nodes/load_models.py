@@ -11,9 +11,10 @@ from comfy_api.latest import io
 
 from .graph.checks import check_flux, hidden_size, projector_sizes
 from .graph.folders import AUTO, safetensors_files
+from .graph.host_types import Model
 from .graph.lora import blocks_input, with_lora
-from .graph.numbers import numbers_in_range
 from .graph.projector_patch import projector_patch
+from .graph.widgets import checked_widgets
 from .sockets import ModelPatchSocket, schema
 
 __all__ = ["AUTO", "NONE", "LoadModels"]
@@ -101,9 +102,9 @@ class LoadModels(io.ComfyNode):
         return [(str(path), path.stat().st_mtime_ns, path.stat().st_size) for path in paths]
 
     @classmethod
-    @numbers_in_range
+    @checked_widgets
     def execute(
-        cls, model: Any, lora: str, lora_strength: float, projector: str, clip_vision: str, lora_blocks: str = ""
+        cls, model: Model, lora: str, lora_strength: float, projector: str, clip_vision: str, lora_blocks: str = ""
     ) -> io.NodeOutput:
         """Return the model with the LoRA, the projector and the vision model."""
         # Not above: the readers of weight files are slow to import.

@@ -10,7 +10,7 @@ from comfy_api.latest import io
 
 from ..uso_model.dials.mixing import MODES, mix
 from ..uso_model.errors import UserError
-from .graph.numbers import numbers_in_range
+from .graph.widgets import checked_widgets
 from .sockets import Style, StyleSocket, advanced, schema
 
 __all__ = ["MixStyles"]
@@ -61,7 +61,7 @@ class MixStyles(io.ComfyNode):
         )
 
     @classmethod
-    @numbers_in_range
+    @checked_widgets
     def execute(cls, mode: str, **values: Any) -> io.NodeOutput:
         """Return the mixed style."""
         pairs = [(values.get(f"style_{n}"), values.get(f"weight_{n}", 1.0)) for n in range(1, MOST + 1)]

@@ -13,7 +13,8 @@ from comfy_api.latest import io
 from .graph.checks import check_flux, check_latent
 from .graph.conditioning import Entries, emptied, with_guidance
 from .graph.convert import latent_pixels
-from .graph.numbers import numbers_in_range
+from .graph.host_types import Model
+from .graph.widgets import checked_widgets
 from .scheduler import schedule_inputs, schedule_sigmas, steps_input
 from .sockets import schema
 
@@ -82,10 +83,10 @@ class Sampler(io.ComfyNode):
         )
 
     @classmethod
-    @numbers_in_range
+    @checked_widgets
     def execute(
         cls,
-        model: Any,
+        model: Model,
         positive: Entries,
         latent: dict[str, Any],
         seed: int,

@@ -11,7 +11,8 @@ from torch import Tensor
 from ..uso_model.schedule import flux_schedule, official_schedule, shifted_schedule, token_count
 from .graph.checks import check_flux, check_latent
 from .graph.convert import latent_pixels
-from .graph.numbers import numbers_in_range
+from .graph.host_types import Model
+from .graph.widgets import checked_widgets
 from .sockets import advanced, schema
 
 __all__ = ["SCHEDULES", "Scheduler", "schedule_inputs", "schedule_sigmas", "steps_input"]
@@ -62,10 +63,10 @@ class Scheduler(io.ComfyNode):
         )
 
     @classmethod
-    @numbers_in_range
+    @checked_widgets
     def execute(
         cls,
-        model: Any,
+        model: Model,
         steps: int,
         schedule: str,
         width: int,

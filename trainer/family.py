@@ -10,7 +10,7 @@ import importlib
 from collections.abc import Collection, Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 
@@ -30,6 +30,7 @@ _INSTALLED = "comfyui_uso"
 DECLARATION = "family.yaml"
 
 
+@runtime_checkable
 class ModelFamily(Protocol):
     """One kind of networks with USO's architecture: where they come from and what goes with them."""
 
@@ -109,18 +110,21 @@ def load_family(path: str) -> ModelFamily:
     """Import a family by its path.
 
     Raises:
-        UserError: there is no such module or object.
+        UserError: there is no such module or object, or it is no family.
     """
-    module, separator, name = path.partition(":")
-    if not separator or not name.isidentifier():
+    module, _, name = path.partition(":")
+    if not all(part.isidentifier() for part in (*module.split("."), name)):
         raise UserError(f"got the family {path[:80]!r}, expected an import path package.module:object")
     if module.split(".")[0] == _INSTALLED:
         module = PACK + module.removeprefix(_INSTALLED)
     try:
-        return getattr(importlib.import_module(module), name)
+        found = getattr(importlib.import_module(module), name, None)
     except ModuleNotFoundError as error:
         if error.name is None or not (module == error.name or module.startswith(f"{error.name}.")):
             raise  # something that the family itself needs
         raise UserError(f"there is no module {error.name} for the family {path}; correct `family`") from error
-    except (AttributeError, ValueError) as error:
-        raise UserError(f"there is no {name} in {module} for the family {path}; correct `family`") from error
+    if found is None:
+        raise UserError(f"there is no {name} in {module} for the family {path}; correct `family`")
+    if not isinstance(found, ModelFamily):
+        raise UserError(f"{path} is no model family; correct `family` to an object with all that ModelFamily asks for")
+    return found

@@ -229,6 +229,10 @@ class TrainConfig(Settings):
             raise UserError("stage base trains the transformer itself: memory.base must be fp32 and nothing in RAM")
         if self.stage == "style" and self.conditions.style_path == "vae":
             raise UserError("stage style trains the projector, which conditions.style_path vae does without")
+        if self.stage == "triplet" and self.models.new_projector and not self.train_projector:
+            raise UserError(
+                "models.new_projector begins with an untrained projector: train it with train_projector true"
+            )
         if self.stage == "base" and self.reward is not None:
             raise UserError("stage base has no style reference and so no reward")
         if self.stage != "triplet" and self.prior_preservation is not None:

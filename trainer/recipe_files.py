@@ -33,7 +33,8 @@ def recipe_file(name: str) -> Path:
     """
     if Path(name).is_file():
         return Path(name)
-    own = [family.recipes / f"{name.removeprefix(family.prefix)}.yaml" for family in declared_families()]
+    families = [family for family in declared_families() if name.startswith(family.prefix)]
+    own = [family.recipes / f"{name.removeprefix(family.prefix)}.yaml" for family in families]
     for file in (RECIPES / f"{name}.yaml", *own):
         if Path(name).name == name and file.is_file():
             return file

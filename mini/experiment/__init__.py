@@ -1,1 +1,1 @@
-"""The experiment on the miniature: runs with one thing changed, measured by judges, reported with intervals."""
+"""The experiment on USO-mini: runs that differ in one thing, measured by judges, reported with intervals."""

@@ -1,4 +1,4 @@
-"""A row's trained files as something that draws."""
+"""Draw with the trained files of a row."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from ...trainer.export import LORA, PROJECTOR
 from ...trainer.recipe import TrainConfig
 from ...trainer.starting_files import transformer_file
 from ...uso_model.checkpoints import load_projector, load_transformer, merge_lora, read_lora
+from ..family import MiniFiles
 from ..model import MiniModels, load_encoders
 from ..model.generate import generate
 from .measure import Draw
@@ -20,10 +21,10 @@ __all__ = ["draw_with", "drawing"]
 
 
 def drawing(config: TrainConfig, files: Path, steps: int, cfg: float) -> Draw:
-    """Return what draws with the LoRA and projector that a triplet stage has written to a folder.
+    """Return a function that draws with the LoRA and projector that a triplet stage has written to a folder.
 
     Args:
-        config: of the stage; a style reference goes the way that it went in training.
+        config: of the stage; style references take the same path as in training.
         files: folder of the stage's outputs.
         steps: Euler steps.
         cfg: classifier-free guidance.
@@ -33,6 +34,7 @@ def drawing(config: TrainConfig, files: Path, steps: int, cfg: float) -> Draw:
     transformer = load_transformer(base, torch.float32)
     merge_lora(transformer, read_lora(files / LORA))
     vae = config.conditions.style_path == "vae"
+    assert isinstance(config.models, MiniFiles)
     encoders = load_encoders(config.models.files)
     projector = None
     if not vae:
@@ -41,13 +43,13 @@ def drawing(config: TrainConfig, files: Path, steps: int, cfg: float) -> Draw:
 
 
 def draw_with(models: MiniModels, steps: int, cfg: float, vae: bool = False) -> Draw:
-    """Return what draws with given models.
+    """Return a function that draws with given models.
 
     Args:
-        models: of the miniature.
+        models: of USO-mini.
         steps: Euler steps.
         cfg: classifier-free guidance.
-        vae: whether a style reference goes the content's way.
+        vae: whether style references go through the autoencoder, as content references do.
     """
 
     def draw(

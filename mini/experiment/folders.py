@@ -1,7 +1,6 @@
-"""Where an experiment keeps what it makes: under one folder, a subfolder for each hash of what decides its contents.
+"""Folders of an experiment: under one root, each carries a hash of everything that decides its contents.
 
-So plans that differ share what they have in common and nothing else, and a changed setting never goes on in an old
-folder.
+Plans that differ share only what they have in common, and a changed setting never continues in an old folder.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ class WorkFolders:
         self.root = root
         self.data = [root / f"data-{drawn}" / name for name in "ab"]
         self.weights = root / f"weights-{trained}"
-        """Encoders. They are trained one on another, so a change to one begins all of them anew."""
+        """Encoders. Each is trained with the ones before it, so a change to one needs a new folder for all."""
         self.judges = root / f"judges-{judging}"
         self.cache = root / "cache"
         """Encodings, each named by the bytes of its picture and of its encoder: all plans may share them."""

@@ -1,4 +1,4 @@
-"""How well a trained miniature follows its references, told by judges that had no part in its training."""
+"""How well a trained USO-mini follows its references, measured by judges that took no part in its training."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ CASES_SEED = 424_242
 """Of the held-out cases, the same for every row and seed."""
 
 MODES = ("none", "style", "subject", "joint")
-"""No reference; style reference and prompt; content reference; both. Prompts of the last two are empty where the layout
-is to be kept and name the subject and its new place where not."""
+"""No reference; style reference and prompt; content reference; both. In the last two the prompt is empty where the
+layout is preserved, and names the subject and its new place where it is shifted."""
 
 CONTENT = ("subject", "joint")
 """Those with a content reference."""
@@ -37,7 +37,7 @@ Draw = Callable[[Sequence[str], Sequence[Image.Image] | None, Sequence[Image.Ima
 
 @dataclass(frozen=True)
 class Case:
-    """A triplet to be drawn, rendered, and a photo of somebody else of the same class."""
+    """A triplet to be drawn, rendered, and a photo of another individual of the same class."""
 
     triplet: Triplet
     target: Image.Image
@@ -52,9 +52,9 @@ def cases(count: int, seed: int, held_out: bool = True, beyond: bool = False) ->
     Args:
         count: how many.
         seed: the same seed gives the same cases.
-        held_out: of styles and classes that no training triplet shows; False: of those of training, where settings may
-            be chosen.
-        beyond: style parameters beyond the ranges that any network but the judges has seen.
+        held_out: take styles and classes that no training triplet shows; False: take those of training, on which
+            settings may be chosen.
+        beyond: take style parameters from outside the ranges that all networks but the judges have seen.
     """
     rng = np.random.default_rng([seed, held_out, beyond])
     found = []
@@ -69,23 +69,23 @@ def cases(count: int, seed: int, held_out: bool = True, beyond: bool = False) ->
 def measure(
     draw: Draw, judges: Judges, of: Sequence[Case], seed: int = 0, modes: Sequence[str] = MODES
 ) -> dict[str, dict[str, float]]:
-    """Draw every case in every mode and return what the judges see.
+    """Draw every case in every mode and return the judges' numbers.
 
     Returns:
         Mode to its numbers:
 
-        - `style`: share of pictures whose style the judge names rightly, of all styles of the world (top 1)
+        - `style`: accuracy (top 1) of the style judge, among all styles of the world
         - `likeness`: mean cosine of the reward's descriptor to the style reference
-        - `identity`: area under the curve of identity verification: the chance that a picture is found more like the
-          content photo than another picture is like a stranger of its class
+        - `identity`: area under the ROC curve of identity verification: the probability that a picture scores higher
+          with its content photo than another picture does with a stranger of its class
         - `resemblance`: mean cosine of the identity judge to the content photo
-        - `text`: share of class, colours and marking of the target that the judge names
+        - `text`: share of the target's class, colours and marking that the identity judge names
         - `leak`: share of pictures in which the judge sees the class of the style reference
         - `copied`: mean correlation of layout with the style reference
 
-        and `true`, the same numbers of the renders themselves, which bound what the judges can see. Where there is a
-        content reference, and for `true`, `joint/preserved` and the like are those of one layout alone: to restyle a
-        photo and to show somebody elsewhere are two tasks, and one number for both can hide either.
+        Mode `true` has the same numbers of the renders themselves, which are an upper bound. Modes with a content
+        reference, and `true`, also have numbers for each layout, such as `joint/preserved`: restyling a photo and
+        showing its subject elsewhere are two tasks, and one number for both can hide a failure of one.
     """
     found = _judged("true", judges, of, [case.target for case in of])
     for mode in modes:
@@ -120,7 +120,7 @@ def _judged(
 
 
 def _seen(judges: Judges, of: Sequence[Case], pictures: Sequence[Image.Image]) -> dict[str, Tensor]:
-    """Return what the judges see in each picture, named as the number that is made of it."""
+    """Return the judges' values for each picture, by the name of the number that they become."""
     drawn, references, contents, strangers = (
         torch.cat([picture_tensor(picture) for picture in column])
         for column in (pictures, [c.style for c in of], [c.content for c in of], [c.stranger for c in of])
@@ -129,17 +129,17 @@ def _seen(judges: Judges, of: Sequence[Case], pictures: Sequence[Image.Image]) -
     named = judges.style(drawn).argmax(1)
     vectors, traits = judges.identity(drawn)
     right, wrong = ((vectors * judges.identity(photos)[0]).sum(1) for photos in (contents, strangers))
-    wanted = torch.tensor([traits_of(case.triplet.target.individual) for case in of])
-    told = torch.stack([part.argmax(1) for part in traits], 1)
-    said = [0, 1, 2, 4]  # the accent is in no caption
+    expected = torch.tensor([traits_of(case.triplet.target.individual) for case in of])
+    found = torch.stack([part.argmax(1) for part in traits], 1)
+    captioned = [0, 1, 2, 4]  # the accent is in no caption
     reference_class = torch.tensor([SUBJECTS.index(case.triplet.style_ref.subject) for case in of])
     return {
         "style": named == styles,
         "likeness": (judges.descriptor(drawn) * judges.descriptor(references)).sum(1),
         "identity": torch.stack([right, wrong], 1),
         "resemblance": right,
-        "text": told[:, said] == wanted[:, said],
-        "leak": told[:, 0] == reference_class,
+        "text": found[:, captioned] == expected[:, captioned],
+        "leak": found[:, 0] == reference_class,
         "copied": layout_likeness(drawn, references),
     }
 

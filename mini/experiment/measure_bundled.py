@@ -1,4 +1,4 @@
-"""The bundled network, measured on the cases that the row `shipped` was measured on, or on others like them."""
+"""Measure the bundled network, on the cases of the row `shipped` or on others like them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["measure_bundled"]
 def measure_bundled(
     count: int | None = None, seed: int | None = None, modes: Sequence[str] = MODES
 ) -> dict[str, dict[str, float]]:
-    """Draw held-out cases with the bundled weights, as plan `mini` draws them, and return what the bundled judges see.
+    """Draw held-out cases with the bundled weights, as plan `mini` draws them, and return the bundled judges' numbers.
 
     Args:
         count: how many cases; None: as many as plan `mini` has.

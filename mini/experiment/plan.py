@@ -1,4 +1,4 @@
-"""What an experiment consists of, read from YAML: sizes, what differs in every stage, and the rows."""
+"""The plan of an experiment, read from YAML: sizes, changed settings of every stage, and rows."""
 
 from __future__ import annotations
 

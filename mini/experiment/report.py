@@ -11,7 +11,7 @@ from ...uso_model.errors import UserError
 from .claims import Records, judged, load_claims
 from .curves import plot_curves
 from .plan import load_rows
-from .results import CURVES, RESULTS, read_lines
+from .results import CURVES, RESULTS, of_plan, read_lines
 from .statistics import interval
 
 __all__ = ["COLUMNS", "write_report"]
@@ -52,26 +52,30 @@ SHIPPED = "shipped"
 def write_report(results: Path, page: Path, tables: Path, plan: str | None = None) -> None:
     """Write what was measured into the marked parts of two pages; what is around the marks is left alone.
 
+    Rows of different plans cannot be compared, so those of one plan are shown.
+
     Args:
         results: folder of the measured rows and curves.
         page: gets a short table between the marks `results`, and the claims between the marks `claims`.
         tables: gets every table between the marks `tables`, and a plot of the curves beside it.
-        plan: hash of the plan whose rows are reported; None: there is but one.
+        plan: hash of the plan; None: the one that has measured last.
 
     Raises:
-        UserError: no row of the plan has been measured, there are several plans, or a page lacks its marks.
+        UserError: no row of the plan has been measured, or a page lacks its marks.
     """
-    lines = _of_plan(read_lines(results / RESULTS), plan)
-    if not lines:
-        raise UserError(
-            f"{results / RESULTS} holds no measured row{' of that plan' if plan else ''}; run `uso mini reproduce`, or "
-            "name its folder as --results"
-        )
+    lines = read_lines(results / RESULTS)
+    if plan is None and lines:
+        plan = lines[-1].get("plan")
     records: dict[str, dict[int, dict[str, Any]]] = defaultdict(dict)
-    for line in lines:
+    for line in of_plan(plan, lines):
         records[line["row"]][line["seed"]] = line
+    if not records:
+        row = "measured row of that plan" if lines else "measured row"
+        raise UserError(
+            f"{results / RESULTS} holds no {row}; run `uso mini reproduce`, or name its folder as --results"
+        )
     parts = [*filter(None, (_rows_table(records, mode) for mode in COLUMNS)), _runs_table(records)]
-    if curves := _of_plan(read_lines(results / CURVES), plan):
+    if curves := of_plan(plan, read_lines(results / CURVES)):
         plot = tables.with_name("reward.png")
         tables.parent.mkdir(parents=True, exist_ok=True)
         plot_curves(curves, plot)
@@ -82,15 +86,6 @@ def write_report(results: Path, page: Path, tables: Path, plan: str | None = Non
         )
     _fill(page, {"results": _short_table(records), "claims": _claims_table(records)})
     _fill(tables, {"tables": "\n".join(parts)})
-
-
-def _of_plan(lines: list[dict[str, Any]], plan: str | None) -> list[dict[str, Any]]:
-    """Return the records of one plan: numbers of two are of networks of different sizes."""
-    if plan is not None:
-        return [line for line in lines if line.get("plan") == plan]
-    if len({line.get("plan") for line in lines}) > 1:
-        raise UserError("the results are of several plans, which cannot stand in one table; name one with --plan")
-    return lines
 
 
 def _fill(page: Path, parts: dict[str, str]) -> None:

@@ -1,7 +1,7 @@
-"""`uso mini reproduce`: everything from nothing, or from where it stopped, to a table of measured rows.
+"""`uso mini reproduce`: from nothing, or from where it stopped, to a table of measured rows.
 
-World, encoders, judges and base are made once; then every row is trained and measured for every seed, and its numbers
-are appended to `results.jsonl` before the next one begins. What is there already is not done again.
+World, encoders, judges and base are made once. Then every row is trained and measured for every seed, and its numbers
+are appended to `results.jsonl` before the next one starts. Finished work is not repeated.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ logger = logging.getLogger(__name__)
 def reproduce(
     plan: ExperimentPlan, root: Path, rows: Sequence[str] | None = None, seeds: Sequence[int] | None = None
 ) -> Path:
-    """Do what is not done yet and return the file of the results.
+    """Do all work that is not finished and return the file of the results.
 
     Several plans may share the folder: a row counts as measured only if its record carries the plan's hash and names
     the run that the row's own settings lead to.
@@ -56,7 +56,7 @@ def reproduce(
         seeds: None: those of the plan.
 
     Raises:
-        KeyboardInterrupt: a training was stopped; the same call goes on.
+        KeyboardInterrupt: a training was stopped; the same call continues it.
     """
     folders, results = WorkFolders(root, plan), root / RESULTS
     chosen = load_rows(list(rows or plan.rows))
@@ -77,7 +77,7 @@ def reproduce(
 
 
 def _is_known(record: Mapping[str, Any], file: Path) -> bool:
-    """Whether a file has a record of the same row, seed, plan and run; the first versions told only row and seed."""
+    """Whether a file has a record of the same row, seed, plan and run; the first versions wrote only row and seed."""
     return any(all(known.get(name) == value for name, value in record.items()) for known in read_lines(file))
 
 
@@ -114,7 +114,7 @@ def _train_whole(stage: str, settings: Any, *loops: LoopConfig) -> None:
         found = latest(loop.run_dir)
         done = 0 if found is None else found.step
         if done < loop.steps:
-            raise KeyboardInterrupt(f"{loop.run_dir} was stopped at step {done}; the same command goes on")
+            raise KeyboardInterrupt(f"{loop.run_dir} was stopped at step {done}; the same command continues it")
 
 
 def _measured(
@@ -124,7 +124,7 @@ def _measured(
     stages: Mapping[str, TrainConfig],
     judges: Judges,
 ) -> dict[str, Any]:
-    """Train a row, draw with it and return what the judges see, and what it took."""
+    """Train a row, draw with it and return the judges' numbers, and the time and hardware."""
     for stage, config in stages.items():
         _train(stage, config)
     began = time.monotonic()
@@ -145,7 +145,7 @@ def _measured(
 
 
 def _curve(plan: ExperimentPlan, root: Path, record: Mapping[str, Any], stage: TrainConfig, judges: Judges) -> None:
-    """Measure every checkpoint that a run with the reward has kept: is the judge as pleased as the reward?"""
+    """Measure every checkpoint that a run with the reward has kept: do the judges agree with the reward?"""
     if stage.loop.keep_every is None:
         return
     few = cases(max(24, plan.cases // 2), CASES_SEED + 1)
@@ -163,7 +163,7 @@ def _last(stages: Mapping[str, TrainConfig]) -> TrainConfig:
 
 
 def hardware() -> str:
-    """Return in words what the numbers were made on."""
+    """Return the hardware in words."""
     if torch.cuda.is_available():
         return torch.cuda.get_device_name()
     return f"{os.cpu_count()} CPU cores ({platform.machine()}), {torch.backends.cpu.get_cpu_capability()}"

@@ -8,7 +8,7 @@ from typing import Any
 
 from ...trainer.export import LORA, PROJECTOR, TRANSFORMER
 from ...trainer.recipe import TrainConfig
-from ..stage_names import NETWORK_STAGES, ROW_STAGES
+from ..stage_names import NETWORK_STAGES, ROW_STAGES, StageName
 from ..stages import load_stage
 from .folders import WorkFolders, decides, hash_of
 from .plan import ExperimentPlan, ExperimentRow
@@ -19,7 +19,7 @@ MANIFESTS = {"base": ["captions"], "copy": ["manifest", "identity"]}
 """What stages read where a plan names nothing else; all others read `manifest`."""
 
 
-def shared_settings(plan: ExperimentPlan, folders: WorkFolders, stage: str) -> Any:
+def shared_settings(plan: ExperimentPlan, folders: WorkFolders, stage: StageName) -> Any:
     """Return the settings of a stage that all rows share: an encoder's, the judges' or the base's."""
     chosen = plan.settings.get(stage, {})
     if stage == "judges":
@@ -79,7 +79,7 @@ def _places(folders: WorkFolders, stage: str, hashed: str, manifests: Sequence[s
 
 
 def _starts(before: Path | None, previous: str | None, vae: bool) -> dict[str, Any]:
-    """Return what a triplet stage starts from: what the stage before has written, or nothing."""
+    """Return the settings that name the files of the stage before, or that say to start from nothing."""
     first = previous in (None, "style")
     return {
         "models.projector": None if vae or before is None else before / PROJECTOR,

@@ -1,1 +1,1 @@
-"""The judges: who names styles and individuals in USO-mini's pictures without having had a part in making them."""
+"""Judges: networks that name styles and individuals in USO-mini's pictures and took no part in its training."""

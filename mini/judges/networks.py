@@ -1,8 +1,8 @@
-"""The judges: who sees a style and an individual in USO-mini's pictures without having had a part in making it.
+"""The bundled judges: one names the style of a picture, the other tells individuals apart.
 
-Both are convolutional networks with group normalisation on renders of their own seed; nothing else of the miniature is
-built like them, reads their pictures or sees their outputs in training. They know every style and class, also those
-kept from the miniature's reference stages, and the ranges kept from all of it.
+Both are convolutional networks with group normalisation. They are trained on renders with a seed of their own. No other
+network of USO-mini shares their architecture, their pictures or their outputs. They know every style and class,
+including those held out from the stages with references, and the parameter ranges held out from all other networks.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 PHOTO = len(STYLES)
-"""Number of the class of pictures in no style at all."""
+"""Number of the class of photos, which are in no style."""
 
 TRAITS = (len(SUBJECTS), len(COLOURS), len(COLOURS), len(ACCENTS), len(MARKINGS))
 """Number of classes of each trait of an individual: subject, first and second colour, accent, marking."""
@@ -64,7 +64,7 @@ class _Trunk(nn.Sequential):
 
 
 class StyleJudge(nn.Module):
-    """Name the style of pictures."""
+    """Names the style of pictures."""
 
     def __init__(self, width: int = 20):
         super().__init__()
@@ -77,9 +77,9 @@ class StyleJudge(nn.Module):
 
 
 class IdentityJudge(nn.Module):
-    """Tell individuals apart, whatever the style, pose and background, and name what they are made of.
+    """Tells individuals apart in any style, pose and background, and names their traits.
 
-    It looks at pictures of half the size, where strokes and dots blur and colours and shapes remain.
+    It reads pictures at half the size, where strokes and dots blur and colours and shapes remain.
     """
 
     def __init__(self, width: int = 24, out: int = 96):
@@ -89,10 +89,10 @@ class IdentityJudge(nn.Module):
         self.traits = nn.Linear(self.trunk.features, sum(TRAITS))
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Return what is seen in pictures `b 3 128 128` in -1..1.
+        """Compare and describe the individuals in pictures `b 3 128 128` in -1..1.
 
         Returns:
-            Unit vectors `b 96`, whose cosines tell how alike two individuals are; logits of each of TRAITS.
+            Unit vectors `b 96`, whose cosine is the similarity of two individuals; logits of each of TRAITS.
         """
         features = self.trunk(F.avg_pool2d(pixels, 2))
         return F.normalize(self.head(features), dim=1), self.traits(features).split(TRAITS, dim=1)

@@ -1,4 +1,4 @@
-"""What measuring asks of judges, so that others than the bundled ones can take their place."""
+"""The interface of judges: measuring accepts any function of this form, not only the bundled networks."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ class Describes(Protocol):
 
 
 class Judges(NamedTuple):
-    """Who looks at the pictures."""
+    """The judges of one measurement."""
 
     style: NamesStyles
     identity: TellsIndividuals
     descriptor: Describes
-    """The reward's own, so no independent witness of it."""
+    """The same network that the style reward uses, so its number is no independent evidence for the reward."""

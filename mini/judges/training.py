@@ -1,8 +1,8 @@
 """Train the judges on renders of their own.
 
-The style judge learns to classify. The identity judge learns to find, among many individuals of the same few classes,
-the photo of the one that a styled picture shows (InfoNCE), and besides to name what the individual is made of. It has
-to tell apart individuals that it has never seen, so it sees many, and each mirrored and shifted at random.
+The style judge learns to classify. The identity judge learns to match a styled picture with the photo of the same
+individual, among many individuals of a few classes (InfoNCE). It also learns to name the individual's traits. It has to
+tell apart individuals that it has never seen, so it is trained on many, each mirrored and shifted at random.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ PHOTO_SHARE = 1 / (len(STYLES) + 1)
 CLASSES_A_BATCH = 4
 
 SHIFT = 12
-"""Farthest that a picture of an individual is shifted in training, in pixels."""
+"""Largest shift of an individual's picture in training, in pixels."""
 
 
 class JudgeRun(Settings):
@@ -66,7 +66,7 @@ class Styled(NamedTuple):
 
 
 class Individuals(NamedTuple):
-    """A photo and a styled picture of each individual, in two poses, and what it is made of.
+    """A photo and a styled picture of each individual, in two poses, and its traits.
 
     Pictures are `n 3 h w`: uint8 as they are rendered, float in -1..1 in a batch.
     """
@@ -77,7 +77,7 @@ class Individuals(NamedTuple):
 
 
 def train_judges(config: JudgeRun) -> dict[str, float]:
-    """Train both judges, write them, and return how good they are on fresh renders."""
+    """Train both judges, write them, and return their accuracy on fresh renders."""
     rng = np.random.default_rng(config.seed)
     styled = render_styled(rng, config.pictures)
     with seeded(config.style.seed):
@@ -138,10 +138,10 @@ def render_individuals(seed: int, numbers: Iterable[int]) -> Individuals:
 def accuracy(
     style: StyleJudge, identity: IdentityJudge, rng: np.random.Generator, count: int = 400
 ) -> dict[str, float]:
-    """Return the share of styles named, and the area under the curve of identity verification, on fresh true renders.
+    """Return the accuracy of the style judge and the area under the ROC curve of the identity judge, on fresh renders.
 
-    The area is the chance that a styled picture is found more like a photo of the individual it shows than like one of
-    another individual of the same class. It bounds what the miniature's pictures can reach.
+    The area is the probability that a styled picture scores higher with a photo of its own individual than with a photo
+    of another individual of the same class. It is an upper bound for the pictures that USO-mini draws.
     """
     renders = render_styled(rng, count)
     named = torch.cat([style(_float(part)).argmax(1) for part in renders.pixels.split(64)])
@@ -188,7 +188,7 @@ def _pick(data: Styled, random: StepRandom) -> Styled:
 
 
 def _group(data: Individuals, random: StepRandom) -> Individuals:
-    """Return individuals of a few classes, so that the wrong answers are of the right class."""
+    """Return individuals of a few classes, so that wrong answers have the right class."""
     generator = random.shared("batch")
     classes = torch.randperm(TRAITS[0], generator=generator)[:CLASSES_A_BATCH]
     members = [(data.traits[:, 0] == number).nonzero()[:, 0] for number in classes]
@@ -199,7 +199,7 @@ def _group(data: Individuals, random: StepRandom) -> Individuals:
 
 
 def _moved(pixels: Tensor, generator: torch.Generator) -> Tensor:
-    """Return pictures mirrored and shifted at random, `b 3 h w`: who is shown stays the same."""
+    """Return pictures `b 3 h w` mirrored and shifted at random, which keeps the individual."""
     mirrored = torch.rand(len(pixels), 1, 1, 1, generator=generator) < 0.5
     padded = F.pad(torch.where(mirrored, pixels.flip(3), pixels), [SHIFT] * 4, mode="reflect")
     corners = torch.randint(2 * SHIFT + 1, (len(pixels), 2), generator=generator).tolist()

@@ -5,7 +5,7 @@ Its files have the same formats as the real ones, so the same readers load them.
 
 from __future__ import annotations
 
-from .autoencoder import BLOCK, MiniAutoencoder
+from .autoencoder import MiniAutoencoder
 from .descriptor import MiniDescriptor
 from .files import NAMES, PICTURE_SIZE, WEIGHTS, missing_files, weight_files
 from .networks import (
@@ -23,7 +23,6 @@ from .networks import (
 from .text import MAX_TOKENS, MiniTextEncoder, MiniTokenizer, load_text
 
 __all__ = [
-    "BLOCK",
     "MAX_TOKENS",
     "NAMES",
     "PICTURE_SIZE",

@@ -1,8 +1,8 @@
-"""The miniature's autoencoder: a block transform in closed form, and a network on each side that learns what it lacks.
+"""USO-mini's autoencoder: a block transform in closed form, and a residual network on each side.
 
-FLUX.1's own autoencoder needs millions of pictures. On the miniature's world the 16 principal components of 8x8 blocks
-give colours and shapes at once, without any training; the networks begin as nothing and add texture. Latents have
-FLUX.1's form: 16 channels, 1/8 of the size, FLUX.1's scale and shift.
+FLUX.1's own autoencoder needs millions of pictures. In this small world, the 16 principal components of 8x8 blocks give
+colours and shapes without any training. The networks start at zero and add texture. Latents have FLUX.1's form: 16
+channels, 1/8 of the size, FLUX.1's scale and shift.
 """
 
 from __future__ import annotations
@@ -11,15 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from ...uso_model.config import FLUX_AE
+from ...uso_model.packing import PIXELS_PER_LATENT
 
-__all__ = ["BLOCK", "MiniAutoencoder"]
-
-BLOCK = FLUX_AE.downscale
-"""Pixels per latent pixel along one side."""
+__all__ = ["MiniAutoencoder"]
 
 
 class Residual(nn.Module):
-    """Two 3x3 convolutions beside the identity; without norms, which would erase colour in so few channels."""
+    """A residual block of two 3x3 convolutions, without norms: with so few channels they would erase colour."""
 
     def __init__(self, width: int):
         super().__init__()
@@ -37,8 +35,8 @@ class MiniAutoencoder(nn.Module):
     def __init__(self, channels: int = FLUX_AE.z_channels, width: int = 64):
         super().__init__()
         self.channels, self.width = channels, width
-        self.analysis = nn.Conv2d(3, channels, BLOCK, stride=BLOCK)
-        self.synthesis = nn.ConvTranspose2d(channels, 3, BLOCK, stride=BLOCK)
+        self.analysis = nn.Conv2d(3, channels, PIXELS_PER_LATENT, stride=PIXELS_PER_LATENT)
+        self.synthesis = nn.ConvTranspose2d(channels, 3, PIXELS_PER_LATENT, stride=PIXELS_PER_LATENT)
         self.encoder = nn.Sequential(
             nn.PixelUnshuffle(4),
             nn.Conv2d(48, width, 3, padding=1),
@@ -79,13 +77,13 @@ class MiniAutoencoder(nn.Module):
     def fit(self, pictures: Tensor) -> None:
         """Set analysis and synthesis to the principal components of the pictures' blocks, in closed form.
 
-        Component i is divided by the square root of its deviation, half way to unit variance: coarse components keep
-        the larger part, so that the flow model learns them first. The latents' overall deviation is 1.
+        Each component is divided by the square root of its standard deviation, half way to whitening. Coarse components
+        stay larger, so the flow model learns them first. The standard deviation of all latents together is 1.
 
         Args:
             pictures: `b 3 h w` in -1..1; a few thousand blocks suffice.
         """
-        blocks = nn.functional.unfold(pictures, BLOCK, stride=BLOCK)  # b (3 8 8) L
+        blocks = nn.functional.unfold(pictures, PIXELS_PER_LATENT, stride=PIXELS_PER_LATENT)  # b (3 8 8) L
         blocks = blocks.transpose(1, 2).flatten(0, 1).double()
         mean = blocks.mean(dim=0)
         values, vectors = torch.linalg.eigh((blocks - mean).T @ (blocks - mean) / len(blocks))

@@ -1,7 +1,8 @@
-"""The miniature's style descriptor: what CSD is to FLUX.1, the judge that the style reward asks.
+"""USO-mini's style descriptor. The style reward uses it as it uses CSD for FLUX.1.
 
-Style is read from statistics of feature maps that do not depend on place, as in Huang and Belongie 2017 ("Arbitrary
-Style Transfer in Real-time with Adaptive Instance Normalization"): mean and deviation of every channel at three scales.
+Style is described by statistics of feature maps that do not depend on position: mean and standard deviation of every
+channel at three scales. Source: Huang and Belongie 2017, "Arbitrary Style Transfer in Real-time with Adaptive Instance
+Normalization".
 """
 
 from __future__ import annotations

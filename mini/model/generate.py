@@ -8,10 +8,10 @@ import torch
 from PIL import Image
 
 from ...uso_model.images import fit_content_image, picture_tensor, tensor_pictures
+from ...uso_model.packing import PIXELS_PER_LATENT
 from ...uso_model.sampling import Conditioning, euler, guided, velocity
 from ...uso_model.schedule import official_schedule
 from ...uso_model.style import StyleFeatures, siglip_preprocess
-from .autoencoder import BLOCK
 from .files import PICTURE_SIZE
 from .networks import MiniModels
 
@@ -39,10 +39,10 @@ def generate(
         models: the miniature.
         prompts: one per picture; empty keeps the content reference's layout.
         styles: style references, each a list with one picture per prompt.
-        contents: content references, likewise.
+        contents: content references, in the same form.
         seed: of the noise.
         steps: Euler steps.
-        guidance: distilled guidance, which the miniature ignores: it was never distilled.
+        guidance: distilled guidance. USO-mini was never distilled and ignores it.
         cfg: classifier-free guidance against an empty prompt without references; 1 switches it off. It stands in for
             the distilled guidance of FLUX.1.
     """
@@ -61,7 +61,7 @@ def generate(
         ],
         guidance=guidance,
     )
-    side = PICTURE_SIZE // BLOCK
+    side = PICTURE_SIZE // PIXELS_PER_LATENT
     generator = torch.Generator().manual_seed(seed)
     noise = torch.randn(len(prompts), encoders.autoencoder.channels, side, side, generator=generator)
     times = official_schedule(steps, PICTURE_SIZE, PICTURE_SIZE)

@@ -16,12 +16,13 @@ __all__ = ["AutoencoderObjective"]
 class AutoencoderObjective(nn.Module):
     """Absolute error of the picture, of its edges, of its texture and of its tokens, with noise on the latent.
 
-    The noise stands for what the flow model gets wrong. Edges weigh extra because without an adversarial loss they
-    would come out soft. Texture is what the style descriptor's feature maps hold wherever it lies, their means and
-    deviations (the style loss of Huang and Belongie 2017, eq. 13): 16 numbers for a block do not say where each stroke
-    is, but the decoder can draw strokes of the right kind there instead of the grey between them. Tokens are what the
-    vision tower shows of each patch at its three style levels, without their size and offset (a perceptual loss, as in
-    Johnson et al. 2016, section 3.2): they say where which kind of stroke belongs.
+    - Noise stands for the errors of the flow model.
+    - Edges have a weight of their own: without an adversarial loss they would be blurred.
+    - Texture compares means and standard deviations of the style descriptor's feature maps (the style loss of Huang and
+      Belongie 2017, eq. 13). 16 numbers for a block cannot place each stroke, but the decoder can draw strokes of the
+      right kind instead of their mean grey.
+    - Tokens compare the vision tower's features of each patch at the three style levels, normalised (a perceptual loss,
+      Johnson et al. 2016, section 3.2). They place the kinds of strokes.
     """
 
     def __init__(
@@ -48,17 +49,17 @@ class AutoencoderObjective(nn.Module):
         y = self.autoencoder.decode(latent + strength * torch.randn(latent.shape, generator=generator))
         pixel = F.l1_loss(y, x)
         edge = F.l1_loss(y.diff(dim=-1), x.diff(dim=-1)) + F.l1_loss(y.diff(dim=-2), x.diff(dim=-2))
-        # The flow model's target should stay close to unit deviation, whatever the encoder adds.
+        # Whatever the encoder adds, latents should keep a standard deviation of about 1 for the flow model.
         size = (latent.square().mean() - 1).relu()
         losses = {"loss": pixel + self.edge_weight * edge + size, "pixel": pixel, "edge": edge, "size": size}
         if self.descriptor is not None:
-            wanted = self.descriptor.statistics(x)
-            spread = wanted.std(dim=0) + 1e-2  # so that every channel counts alike
-            losses["texture"] = ((self.descriptor.statistics(y) - wanted) / spread).abs().mean()
+            target = self.descriptor.statistics(x)
+            spread = target.std(dim=0) + 1e-2  # so that every channel counts the same
+            losses["texture"] = ((self.descriptor.statistics(y) - target) / spread).abs().mean()
             losses["loss"] = losses["loss"] + self.texture_weight * losses["texture"]
         if self.vision is not None:
-            drawn, true = _normed(self.vision, y), _normed(self.vision, x)
-            losses["tokens"] = torch.stack([F.l1_loss(a, b) for a, b in zip(drawn, true, strict=True)]).sum()
+            drawn, target = _normed(self.vision, y), _normed(self.vision, x)
+            losses["tokens"] = torch.stack([F.l1_loss(a, b) for a, b in zip(drawn, target, strict=True)]).sum()
             losses["loss"] = losses["loss"] + self.token_weight * losses["tokens"]
         return losses
 

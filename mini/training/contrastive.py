@@ -1,8 +1,8 @@
-"""Train the miniature's vision and text encoder together, on pictures and their captions; and the tower on styles.
+"""Objectives of USO-mini's vision tower and text encoder: captions, and statistics of style.
 
-The objective is SigLIP's pairwise sigmoid loss (Zhai et al., "Sigmoid Loss for Language Image Pre-Training", eq. 1).
-Captions name subject, colours, background and style, so the vision tower learns all four, at different depths. What no
-caption says, how wide a stroke is or which tint the paper has, it learns from the style descriptor.
+Captions are learned by SigLIP's pairwise sigmoid loss (Zhai et al., "Sigmoid Loss for Language Image Pre-Training",
+eq. 1). They name subject, colours, background and style, so the vision tower learns all four, at different depths. They
+do not name the width of a stroke or the tint of the paper: the tower learns these from the style descriptor.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ GRAMMAR = {"a", "an", "and", "of", "on"}
 class ContrastiveObjective(nn.Module):
     """Sigmoid loss over all pairs of a picture and a text; the texts are the batch's captions and single words.
 
-    A picture matches its caption, captions equal to it, and every word of it. Without the words a tower this small
-    learns little from few pictures: a batch holds one right caption, but half a dozen right words.
+    A picture matches its caption, equal captions, and every word of its caption. The words help a small tower to learn
+    from few pictures: a batch holds one right caption for each picture, but six right words.
     """
 
     def __init__(self, vision: MiniVision, text: MiniTextEncoder, tokenizer: MiniTokenizer, width: int = 128):
@@ -38,12 +38,12 @@ class ContrastiveObjective(nn.Module):
         self.words = tokenizer.batch(words)
 
     def forward(self, batch: tuple[Tensor, list[str]]) -> dict[str, Tensor]:
-        """Return the loss, how often a picture finds its caption in the batch, and how often its words come first."""
+        """Return the loss, the share of pictures that find their caption in the batch, and of words that rank first."""
         pixels, captions = batch
         return self.of_states(self.vision(pixels)[1], captions)
 
     def of_states(self, states: Tensor, captions: list[str]) -> dict[str, Tensor]:
-        """Return the same of the tower's last states `b n c`."""
+        """Return the same for the tower's last states `b n c`."""
         tokens = self.tokenizer.batch(captions)
         _, pooled = self.text(torch.cat([tokens, self.words]))
         image = F.normalize(self.image_head(states.mean(dim=1)), dim=-1)
@@ -65,21 +65,21 @@ def _sigmoid_loss(logits: Tensor, match: Tensor) -> Tensor:
 
 
 STATISTICS_WEIGHT = 30.0
-"""Weight of the statistics beside the captions' loss, which is a sum over all words; with it both are of one size."""
+"""Weight of the statistics' loss. The captions' loss is a sum over all words; with this weight both are about equal."""
 
 
 class VisionObjective(nn.Module):
-    """The captions' loss, and that of telling the style descriptor's statistics, which no caption says.
+    """The captions' loss, and the error of predicting the style descriptor's statistics.
 
-    They are read from the mean tokens of the three style levels by a linear layer, because the projector mixes tokens
-    linearly too: what this layer finds, that can pass on.
+    A linear layer predicts them from the mean tokens of the three style levels. The projector mixes tokens linearly,
+    too, so it can pass on what this layer finds.
     """
 
     mean: Tensor
     spread: Tensor
 
     def __init__(self, captions: ContrastiveObjective, descriptor: MiniDescriptor, pictures: Tensor):
-        """Ask for statistics in units of what they are like in `pictures`, `b 3 h w` in -1..1."""
+        """Normalise the statistics by their mean and spread over `pictures`, `b 3 h w` in -1..1."""
         super().__init__()
         self.captions, self.descriptor = captions, descriptor.requires_grad_(False)
         spread, mean = torch.std_mean(descriptor.statistics(pictures), dim=0)
@@ -88,12 +88,12 @@ class VisionObjective(nn.Module):
         self.head = nn.Linear(3 * captions.vision.config.hidden_size, len(mean))
 
     def forward(self, batch: tuple[tuple[Tensor, list[str]], tuple[Tensor, Tensor, Tensor]]) -> dict[str, Tensor]:
-        """Return the losses of captioned pictures and, where only statistics are asked for, triplets."""
-        (pictures, captions), (targets, references, _) = batch  # a photo is in no style
+        """Return the losses of captioned pictures and of triplets, which only have statistics to predict."""
+        (pictures, captions), (targets, references, _) = batch  # photos have no style
         pixels = torch.cat([pictures, targets, references])
         features, states = self.captions.vision(pixels)
         said = self.captions.of_states(states[: len(pictures)], captions)
-        told = self.head(torch.cat([level.mean(dim=1) for level in features], dim=1))
-        wanted = (self.descriptor.statistics(pixels) - self.mean) / self.spread
-        missed = F.mse_loss(told.float(), wanted.float())
+        predicted = self.head(torch.cat([level.mean(dim=1) for level in features], dim=1))
+        target = (self.descriptor.statistics(pixels) - self.mean) / self.spread
+        missed = F.mse_loss(predicted.float(), target.float())
         return {**said, "loss": said["loss"] + STATISTICS_WEIGHT * missed, "missed": missed}

@@ -1,8 +1,8 @@
-"""Train the miniature's style descriptor: pictures in one style lie close, whatever they show.
+"""Objective of USO-mini's style descriptor: pictures in one style lie close together, whatever they show.
 
-The objective is InfoNCE over pairs in the very same style (van den Oord et al. 2018, "Representation Learning with
+The objective is InfoNCE over pairs in the same style (van den Oord et al. 2018, "Representation Learning with
 Contrastive Predictive Coding", eq. 4), the contrastive part of CSD's training (Somepalli et al. 2024, section 4). The
-pairs are the target and the style reference of training triplets, so the descriptor sees no held-out style.
+pairs are target and style reference of training triplets, so the descriptor sees no held-out style.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ __all__ = ["DescriptorObjective"]
 
 
 class DescriptorObjective(nn.Module):
-    """Each picture has to find the one other in its style among all of the batch, photos of the contents included."""
+    """Each picture has to find the other one in its style in the batch, which includes photos of the contents."""
 
     def __init__(self, descriptor: MiniDescriptor):
         super().__init__()
@@ -25,9 +25,9 @@ class DescriptorObjective(nn.Module):
         self.log_scale = nn.Parameter(torch.tensor(10.0).log())
 
     def forward(self, batch: tuple[Tensor, Tensor, Tensor]) -> dict[str, Tensor]:
-        """Return the loss and how often the pair is found, of targets, style references and photos, each `b 3 h w`.
+        """Return the loss, and how often the pair is found, for targets, style references and photos, each `b 3 h w`.
 
-        A photo shows what the target shows and shares nothing of its style, which makes content a wrong answer.
+        A photo shows the same content as the target in another style, so content is a wrong answer.
         """
         target, reference, photo = (self.descriptor(pixels) for pixels in batch)
         logits = self.log_scale.exp() * target @ torch.cat([reference, photo]).T

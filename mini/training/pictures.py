@@ -13,11 +13,12 @@ from torch import Tensor
 from ...trainer.data.manifest import read_manifest
 from ...trainer.data.pictures import open_picture
 from ...uso_model.errors import UserError
+from ...uso_model.packing import PIXELS_PER_LATENT
 from ..world.dataset import CAPTIONS, TRIPLETS, read_rows
 
 __all__ = ["Pictures", "TripletPictures", "load_pictures", "load_triplets"]
 
-GRID = 8
+GRID = PIXELS_PER_LATENT
 """Crops start at multiples of it, as the autoencoder's blocks do."""
 
 

@@ -1,4 +1,4 @@
-"""Train the networks of the miniature that are not part of USO itself: autoencoder, vision and text encoder."""
+"""Training of the networks that are not part of USO itself: autoencoder, vision tower, text encoder, descriptor."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class AutoencoderRun(Settings):
 
 
 def train_autoencoder(config: AutoencoderRun) -> None:
-    """Fit the block transform, train the networks around it and write all to the folder."""
+    """Fit the block transform, train the networks around it and write the autoencoder to the folder."""
     pictures = load_pictures(config.data)
     with seeded(config.loop.seed):
         network = MiniAutoencoder()
@@ -69,10 +69,10 @@ def train_autoencoder(config: AutoencoderRun) -> None:
 
 
 def train_decoder(config: AutoencoderRun) -> None:
-    """Train the decoder of the folder's autoencoder on, with more noise on the latents, and write it back.
+    """Continue to train the decoder of the folder's autoencoder, with more noise on the latents, and write it back.
 
-    A small flow model leaves noise in its latents; a decoder that has seen as much takes it out. With a texture weight
-    the folder's style descriptor looks at the pictures too, with a token weight its vision tower.
+    A small flow model leaves noise in its latents; a decoder that was trained with as much noise removes it. With a
+    texture weight the loss also uses the folder's style descriptor, with a token weight its vision tower.
 
     Raises:
         UserError: the crops are not of the size that the vision tower reads.
@@ -133,10 +133,10 @@ def train_encoders(config: EncoderRun) -> None:
 
 
 def train_vision(config: EncoderRun) -> None:
-    """Train the vision tower of the folder on against its text encoder, which stays as it is, and its style descriptor.
+    """Continue to train the folder's vision tower, with its text encoder frozen, and with its style descriptor.
 
-    Every batch has as many triplets as captioned pictures. The base speaks the text encoder's language, so a better
-    tower can be had without training the base anew. Source of the idea: Zhai et al., "LiT: Zero-Shot Transfer with
+    Every batch has as many triplets as captioned pictures. The text encoder stays frozen because the base was trained
+    with it: a better tower does not need a new base. Source of the idea: Zhai et al., "LiT: Zero-Shot Transfer with
     Locked-image text Tuning", with the roles exchanged.
     """
     with seeded(config.loop.seed):  # networks draw weights before they are read, too

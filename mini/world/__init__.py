@@ -14,7 +14,7 @@ from .subjects import HELD_OUT_SUBJECTS, SUBJECTS, TRAINING_SUBJECTS, Individual
 from .triplets import IMPROVISED_SHARE, LAYOUTS, Triplet, sample_triplet
 
 ACCENTS, COLOURS, MARKINGS = tuple(_ACCENTS), tuple(_COLOURS), tuple(_MARKINGS)
-"""Names of what individuals are made of."""
+"""Names of the traits of individuals."""
 
 __all__ = [
     "ACCENTS",

@@ -1,9 +1,11 @@
-"""The miniature's training data on disk: ordinary PNG files and triplet manifests.
+"""USO-mini's training data on disk: ordinary PNG files and triplet manifests.
 
-`manifest.jsonl` is what the style and the triplet stage read. `captions.jsonl` lists other pictures with a caption each
-and without references; it is what the autoencoder, the encoders and the text-to-image base are trained on.
-`identity.jsonl` has rows whose content is the target itself, for the stage that learns to copy, and `singles.jsonl`
-rows with one of the two references, which the triplet stage can read besides.
+| manifest         | rows                                       | read by                                 |
+|------------------|--------------------------------------------|-----------------------------------------|
+| `manifest.jsonl` | triplets                                   | stages style, copy, triplet and reward  |
+| `captions.jsonl` | other pictures with captions               | autoencoder, encoders and base          |
+| `identity.jsonl` | rows whose content is the target itself    | stage copy                              |
+| `singles.jsonl`  | rows with one of the two references        | stage triplet, where a plan asks for it |
 """
 
 from __future__ import annotations
@@ -61,7 +63,7 @@ def write_data(
     improvised: float = IMPROVISED_SHARE,
     hybrids: float = 0.0,
 ) -> None:
-    """Write captioned pictures, triplets, and the manifests of both and of what is made of them.
+    """Write captioned pictures and triplets, and all four manifests.
 
     The last sixteenth of the triplets is marked for validation.
 
@@ -167,9 +169,9 @@ def write_identity(folder: Path) -> None:
     for number, (triplet, other) in enumerate(zip(triplets, triplets[1:] + triplets[:1], strict=True)):
         photo = number % 2 == 0
         target = triplet.content if photo else triplet.target
-        changes = {"target": target, "content": target, "style": [other.content] if photo else triplet.style}
-        changes |= {"id": f"{triplet.id}-i", "prompt": "", "layout": "preserved"}
-        rows.append(triplet.model_copy(update=changes))
+        style = [other.content] if photo else triplet.style
+        changes = {"target": target, "content": target, "style": style, "prompt": "", "layout": "preserved"}
+        rows.append(triplet.model_copy(update={**changes, "id": f"{triplet.id}-i"}))
     _write(folder / IDENTITY, rows)
 
 

@@ -1,8 +1,7 @@
 """Hybrids: individuals that no class has, joined from two classes along a wavy seam and bent as a whole.
 
-To subjects they are what improvised styles are to styles. Two dozen classes can be learnt by heart; what is joined
-anew each time can only be taken from the content reference, which is also what a class that was kept from training
-asks for.
+Hybrids vary subjects as improvised styles vary styles. A network can memorise two dozen classes. It cannot memorise
+hybrids, which are joined at random, so it has to copy them from the content reference. Held-out classes need the same.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Patterns on a subject's body, by which individuals of one class are told apart in every style."""
+"""Patterns on a subject's body, which tell individuals of one class apart in every style."""
 
 from __future__ import annotations
 

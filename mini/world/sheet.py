@@ -1,4 +1,4 @@
-"""Pictures of the whole world at a glance, for people to look at."""
+"""Contact sheets of the whole world."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def styles_sheet(seed: int = 0, each: int = 1, columns: int = 7) -> Image.Image:
 
 
 def individual_sheet(seed: int = 0, subject: str = "cat", count: int = 14, columns: int = 7) -> Image.Image:
-    """Return a sheet of one individual: photos and styled pictures in ever new poses."""
+    """Return a sheet of one individual: photos and styled pictures, each in another pose."""
 
     def cells() -> Iterator[Cell]:
         rng = np.random.default_rng(seed)

@@ -1,8 +1,8 @@
 """Styles: a fill, a line, a palette and a surface, each with continuous parameters.
 
 A named style fixes the four kinds and narrows some ranges; all are in `styles.yaml`. An improvised style draws all
-four at random, which shows training far more styles than have a name. Held-out styles are kept from every stage that
-reads references: their fill never meets their palette there, though each is seen in other company.
+four at random, so training sees far more styles than have a name. Held-out styles are kept from every stage that reads
+references: their fill never appears with their palette there, though each appears in other combinations.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from .scene import Scene
 from .surfaces import SURFACES
 
 SEEDS = 6
-"""Textures there are of every style."""
+"""Number of textures of every style."""
 
 IMPROVISED = "improvised"
-"""Name of the styles that have none."""
+"""Name of all styles without a name of their own."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Style:
 
 @dataclass(frozen=True)
 class Entry:
-    """One named style: how a caption says it, between the article and `of`, and what it is made of."""
+    """One named style: its words in a caption, between the article and `of`, and its parts."""
 
     words: str
     fill: Choice

@@ -88,7 +88,7 @@ class Individual:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The names of its class and, in a hybrid, of the other one."""
+        """Names of its class and, for a hybrid, of the other class."""
         return (self.subject, self.hybrid.other) if self.hybrid else (self.subject,)
 
     def parts(self, x: Array, y: Array, move: float) -> list[Part]:

@@ -1,8 +1,8 @@
 """Triplets of the procedural world.
 
 A triplet is a target picture, a picture of another subject in the same style, and a photo of the same individual.
-Some styles and some classes of subjects never appear in training triplets. The miniature's base and encoders have met
-them in captioned pictures, as FLUX.1 and SigLIP have met nearly everything, but no stage with references has.
+Some styles and some classes of subjects never appear in training triplets. The base and the encoders see them in
+captioned pictures, as FLUX.1 and SigLIP have seen nearly everything, but no stage with references does.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from .subjects import HELD_OUT_SUBJECTS, TRAINING_SUBJECTS
 LAYOUTS = ("preserved", "shifted")
 
 IMPROVISED_SHARE = 0.4
-"""Share of training triplets in a style without a name, where no other is asked for."""
+"""Default share of training triplets in a style without a name."""
 
 
 @dataclass(frozen=True)
 class Triplet:
-    """One training example, as scenes; nothing is rendered until asked for.
+    """One training example, as scenes; `render` draws them.
 
     Attributes:
         id: unique within a run of one generator.
@@ -64,7 +64,7 @@ def sample_triplet(
     improvised: float = IMPROVISED_SHARE,
     hybrids: float = 0.0,
 ) -> Triplet:
-    """Return a random triplet; the subject of its style reference is always one of training.
+    """Return a random triplet; the subject of its style reference is always of a training class.
 
     Args:
         rng: source of every choice.
@@ -90,7 +90,7 @@ def sample_triplet(
         style = IMPROVISED if nameless else styles[int(rng.integers(len(styles)))]
     chosen = sample_style(rng, style, beyond)
     others = [other for other in TRAINING_SUBJECTS if other != name]
-    # No number is drawn where none are wanted, so that a seed keeps its meaning.
+    # Without hybrids no number is drawn for them, so a seed gives the same triplets as before there were any.
     hybrid = hybrids > 0 and not held_out and rng.uniform() < hybrids
     target = sample_scene(rng, name, hybrid)
     style_ref = sample_scene(rng, others[int(rng.integers(len(others)))])

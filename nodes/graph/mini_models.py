@@ -15,7 +15,6 @@ import torch
 from torch import Tensor, nn
 
 from ...mini.model import (
-    BLOCK,
     MiniAutoencoder,
     MiniTokenizer,
     load_autoencoder,
@@ -25,6 +24,7 @@ from ...mini.model import (
 )
 from ...uso_model.checkpoints.files import read_safetensors
 from ...uso_model.errors import UserError
+from ...uso_model.packing import PIXELS_PER_LATENT
 from .lora import with_lora
 from .projector_patch import projector_patch
 
@@ -164,9 +164,9 @@ def _vae() -> Any:
     vae = comfy.sd.VAE(sd={"pixel_space_vae": torch.tensor(1.0)}, dtype=torch.float32)  # the smallest shell there is
     vae.first_stage_model = MiniHostAutoencoder(load_autoencoder())
     vae.latent_channels = vae.first_stage_model.autoencoder.channels
-    vae.downscale_ratio = vae.upscale_ratio = BLOCK
+    vae.downscale_ratio = vae.upscale_ratio = PIXELS_PER_LATENT
     vae.memory_used_encode = lambda shape, dtype: BYTES_PER_PIXEL * shape[2] * shape[3]
-    vae.memory_used_decode = lambda shape, dtype: BYTES_PER_PIXEL * shape[2] * shape[3] * BLOCK**2
+    vae.memory_used_decode = lambda shape, dtype: BYTES_PER_PIXEL * shape[2] * shape[3] * PIXELS_PER_LATENT**2
     vae.patcher = comfy.model_patcher.ModelPatcher(
         vae.first_stage_model, load_device=vae.device, offload_device=comfy.model_management.vae_offload_device()
     )

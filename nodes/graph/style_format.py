@@ -66,7 +66,7 @@ def read_style(path: Path) -> tuple[Style, Image.Image]:
     name, metadata = path.name, read_metadata(path)
     if metadata.get("format") != FORMAT:
         raise UserError(
-            f"{name} is no style file (format {quoted(metadata.get('format'))}), expected {FORMAT}: choose a file "
+            f"{name} is no style file (format {quoted(metadata.get('format'))}), expected {FORMAT!r}: choose a file "
             "that USO Save Style has written."
         )
     settings = parse_json(field(metadata, "settings", str, name), f"the settings of {name}")

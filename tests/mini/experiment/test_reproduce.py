@@ -128,7 +128,7 @@ def test_a_plan_names_the_manifests_of_a_stage(tmp_path: Path) -> None:
 
     plain, more = stages(), stages(triplet=["manifest", "singles"])
     names = [f"{folder}/{name}.jsonl" for folder in "ab" for name in ("manifest", "singles")]
-    assert [path.relative_to(tmp_path).as_posix() for path in more["triplet"].data.manifests] == names
+    assert [f"{path.parent.name}/{path.name}" for path in more["triplet"].data.manifests] == names
     assert {name for name in plain if plain[name].loop.run_dir != more[name].loop.run_dir} == {"triplet", "reward"}
     assert all(plain[name].data.manifests == more[name].data.manifests for name in plain if name != "triplet")
 

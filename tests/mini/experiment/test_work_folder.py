@@ -1,4 +1,4 @@
-"""Several plans in one work folder, and interruptions anywhere: the bookkeeping of the experiment, with quick trainings.
+"""Several plans in one work folder, and interruptions anywhere: the real bookkeeping, with quick trainings.
 
 The world is drawn and the folders, marks, checkpoints and records are real. A training is one that copies what it reads
 into what it writes, so that a file of another plan would show.

@@ -1,4 +1,4 @@
-"""Every number of every node: NaN, infinity and what leaves the widget's range is refused, also when it is linked."""
+"""Every number and choice of every node: what leaves the widget's range or list is refused, also when it is linked."""
 
 from __future__ import annotations
 
@@ -6,13 +6,21 @@ import math
 from typing import Any
 
 import pytest
+from comfy_api.latest import io
 from comfyui_uso.nodes import NODES
-from comfyui_uso.nodes.graph.numbers import number_inputs
+from comfyui_uso.nodes.graph.widgets import widget_inputs
 from comfyui_uso.uso_model.errors import UserError
 
-NUMBERS = [(node, item) for node in NODES for item in number_inputs(node)]
+WIDGETS = [(node, item) for node in NODES if node.__name__ != "LoadStyle" for item in widget_inputs(node)]
+"""USO Load Style's only choice is a file, which ComfyUI itself looks for."""
+NUMBERS = [(node, item) for node, item in WIDGETS if not isinstance(item, io.Combo.Input)]
+CHOICES = [(node, item) for node, item in WIDGETS if isinstance(item, io.Combo.Input)]
 every_number = pytest.mark.parametrize(
     ("node", "item"), NUMBERS, ids=[f"{node.__name__}-{item.id}" for node, item in NUMBERS]
+)
+
+every_choice = pytest.mark.parametrize(
+    ("node", "item"), CHOICES, ids=[f"{node.__name__}-{item.id}" for node, item in CHOICES]
 )
 
 
@@ -27,7 +35,7 @@ def call(node: Any, name: str, value: Any) -> None:
 
 
 def test_there_are_numbers_to_check() -> None:
-    assert len(NUMBERS) > 25
+    assert len(NUMBERS) > 25 and len(CHOICES) > 10
     assert {node.__name__ for node, _ in NUMBERS} >= {"Apply", "Sampler", "Scheduler", "EncodeContent", "MixStyles"}
 
 
@@ -46,6 +54,16 @@ def test_both_ends_of_the_range_are_let_through(node: Any, item: Any) -> None:
             call(node, item.id, value)
         except Exception as error:
             assert "correct it" not in str(error) or "expected a" not in str(error), error
+
+
+@every_choice
+def test_what_is_not_in_the_list_is_refused(node: Any, item: Any) -> None:
+    for value in ("no such choice", "", None, 5, "x" * 9999):
+        with pytest.raises(
+            UserError, match=rf"\AGot {item.id} = [^\n]* expected one of [^\n]*: correct it\.\Z"
+        ) as caught:
+            call(node, item.id, value)
+        assert len(str(caught.value)) < 300
 
 
 def test_whole_numbers_have_no_fraction() -> None:
