@@ -96,6 +96,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     report.add_argument("--results", type=Path, default=Path("dev/results"), help="folder of the results (%(default)s)")
     report.add_argument("--out", type=Path, default=Path("mini/README.md"), help="page to write (%(default)s)")
     report.add_argument("--tables", type=Path, default=Path("dev/tables.md"), help="page of all tables (%(default)s)")
+    report.add_argument("--plan", help="whose rows: a name or a YAML file (the plan that has measured last)")
     report.set_defaults(handler=_report)
 
 
@@ -163,6 +164,9 @@ def _measure(args: argparse.Namespace) -> None:
 
 
 def _report(args: argparse.Namespace) -> None:
+    from .experiment.folders import hash_of_plan
+    from .experiment.plan import load_plan
     from .experiment.report import write_report
 
-    write_report(args.results, args.out, args.tables)
+    plan = None if args.plan is None else hash_of_plan(load_plan(args.plan))
+    write_report(args.results, args.out, args.tables, plan)

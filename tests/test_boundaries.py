@@ -116,6 +116,17 @@ def test_no_module_edits_the_import_system_or_uses_globals() -> None:
     assert not wrong, "\n".join(wrong)
 
 
+def test_the_global_generator_is_seeded_in_one_place() -> None:
+    found = {
+        named(path)
+        for path in package_modules().values()
+        for node in ast.walk(parsed(path))
+        if isinstance(node, ast.Attribute)
+        and ast.unparse(node) in ("torch.manual_seed", "random.seed", "np.random.seed", "numpy.random.seed")
+    }
+    assert found == {"trainer/engine/randomness.py"}
+
+
 @pytest.fixture
 def elsewhere(tmp_path: Path) -> dict[str, str]:
     """Return an environment in which `comfyui_uso` is this checkout, wherever a command is run."""

@@ -16,6 +16,8 @@ LONGEST_FILE, LONGEST_README, LONGEST_CONTRIBUTING = 300, 150, 100
 LEAST_PARTS = 20
 """Nodes of a body's syntax tree; smaller functions may be alike by chance."""
 MACHINE_PATHS = re.compile(r"(?<![A-Za-z0-9_.-])/(work|root|farm|tmp|home)/")
+WAS_THERE = {"uso_model/mini", "trainer/mini", "trainer/configs"}
+"""Places of version 0.1.0 that docs/migration.md names."""
 DOCUMENTS = ("README.md", "CONTRIBUTING.md", "mini/README.md", "docs/*.md", "dev/*.md")
 
 
@@ -83,10 +85,10 @@ def test_the_tree_is_the_files() -> None:
 
 def test_files_named_in_the_documents_are_there() -> None:
     roots = ("nodes", "uso_model", "trainer", "mini", "tests", "benchmarks", "web", "docs", "workflows", "dev")
-    for name in ("README.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/training.md", "mini/README.md"):
-        text = (ROOT / name).read_text(encoding="utf-8")
-        quoted = re.findall(rf"`((?:{'|'.join(roots)})/[\w/.]+)`", text)
-        assert [file for file in quoted if not (ROOT / file).exists()] == [], name
+    for document in (path for pattern in DOCUMENTS for path in ROOT.glob(pattern)):
+        text = document.read_text(encoding="utf-8")
+        quoted = set(re.findall(rf"`((?:{'|'.join(roots)})/[\w/.]+)`", text)) - WAS_THERE
+        assert [file for file in quoted if not (ROOT / file).exists()] == [], named(document)
 
 
 def test_links_of_the_documents_lead_somewhere() -> None:

@@ -49,28 +49,31 @@ SHIPPED = "shipped"
 """Row that the short table is about where it has been measured."""
 
 
-def write_report(results: Path, page: Path, tables: Path) -> None:
+def write_report(results: Path, page: Path, tables: Path, plan: str | None = None) -> None:
     """Write what was measured into the marked parts of two pages; what is around the marks is left alone.
 
-    Rows of different plans cannot be compared, so those of the plan that has measured last are shown.
+    Rows of different plans cannot be compared, so those of one plan are shown.
 
     Args:
         results: folder of the measured rows and curves.
         page: gets a short table between the marks `results`, and the claims between the marks `claims`.
         tables: gets every table between the marks `tables`, and a plot of the curves beside it.
+        plan: hash of the plan; None: the one that has measured last.
 
     Raises:
-        UserError: no row has been measured, or a page lacks its marks.
+        UserError: no row of the plan has been measured, or a page lacks its marks.
     """
     lines = read_lines(results / RESULTS)
-    if not lines:
-        raise UserError(
-            f"{results / RESULTS} holds no measured row; run `uso mini reproduce`, or name its folder as --results"
-        )
+    if plan is None and lines:
+        plan = lines[-1].get("plan")
     records: dict[str, dict[int, dict[str, Any]]] = defaultdict(dict)
-    plan = lines[-1].get("plan")
     for line in of_plan(plan, lines):
         records[line["row"]][line["seed"]] = line
+    if not records:
+        row = "measured row of that plan" if lines else "measured row"
+        raise UserError(
+            f"{results / RESULTS} holds no {row}; run `uso mini reproduce`, or name its folder as --results"
+        )
     parts = [*filter(None, (_rows_table(records, mode) for mode in COLUMNS)), _runs_table(records)]
     if curves := of_plan(plan, read_lines(results / CURVES)):
         plot = tables.with_name("reward.png")

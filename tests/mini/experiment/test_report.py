@@ -86,6 +86,16 @@ def test_pages_keep_what_is_around_their_tables(tmp_path: Path) -> None:
     assert page.read_text(encoding="utf-8") == text and tables.read_text(encoding="utf-8") == long
 
 
+def test_a_plan_can_be_named(tmp_path: Path) -> None:
+    page, tables = tmp_path / "page.md", tmp_path / "tables.md"
+    append_line(tmp_path / RESULTS, {**record("full", 1, 0.5), "plan": "aaaa"})
+    append_line(tmp_path / RESULTS, {**record("without_asr", 1, 0.25), "plan": "bbbb"})
+    write_report(tmp_path, page, tables, "aaaa")
+    assert "`full`" in tables.read_text(encoding="utf-8") and "0.250" not in tables.read_text(encoding="utf-8")
+    with pytest.raises(UserError, match="no measured row of that plan"):
+        write_report(tmp_path, page, tables, "cccc")
+
+
 def test_a_page_without_marks_is_left_alone(tmp_path: Path) -> None:
     append_line(tmp_path / RESULTS, record("full", 1, 0.5))
     page = tmp_path / "page.md"
