@@ -8,6 +8,11 @@ from pathlib import Path
 import pytest
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let the fuzzer try more."""
+    parser.addoption("--fuzz-rounds", type=int, default=1, help="times as many inputs as usual in tests/fuzz")
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print one line when no ComfyUI is found where the tests look for it."""
     folder = Path(os.environ.get("COMFYUI_PATH") or "~/comfy/ComfyUI").expanduser()

@@ -16,11 +16,15 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator, model_validator
 
 from ..uso_model.errors import UserError
+from ..uso_model.untrusted import quoted
 
 __all__ = ["LoopConfig", "Settings", "load_config", "read_yaml", "set_values", "typed", "validated"]
 
 NOTHING = ("none", "null", "~", "")
 """Words for no value on the command line."""
+
+# What PyYAML raises on values that a tag or a pattern promises and the text does not keep, such as `!!timestamp x`.
+_BROKEN_YAML = (yaml.YAMLError, RecursionError, ValueError, TypeError, LookupError, AttributeError, OverflowError)
 
 
 class Settings(BaseModel):
@@ -101,7 +105,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
         values = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
     except UnicodeDecodeError as error:
         raise UserError(f"{path} is not UTF-8 text ({error.reason}); save it as UTF-8") from error
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
+    except _BROKEN_YAML as error:
         raise UserError(f"{path.name} is not YAML: {shortened(error)}") from error
     if not isinstance(values, dict):
         raise UserError(f"{path.name} holds {type(values).__name__}, expected settings as `name: value` lines")
@@ -191,7 +195,7 @@ def _read(annotation: Any, text: str, name: str) -> Any:
         return TypeAdapter(annotation).validate_strings(text.strip())
     except ValidationError as error:
         reasons = "; ".join(dict.fromkeys(details["msg"] for details in error.errors()))
-        raise UserError(f"got {name}={text[:80]}: {reasons}") from error
+        raise UserError(f"got {quoted(f'{name}={text}')}: {reasons}") from error
 
 
 def _plain(annotation: Any) -> Any:
@@ -202,8 +206,10 @@ def _flow(text: str, name: str) -> Any:
     """Read `[a, b]` or `{a: 1}` as YAML writes them in one line."""
     try:
         return yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise UserError(f"got {name}={text[:80]}, expected a value as YAML writes it: {shortened(error)}") from error
+    except _BROKEN_YAML as error:
+        raise UserError(
+            f"got {quoted(f'{name}={text}')}, expected a value as YAML writes it: {shortened(error)}"
+        ) from error
 
 
 def _names(kind: type[BaseModel], prefix: str = "") -> Iterator[str]:

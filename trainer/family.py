@@ -112,15 +112,18 @@ def load_family(path: str) -> ModelFamily:
         UserError: there is no such module or object.
     """
     module, separator, name = path.partition(":")
-    if not separator or not name.isidentifier():
+    if not separator or not all(part.isidentifier() for part in [*module.split("."), name]):
         raise UserError(f"got the family {path[:80]!r}, expected an import path package.module:object")
     if module.split(".")[0] == _INSTALLED:
         module = PACK + module.removeprefix(_INSTALLED)
     try:
-        return getattr(importlib.import_module(module), name)
+        found = getattr(importlib.import_module(module), name)
     except ModuleNotFoundError as error:
         if error.name is None or not (module == error.name or module.startswith(f"{error.name}.")):
             raise  # something that the family itself needs
         raise UserError(f"there is no module {error.name} for the family {path}; correct `family`") from error
     except (AttributeError, ValueError) as error:
         raise UserError(f"there is no {name} in {module} for the family {path}; correct `family`") from error
+    if not isinstance(getattr(found, "models", None), type):
+        raise UserError(f"{path[:80]} is no model family, it has no settings class `models`; correct `family`")
+    return found
