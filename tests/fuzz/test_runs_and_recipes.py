@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,15 @@ def test_recipes(tmp_path: Path, rng: random.Random, rounds: int, tally: Tally) 
             tally(f"{name} {number} as a file", load_recipe, path)
             path.write_bytes(changed_bytes((RECIPES / f"{name}.yaml").read_bytes(), rng))
             tally(f"{name} {number} bytes", load_recipe, path)
+
+
+@pytest.mark.parametrize("part", ["[", "{", "- ", "? ", "[a,", "[[],", "{a: ", "[\n"])
+def test_depth_costs_no_time(part: str, tmp_path: Path, tally: Tally) -> None:
+    (tmp_path / "recipe.yaml").write_text(part * 20_000)
+    begun = time.process_time()
+    tally(f"20,000 times {part!r}", read_yaml, tmp_path / "recipe.yaml")
+    tally(f"20,000 times {part!r}", typed, TrainConfig, [f"data={part * 20_000}"])
+    assert tally.refused >= 1 and time.process_time() - begun < 2, "PyYAML's own time grows with the square of it"
 
 
 def test_overrides(rng: random.Random, rounds: int, tally: Tally) -> None:
