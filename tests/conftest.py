@@ -17,6 +17,11 @@ LEFT_OUT = pytest.StashKey[Counter[str]]()
 """Numbers of deselected tests: `long` ones, and `other`."""
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let the fuzzer try more."""
+    parser.addoption("--fuzz-rounds", type=int, default=1, help="times as many inputs as usual in tests/fuzz")
+
+
 def pytest_deselected(items: list[pytest.Item]) -> None:
     """Count the tests that a later command runs."""
     for item in items:

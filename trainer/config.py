@@ -7,6 +7,7 @@ the command line, which the type of the named field decides how to read.
 from __future__ import annotations
 
 import difflib
+import re
 import types
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -16,11 +17,18 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator, model_validator
 
 from ..uso_model.errors import UserError
+from ..uso_model.untrusted import quoted
 
 __all__ = ["LoopConfig", "Settings", "load_config", "read_yaml", "set_values", "typed", "validated"]
 
 NOTHING = ("none", "null", "~", "")
 """Words for no value on the command line."""
+
+_DEEPEST = 1000
+_DASHES = re.compile(r"(?:[-?] )+")
+
+# What PyYAML raises on values that a tag or a pattern promises and the text does not keep, such as `!!timestamp x`.
+_BROKEN_YAML = (yaml.YAMLError, RecursionError, ValueError, TypeError, LookupError, AttributeError, OverflowError)
 
 
 class Settings(BaseModel):
@@ -98,14 +106,26 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     """
     path = Path(path)
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+        values = _safe_load(path.read_text(encoding="utf-8-sig"))
     except UnicodeDecodeError as error:
         raise UserError(f"{path} is not UTF-8 text ({error.reason}); save it as UTF-8") from error
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
+    except _BROKEN_YAML as error:
         raise UserError(f"{path.name} is not YAML: {shortened(error)}") from error
     if not isinstance(values, dict):
         raise UserError(f"{path.name} holds {type(values).__name__}, expected settings as `name: value` lines")
     return values
+
+
+def _safe_load(text: str) -> Any:
+    """Parse YAML whose nesting has an end: PyYAML's time grows with the square of the depth.
+
+    Raises:
+        ValueError: more levels than any settings have.
+    """
+    runs = (len(run) // 2 for run in _DASHES.findall(text))
+    if max(text.count("[") + text.count("{"), *runs, 0) > _DEEPEST:
+        raise ValueError(f"more than {_DEEPEST} levels are nested")
+    return yaml.safe_load(text)
 
 
 def shortened(error: object, most: int = 300) -> str:
@@ -191,7 +211,7 @@ def _read(annotation: Any, text: str, name: str) -> Any:
         return TypeAdapter(annotation).validate_strings(text.strip())
     except ValidationError as error:
         reasons = "; ".join(dict.fromkeys(details["msg"] for details in error.errors()))
-        raise UserError(f"got {name}={text[:80]}: {reasons}") from error
+        raise UserError(f"got {quoted(f'{name}={text}')}: {reasons}") from error
 
 
 def _plain(annotation: Any) -> Any:
@@ -201,9 +221,11 @@ def _plain(annotation: Any) -> Any:
 def _flow(text: str, name: str) -> Any:
     """Read `[a, b]` or `{a: 1}` as YAML writes them in one line."""
     try:
-        return yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise UserError(f"got {name}={text[:80]}, expected a value as YAML writes it: {shortened(error)}") from error
+        return _safe_load(text)
+    except _BROKEN_YAML as error:
+        raise UserError(
+            f"got {quoted(f'{name}={text}')}, expected a value as YAML writes it: {shortened(error)}"
+        ) from error
 
 
 def _names(kind: type[BaseModel], prefix: str = "") -> Iterator[str]:

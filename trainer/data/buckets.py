@@ -7,13 +7,23 @@ from functools import lru_cache
 from ...uso_model.errors import UserError
 from ...uso_model.packing import PIXELS_PER_TOKEN
 
-__all__ = ["LARGEST_SIZE", "WIDEST", "buckets", "nearest_bucket"]
+__all__ = ["LARGEST_SIZE", "WIDEST", "buckets", "nearest_bucket", "require_size"]
 
 LARGEST_SIZE = 8192
 """Largest `data.size`: beyond it a single picture has more tokens than any training could hold."""
 
 WIDEST = 3.0
 """Long side over short side of the longest buckets."""
+
+
+def require_size(size: int) -> None:
+    """Refuse a side of pictures that is less than a token, or larger than any training could hold.
+
+    Raises:
+        UserError: it is.
+    """
+    if not PIXELS_PER_TOKEN <= size <= LARGEST_SIZE:
+        raise UserError(f"got size {size}, expected {PIXELS_PER_TOKEN} to {LARGEST_SIZE} pixels; 1024 is usual")
 
 
 @lru_cache
@@ -24,10 +34,9 @@ def buckets(size: int) -> tuple[tuple[int, int], ...]:
     less than nine tenths of them are left out.
 
     Raises:
-        UserError: `size` is less than a token, or larger than any training could hold.
+        UserError: see `require_size`.
     """
-    if not PIXELS_PER_TOKEN <= size <= LARGEST_SIZE:
-        raise UserError(f"got size {size}, expected {PIXELS_PER_TOKEN} to {LARGEST_SIZE} pixels; 1024 is usual")
+    require_size(size)
     side = size // PIXELS_PER_TOKEN
     tokens = side * side
     found = {(side, side)}

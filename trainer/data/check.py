@@ -14,7 +14,7 @@ from typing import NamedTuple
 from ...uso_model.checkpoints.files import sha256_of
 from ...uso_model.images import CONTENT_LONG_SIDE, fitted_size
 from ...uso_model.packing import PIXELS_PER_TOKEN
-from .buckets import WIDEST, buckets, nearest_bucket
+from .buckets import WIDEST, nearest_bucket, require_size
 from .manifest import Row, scan_manifest
 from .pictures import open_picture
 
@@ -80,7 +80,7 @@ def check(manifests: Sequence[Path], size: int = 1024, content_size: int = CONTE
     Raises:
         UserError: a manifest is absent or no text, or `size` is none.
     """
-    buckets(size)  # says what is wrong with it
+    require_size(size)
     rows: dict[str, list[Row]] = {}
     problems: list[str] = []
     for manifest in dict.fromkeys(map(Path, manifests)):

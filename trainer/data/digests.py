@@ -36,13 +36,16 @@ class Digests:
 
     @cached_property
     def _known(self) -> dict[str, tuple[list[int], str]]:
-        known = {}
-        if self._file.is_file():
-            for line in json_lines(self._file, "delete it; it is made again"):
-                # The last line of a process that was killed may be cut; whatever else is no entry is as good as absent.
+        known: dict[str, tuple[list[int], str]] = {}
+        try:
+            # The last line of a process that was killed may be cut; whatever is no entry is as good as absent.
+            for line in json_lines(self._file):
                 if line.problem is None and _is_entry(line.value):
                     path, state, digest = line.value
                     known[path] = state, digest
+        except UserError as error:
+            if self._file.exists():
+                logger.warning("hashes of pictures are computed anew: %s", error)
         return known
 
     def of(self, path: Path) -> str:

@@ -14,7 +14,7 @@ from ...uso_model.errors import UserError
 from ...uso_model.images import fit_content_image, picture_tensor
 from ..encoders import Encoders
 from ..recipe import DataConfig
-from .buckets import nearest_bucket
+from .buckets import nearest_bucket, require_size
 from .pictures import fit_target, open_picture
 
 __all__ = ["Encoding", "Encodings", "encodings"]
@@ -45,7 +45,13 @@ class Encodings(NamedTuple):
 
 
 def encodings(encoders: Encoders, settings: DataConfig) -> Encodings:
-    """Return how the encoders are used with these settings."""
+    """Return how the encoders are used with these settings.
+
+    Raises:
+        UserError: a size beyond all use.
+    """
+    require_size(settings.size)
+    require_size(settings.content_size)
 
     def text(prompt: str) -> dict[str, Tensor]:
         txt, vec = encoders.text(prompt)

@@ -153,9 +153,10 @@ def _rows(
     numbers: defaultdict[str, Iterator[int]] = defaultdict(lambda: count(2))
     rows = []
     for target, references, prompt in found:
-        if target.name in ("", ".."):
+        place = Path(os.path.relpath(target, folder))
+        if place.name in ("", ".."):
             raise UserError(f"{source} names the target {quoted(target)}, which is no file; is this the right source?")
-        name = row_id = Path(os.path.relpath(target, folder)).with_suffix("").as_posix()
+        name = row_id = place.with_suffix("").as_posix()
         while row_id in seen:
             row_id = f"{name}#{next(numbers[name])}"
         seen.add(row_id)
