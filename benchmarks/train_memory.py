@@ -3,13 +3,13 @@
     python benchmarks/train_memory.py
 
 Prints one line for each case: stage 2 at 1024 with a content reference at 512, batch 1, rank 128, with an 8-bit base
-(bar: 24 GB); the recipe adapt_12gb at 768 (bar: 12 GB); and plain bfloat16 weights that stay on the card, as the
-baseline. A case with a bar runs under a cap of so many 10^9 bytes: cards have 2^30 for each, and CUDA's context fits in
+(bar: 24 GB); the recipe adapt_12gb at 768 (bar: 12 GB); and plain bfloat16 weights that stay on the GPU, as the
+baseline. A case with a bar runs under a cap of so many 10^9 bytes: GPUs have 2^30 for each, and CUDA's context fits in
 the difference. Every row has all its references, and the optimizer is plain AdamW, which needs the most memory.
 
 Model FLOPs are two for each weight and token, of a forward pass and of the gradient of the frozen layers' inputs, and
 3.5 times the forward pass of attention; what checkpointing computes again counts for the hardware only. `--tiny` runs
-the same code on a small network without a card, to see that it works.
+the same code on a small network without a GPU, to see that it works.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from comfyui_uso.trainer.engine.optimizer import make_optimizer
 from comfyui_uso.trainer.engine.randomness import StepRandom
 from comfyui_uso.trainer.memory.plan import plan
 from comfyui_uso.trainer.networks import build_networks
-from comfyui_uso.trainer.objective.flow_matching import FlowMatchingObjective
+from comfyui_uso.trainer.objective.step import flow_matching_term
 from comfyui_uso.trainer.recipe import TrainConfig
 from comfyui_uso.trainer.recipe_files import RECIPES, load_recipe
 from comfyui_uso.uso_model.checkpoints import save_projector, to_bfl, write_safetensors
@@ -43,7 +43,7 @@ from torch import nn
 
 GB = 1e9
 PEAK = {"H200": 989e12, "H100": 989e12, "A100": 312e12, "4090": 165e12, "3090": 71e12}
-"""Dense bfloat16 FLOP/s of NVIDIA's data sheets, by a part of the card's name."""
+"""Dense bfloat16 FLOP/s of NVIDIA's data sheets, by a part of the GPU's name."""
 
 
 class Case(NamedTuple):
@@ -67,14 +67,14 @@ CASES = (
 
 
 def main() -> int:
-    """Run the cases; 1 when a bar is missed, 2 without a card."""
+    """Run the cases; 1 when a bar is missed, 2 without a GPU."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=5, help="timed steps of each case (%(default)s)")
-    parser.add_argument("--tiny", action="store_true", help="a small network, on the CPU where there is no card")
+    parser.add_argument("--tiny", action="store_true", help="a small network, on the CPU where there is no GPU")
     parser.add_argument("--weights", type=Path, help="FLUX.1-dev file; without it random weights are written (24 GB)")
     args = parser.parse_args()
     if not torch.cuda.is_available() and not args.tiny:
-        print("train_memory needs a CUDA card; `--tiny` tries the code without one", file=sys.stderr)
+        print("train_memory needs a CUDA GPU; `--tiny` tries the code without one", file=sys.stderr)
         return 2
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     sizes = FLUX_DEV
@@ -123,13 +123,13 @@ def _run(
     trained = {n: p for n, p in networks.together.named_parameters() if p.requires_grad}
     optimizer = make_optimizer(config.loop, trained)
     average = EMA(trained, config.loop.ema) if config.loop.ema is not None else None
-    objective = FlowMatchingObjective(networks.transformer, networks.projector, config.flow, config.conditions)
+    flow = flow_matching_term(networks, config.flow, config.conditions)
     sample = _sample(config, sizes)
     seconds = []
     for step in range(args.steps + 2):  # the first two set up kernels and the optimizer's state
         began = time.perf_counter()
         with torch.autocast(device.type, torch.bfloat16) if config.loop.precision == "bf16" else nullcontext():
-            loss = objective.losses([sample], StepRandom(0, step, 0, 1))["loss"]
+            loss = flow.losses([sample], StepRandom(0, step, 0, 1))["loss"]
         loss.backward()
         nn.utils.clip_grad_norm_(trained.values(), config.loop.clip)
         optimizer.step()
@@ -144,14 +144,14 @@ def _run(
     model, hardware = _flops(planned.tokens, sizes, config.memory.checkpointing)
     line = f"{case.name}: {spent:.3f} s a step of {model / 1e12:.1f} TFLOP ({hardware / 1e12:.1f} computed)"
     if device.type != "cuda":
-        print(f"{line}; no card, so no memory was measured")
+        print(f"{line}; no GPU, so no memory was measured")
         return True
     peak = torch.cuda.max_memory_reserved() / GB
     rate = next((value for part, value in PEAK.items() if part in torch.cuda.get_device_name()), None)
     used = "of a peak unknown here"
     if rate is not None:
-        used = f"{model / spent / rate:.0%} of the card's bfloat16 peak ({hardware / spent / rate:.0%} computed)"
-    print(f"{line}, {used}; memory {peak:.1f} GB, planned {planned.on_card / GB:.1f}, bar {case.bar or 'none'}")
+        used = f"{model / spent / rate:.0%} of the GPU's bfloat16 peak ({hardware / spent / rate:.0%} computed)"
+    print(f"{line}, {used}; memory {peak:.1f} GB, planned {planned.on_gpu / GB:.1f}, bar {case.bar or 'none'}")
     return case.bar is None or peak <= case.bar
 
 

@@ -22,7 +22,8 @@ from comfyui_uso.trainer.adapters import add_lora
 from comfyui_uso.trainer.data.batch import Sample
 from comfyui_uso.trainer.engine.randomness import StepRandom
 from comfyui_uso.trainer.memory.checkpointing import checkpoint_blocks
-from comfyui_uso.trainer.objective.flow_matching import FlowMatchingObjective
+from comfyui_uso.trainer.networks import Networks
+from comfyui_uso.trainer.objective.step import flow_matching_term
 from comfyui_uso.trainer.recipe import ConditionsConfig, FlowConfig
 from comfyui_uso.uso_model.config import FLUX_DEV
 from comfyui_uso.uso_model.positions import image_ids, reference_ids
@@ -99,9 +100,9 @@ def _ours(args: argparse.Namespace) -> Callable[[], None]:
     features = StyleFeatures(*(torch.randn(16, 8) for _ in range(3)))
     target, content = (torch.randn(16, side // 8, side // 8) for side in (args.target, args.content))
     sample = Sample("row", target, torch.randn(TEXT, CONTEXT), torch.randn(POOLED), (features,), content=content)
-    objective = FlowMatchingObjective(transformer, projector, FlowConfig(), ConditionsConfig(dropout=0.0))
+    flow = flow_matching_term(Networks(transformer, projector), FlowConfig(), ConditionsConfig(dropout=0.0))
     trained = [p for p in transformer.parameters() if p.requires_grad]
-    return _trained(trained, lambda: objective.losses([sample], StepRandom(0, 0, 0, 1))["loss"])
+    return _trained(trained, lambda: flow.losses([sample], StepRandom(0, 0, 0, 1))["loss"])
 
 
 def _theirs(args: argparse.Namespace) -> Callable[[], None]:

@@ -14,6 +14,7 @@ from .graph.checks import block_counts, check_content_fits, check_flux, check_st
 from .graph.conditioning import Entries, emptied, with_content, with_style, with_text_strength
 from .graph.dial_inputs import dial_inputs, read_dial
 from .graph.dials import Dial
+from .graph.host_types import Model
 from .graph.numbers import numbers_in_range
 from .graph.timing import with_reference
 from .sampling.hooks import install_hooks
@@ -111,7 +112,7 @@ class Apply(io.ComfyNode):
     @numbers_in_range
     def execute(
         cls,
-        model: Any,
+        model: Model,
         positive: Entries,
         negative: Entries | None = None,
         style: Style | None = None,
@@ -165,7 +166,7 @@ def _styled(positive: Entries, negative: Entries, style: Style, dial: Dial, on: 
     )
 
 
-def _warn_of_core_style(model: Any) -> None:
+def _warn_of_core_style(model: Model) -> None:
     patches = model.model_options.get("transformer_options", {}).get("patches", {}).get("post_input", [])
     if any(type(patch).__name__ == "UsoStyleProjectorPatch" for patch in patches):
         logger.warning(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import comfy.model_management
 import torch
 from comfy_api.latest import io
@@ -16,6 +14,7 @@ from ..uso_model.positions import Placement
 from .graph.checks import check_images, check_mask, check_vae_latent
 from .graph.convert import empty_latent, filled_outside, image_from_pil, pil_from_image
 from .graph.dials import Place
+from .graph.host_types import Vae
 from .graph.numbers import numbers_in_range
 from .sockets import Content, ContentSocket, advanced, schema
 
@@ -131,7 +130,7 @@ class EncodeContent(io.ComfyNode):
     @numbers_in_range
     def execute(
         cls,
-        vae: Any,
+        vae: Vae,
         image: Tensor,
         long_side: int,
         latent_long_side: int,

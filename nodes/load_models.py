@@ -11,6 +11,7 @@ from comfy_api.latest import io
 
 from .graph.checks import check_flux, hidden_size, projector_sizes
 from .graph.folders import AUTO, safetensors_files
+from .graph.host_types import Model
 from .graph.lora import blocks_input, with_lora
 from .graph.numbers import numbers_in_range
 from .graph.projector_patch import projector_patch
@@ -103,7 +104,7 @@ class LoadModels(io.ComfyNode):
     @classmethod
     @numbers_in_range
     def execute(
-        cls, model: Any, lora: str, lora_strength: float, projector: str, clip_vision: str, lora_blocks: str = ""
+        cls, model: Model, lora: str, lora_strength: float, projector: str, clip_vision: str, lora_blocks: str = ""
     ) -> io.NodeOutput:
         """Return the model with the LoRA, the projector and the vision model."""
         # Not above: the readers of weight files are slow to import.

@@ -13,6 +13,7 @@ from comfy_api.latest import io
 from .graph.checks import check_flux, check_latent
 from .graph.conditioning import Entries, emptied, with_guidance
 from .graph.convert import latent_pixels
+from .graph.host_types import Model
 from .graph.numbers import numbers_in_range
 from .scheduler import schedule_inputs, schedule_sigmas, steps_input
 from .sockets import schema
@@ -85,7 +86,7 @@ class Sampler(io.ComfyNode):
     @numbers_in_range
     def execute(
         cls,
-        model: Any,
+        model: Model,
         positive: Entries,
         latent: dict[str, Any],
         seed: int,

@@ -11,6 +11,7 @@ from torch import Tensor
 from ..uso_model.schedule import flux_schedule, official_schedule, shifted_schedule, token_count
 from .graph.checks import check_flux, check_latent
 from .graph.convert import latent_pixels
+from .graph.host_types import Model
 from .graph.numbers import numbers_in_range
 from .sockets import advanced, schema
 
@@ -65,7 +66,7 @@ class Scheduler(io.ComfyNode):
     @numbers_in_range
     def execute(
         cls,
-        model: Any,
+        model: Model,
         steps: int,
         schedule: str,
         width: int,

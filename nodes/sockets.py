@@ -95,6 +95,6 @@ def schema(**fields: Any) -> io.Schema:
     return io.Schema(category=CATEGORY, **{name: value for name, value in fields.items() if name in known})
 
 
-def advanced(input_type: type) -> dict[str, bool]:
+def advanced(input_type: Any) -> dict[str, bool]:
     """Return the keyword that folds an input away, or nothing on a ComfyUI that cannot."""
     return {"advanced": True} if "advanced" in inspect.signature(input_type.__init__).parameters else {}

@@ -15,6 +15,7 @@ from ..uso_model.projector import LEVELS
 from ..uso_model.style import StyleFeatures, prepare_style_image, style_layers
 from .graph.checks import check_images, check_mask, check_vision
 from .graph.convert import filled_outside, image_to_planes, planes_to_image
+from .graph.host_types import ClipVision, ModelPatch
 from .graph.numbers import numbers_in_range
 from .graph.projector_patch import fingerprint, project
 from .sockets import FeaturesSocket, ModelPatchSocket, Style, StyleSocket, advanced, schema
@@ -89,7 +90,7 @@ class EncodeStyle(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, clip_vision: Any, image: Tensor, fit: str, mask: Tensor | None = None) -> io.NodeOutput:
+    def execute(cls, clip_vision: ClipVision, image: Tensor, fit: str, mask: Tensor | None = None) -> io.NodeOutput:
         """Return the features of every picture."""
         check_vision(clip_vision)
         check_images(image, "style")
@@ -157,7 +158,7 @@ class ProjectStyle(io.ComfyNode):
     def execute(
         cls,
         features: StyleFeatures,
-        projector: Any,
+        projector: ModelPatch,
         low: float = 1.0,
         mid: float = 1.0,
         high: float = 1.0,
@@ -216,13 +217,13 @@ def _level_input(level: str, what: str) -> Any:
     )
 
 
-def _square(clip_vision: Any, picture: Tensor, fit: str) -> Tensor:
+def _square(clip_vision: ClipVision, picture: Tensor, fit: str) -> Tensor:
     """Return one picture `1 h w 3` at the encoder's own size."""
     planes = image_to_planes(picture).to(clip_vision.load_device)
     return planes_to_image(prepare_style_image(planes, clip_vision.image_size, fit))
 
 
-def _encode(clip_vision: Any, square: Tensor) -> StyleFeatures:
+def _encode(clip_vision: ClipVision, square: Tensor) -> StyleFeatures:
     """Return the three levels of one picture of the encoder's own size."""
     # At this size ComfyUI only rounds to 8 bits and normalises, whatever its crop setting.
     states = clip_vision.encode_image(square, crop=False).all_hidden_states  # 1 layers N C, without the embeddings

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -46,11 +48,17 @@ def test_every_pattern_leaves_something_out() -> None:
     assert not idle
 
 
-def test_the_zip_is_small(tmp_path: Path) -> None:
-    file = tmp_path / "pack.zip"
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the zip."""
+    file = tmp_path_factory.mktemp("release") / "pack.zip"
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as pack:
         for name in packed():
             pack.write(ROOT / name, name)
+    return file
+
+
+def test_the_zip_is_small(file: Path) -> None:
     assert file.stat().st_size <= LARGEST_ZIP
     with zipfile.ZipFile(file) as pack:
         rest = [info for info in pack.infolist() if not info.filename.endswith(".safetensors")]
@@ -75,3 +83,29 @@ def test_the_zip_has_all_that_the_pack_needs() -> None:
     ):
         assert any(name.startswith(f"{folder}/") for name in names), folder
     assert not any(name.startswith(("tests/", "dev/", "benchmarks/")) for name in names)
+
+
+@pytest.mark.long
+def test_every_kind_of_command_works_from_the_zip(file: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(file) as pack:
+        pack.extractall(tmp_path / "site/comfyui_uso")
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "site")}
+
+    def uso(*arguments: str) -> str:
+        command = [sys.executable, "-m", "comfyui_uso", *arguments]
+        done = subprocess.run(
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600, check=False
+        )
+        assert done.returncode == 0, f"uso {' '.join(arguments)}: {done.stdout}{done.stderr}"
+        return done.stdout
+
+    assert "doctor" in uso("--help")
+    uso("mini", "world", "--out", "toy", "--pictures", "0", "--triplets", "16")
+    uso("doctor", "toy")
+    uso("train", "toy", "loop.steps=2", "loop.batch_size=2")
+    assert (tmp_path / "runs/toy/out/lora.safetensors").is_file()
+    assert "read back equal" in uso("export", "runs/toy")
+    assert "joint" in uso("mini", "measure", "--cases", "2")
+    uso("mini", "sheet", "--out", "sheets")
+    uso("demo", "--out", "demo.png")
+    assert (tmp_path / "demo.png").stat().st_size > 100_000

@@ -224,7 +224,7 @@ class TrainConfig(Settings):
                 "memory.blocks_to_swap needs memory.checkpointing: blocks are computed again when they are back"
             )
         if memory.compile and memory.in_ram:
-            raise UserError("memory.compile needs all blocks on the GPU: stream_blocks 0 and modulation resident")
+            raise UserError("memory.compile needs all blocks on the GPU: blocks_to_swap 0 and modulation resident")
         if self.stage == "base" and (memory.base != "fp32" or memory.in_ram):
             raise UserError("stage base trains the transformer itself: memory.base must be fp32 and nothing in RAM")
         if self.stage == "style" and self.conditions.style_path == "vae":

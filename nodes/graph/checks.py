@@ -12,6 +12,7 @@ from ...uso_model.errors import UserError
 from ...uso_model.projector import LEVELS
 from ...uso_model.style import StyleFeatures
 from ..sockets import Content, Style
+from .host_types import Model
 
 __all__ = [
     "ENCODER_FILE",
@@ -163,7 +164,7 @@ def check_features(features: StyleFeatures, sizes: ProjectorSizes) -> None:
         _check_finite(level, "style features", f"the vision model, {ENCODER_FILE}")
 
 
-def check_flux(model: Any) -> None:
+def check_flux(model: Model) -> None:
     """Check that a MODEL is FLUX.1.
 
     Raises:
@@ -186,18 +187,18 @@ def check_flux(model: Any) -> None:
         )
 
 
-def hidden_size(model: Any) -> int:
+def hidden_size(model: Model) -> int:
     """Return the width of a FLUX.1 MODEL."""
     return model.model.diffusion_model.params.hidden_size
 
 
-def block_counts(model: Any) -> tuple[int, int]:
+def block_counts(model: Model) -> tuple[int, int]:
     """Return the numbers of double and single blocks of a FLUX.1 MODEL."""
     network = model.model.diffusion_model
     return len(network.double_blocks), len(network.single_blocks)
 
 
-def check_style_fits(style: Style, model: Any) -> None:
+def check_style_fits(style: Style, model: Model) -> None:
     """Check that style tokens have the MODEL's width.
 
     Raises:
@@ -211,7 +212,7 @@ def check_style_fits(style: Style, model: Any) -> None:
         )
 
 
-def check_content_fits(content: Content, model: Any) -> None:
+def check_content_fits(content: Content, model: Model) -> None:
     """Check that content latents have as many channels as the MODEL reads.
 
     Raises:
@@ -235,7 +236,7 @@ def check_vae_latent(latent: Tensor, channels: int) -> None:
     _check_finite(latent, "a latent from the VAE", "the VAE, which some cards need in float32 (--fp32-vae)")
 
 
-def check_latent(latent: dict[str, Any], model: Any) -> Tensor:
+def check_latent(latent: dict[str, Any], model: Model) -> Tensor:
     """Return a LATENT's samples if the MODEL can start from them.
 
     Empty latents pass with any channel count, because ComfyUI gives them the model's own.

@@ -15,13 +15,14 @@ from ...uso_model.dials.blocks import Blocks, parse_blocks
 from ...uso_model.errors import UserError
 from ..sockets import advanced
 from .checks import LORA_FILE, block_counts
+from .host_types import Model
 
 __all__ = ["blocks_input", "with_lora"]
 
 _BLOCK = re.compile(r"\b(double|single)_blocks\.(\d+)\.")
 
 
-def with_lora(model: Any, weights: dict[str, Tensor], strength: float, name: str, blocks: str = "") -> Any:
+def with_lora(model: Model, weights: dict[str, Tensor], strength: float, name: str, blocks: str = "") -> Model:
     """Return a clone of a MODEL with a LoRA, read by ComfyUI.
 
     Args:

@@ -17,6 +17,7 @@ from ...uso_model.errors import UserError
 from ...uso_model.projector import PREFIX, HierarchicalProjector
 from ...uso_model.style import StyleFeatures
 from .checks import PROJECTOR_FILE, ProjectorSizes, check_features, projector_sizes, style_projector
+from .host_types import ModelPatch
 
 __all__ = ["HostProjector", "fingerprint", "project", "projector_patch"]
 
@@ -32,7 +33,7 @@ class HostProjector(HierarchicalProjector):
         return super().forward(features)
 
 
-def projector_patch(state_dict: Mapping[str, Tensor], source: str) -> Any:
+def projector_patch(state_dict: Mapping[str, Tensor], source: str) -> ModelPatch:
     """Build a MODEL_PATCH of projector weights (`feature_embedder.*`) of any size.
 
     Args:
@@ -47,8 +48,9 @@ def projector_patch(state_dict: Mapping[str, Tensor], source: str) -> Any:
     weights = {name.removeprefix(PREFIX): tensor for name, tensor in state_dict.items() if name.startswith(PREFIX)}
     _check_shapes(weights, source)
     offload = comfy.model_management.unet_offload_device()
+    sizes: dict[str, Any] = {**HierarchicalProjector.sizes(weights)}
     model = HostProjector(
-        **HierarchicalProjector.sizes(weights),
+        **sizes,
         operations=comfy.ops.manual_cast,
         dtype=comfy.utils.weight_dtype(weights),
         device=offload,
@@ -61,7 +63,7 @@ def projector_patch(state_dict: Mapping[str, Tensor], source: str) -> Any:
     return patcher
 
 
-def project(patch: Any, features: StyleFeatures) -> tuple[Tensor, ProjectorSizes]:
+def project(patch: ModelPatch, features: StyleFeatures) -> tuple[Tensor, ProjectorSizes]:
     """Return the style tokens `1 L D` of all pictures, each projected once and joined along `L`, and the
     sizes.
 
@@ -79,7 +81,7 @@ def project(patch: Any, features: StyleFeatures) -> tuple[Tensor, ProjectorSizes
     return torch.cat(tokens, dim=1).to(comfy.model_management.intermediate_device()), sizes
 
 
-def fingerprint(patch: Any) -> str:
+def fingerprint(patch: ModelPatch) -> str:
     """Return 16 hex digits that tell projectors apart, of the values of one of their weights in float32."""
     weight = style_projector(patch).high_projection.weight
     return hashlib.sha256(weight.detach().float().cpu().contiguous().numpy().tobytes()).hexdigest()[:16]

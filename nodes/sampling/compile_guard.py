@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from comfy.patcher_extension import WrappersMP
+
+from ..graph.host_types import Model
 
 __all__ = ["trace_anew"]
 
@@ -16,7 +16,7 @@ _traced: list[tuple[tuple[str, int], ...]] = []
 """The patches with which the process has traced a network last; empty: none of ours yet."""
 
 
-def trace_anew(model: Any) -> None:
+def trace_anew(model: Model) -> None:
     """Forget traces if a compiled network is about to run with other kinds of patches than the last one.
 
     ComfyUI leaves transformer options out of what torch.compile checks before it takes a trace again, and all models of

@@ -23,6 +23,7 @@ from comfy.samplers import KSAMPLER
 from torch import Tensor
 
 from ...uso_model.errors import UserError
+from ..graph.host_types import Guider, Model
 from ..graph.keys import ATTENTION, ATTENTION_MASK, HOOK, PLACES, RUN, STYLE
 from .attention import AttentionInputs, attention_inputs, layout_of, patch_attention
 from .compile_guard import trace_anew
@@ -52,7 +53,8 @@ def send_references(executor: Any, *args: Any, **kwargs: Any) -> Any:
     """
     names = ("model_wrap", "extra_args", "noise")
     call = HostCall(executor.original, args, kwargs, names, KSAMPLER.sample)
-    guider, noise = call.get("model_wrap"), call.get("noise")
+    guider: Guider = call.get("model_wrap")
+    noise: Tensor = call.get("noise")
     patcher = guider.model_patcher
     device, dtype = patcher.load_device, _compute_dtype(patcher.model)
     size = (noise.shape[-2], noise.shape[-1])
@@ -119,12 +121,12 @@ def insert_references(inputs: dict[str, Any]) -> dict[str, Any]:
     return inputs
 
 
-def has_hooks(model: Any) -> bool:
+def has_hooks(model: Model) -> bool:
     """Say whether a MODEL already carries the hooks."""
     return bool(model.get_wrappers(WrappersMP.SAMPLER_SAMPLE, HOOK))
 
 
-def install_hooks(model: Any, in_attention: bool = False) -> Any:
+def install_hooks(model: Model, in_attention: bool = False) -> Model:
     """Return a clone of a MODEL with the hooks, or the MODEL itself where it has them already.
 
     Args:

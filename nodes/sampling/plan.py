@@ -109,7 +109,8 @@ def entry_conds(
         for key, tensor in plan.tensors.items()
     }
     if conds or plan.blocks or plan.fast or plan.places:
-        conds[PLAN] = CONDConstant(replace(plan, **dict.fromkeys(_TENSORS)))
+        bare = replace(plan, style_bias=None, content_bias=None, text_bias=None, regions=None)
+        conds[PLAN] = CONDConstant(bare)
     if entry.get(STYLE) is not None:
         conds[STYLE] = CONDRegular(entry[STYLE].to(device, dtype))
     return conds
@@ -118,7 +119,8 @@ def entry_conds(
 def take_plan(call: HostCall) -> Plan:
     """Take the plan out of a model call and return it."""
     plan: Plan = call.take(PLAN, Plan())
-    return replace(plan, **{name: call.take(key) for name, key in _TENSORS.items()})
+    tensors: dict[str, Any] = {name: call.take(key) for name, key in _TENSORS.items()}
+    return replace(plan, **tensors)
 
 
 def _unless_all_neutral(parts: Sequence[Any]) -> tuple[Any, ...]:

@@ -10,8 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from comfyui_uso.mini.demo import examples
+from comfyui_uso.mini.judges.networks import load_judges
+from comfyui_uso.mini.model import load_autoencoder, load_descriptor
+from comfyui_uso.uso_model.config import FLUX_AE
+from comfyui_uso.uso_model.images import picture_tensor
+from torch import Tensor
 
 from .graphs import Tiny
+from .mini_graphs import PAIR, Draw, Mini
 from .server import ComfyServer, running_server
 from .weights import write_small_files, write_wide_files
 
@@ -87,3 +95,50 @@ def sample(comfy: ComfyServer) -> Callable[..., Any]:
         return comfy.run(graph).latent(saved)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def drawn(comfy: ComfyServer) -> Draw:
+    """Return a function that draws with a style, a subject and dials, and gives the latents."""
+
+    def draw(style: Any = True, content: Any = True, **dials: Any) -> Tensor:
+        graph = Mini(comfy)
+        given = {name: value(graph) if callable(value) else value for name, value in dials.items()}
+        for name, asked, make in (("style", style, graph.style), ("content", content, graph.content)):
+            if asked:
+                given[name] = asked(graph) if callable(asked) else make()
+        saved = graph.draw(**given)
+        return comfy.run(graph).latent(saved)
+
+    return draw
+
+
+@pytest.fixture(scope="session")
+def look() -> Callable[[Tensor], Tensor]:
+    """Return a function from latents to pictures `b 3 h w` in -1..1."""
+    decoder = load_autoencoder()
+    return lambda latents: decoder.decode((latents - FLUX_AE.shift_factor) * FLUX_AE.scale_factor).clamp(-1, 1)
+
+
+@pytest.fixture(scope="session")
+def likeness(look: Callable[[Tensor], Tensor]) -> Callable[..., float]:
+    """Return a function that tells how like a style picture drawn latents are."""
+    descriptor = load_descriptor()
+
+    @torch.inference_mode()
+    def measure(latents: Tensor, name: str = PAIR) -> float:
+        return float((descriptor(look(latents)) @ descriptor(picture_tensor(examples()[name].style)).T).mean())
+
+    return measure
+
+
+@pytest.fixture(scope="session")
+def resemblance(look: Callable[[Tensor], Tensor]) -> Callable[..., float]:
+    """Return a function that tells how like the subject picture drawn latents are."""
+    judge = load_judges()[1]
+
+    @torch.inference_mode()
+    def measure(latents: Tensor, name: str = PAIR) -> float:
+        return float((judge(look(latents))[0] @ judge(picture_tensor(examples()[name].content))[0].T).mean())
+
+    return measure

@@ -6,6 +6,7 @@ import hashlib
 from pathlib import Path
 
 from ...uso_model.errors import UserError
+from ...uso_model.untrusted import regular_file
 
 __all__ = ["fingerprint"]
 
@@ -28,6 +29,8 @@ def fingerprint(path: Path) -> str:
     if not files or not all(file.is_file() for file in files):
         what = "has no files of a model in it" if folder else "is not there"
         raise UserError(f"{path} {what}; correct the path in the recipe")
+    for file in files:
+        regular_file(file, "correct the path in the recipe")
     parts = hashlib.sha256()
     for file in files:
         size = file.stat().st_size

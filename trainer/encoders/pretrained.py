@@ -29,7 +29,9 @@ from ...uso_model.checkpoints import CheckpointError, load_strict, read_safetens
 from ...uso_model.checkpoints.diffusers import read_folder
 from ...uso_model.checkpoints.fp8 import dequantize
 from ...uso_model.checkpoints.kinds import looks_like
+from ...uso_model.checkpoints.sizes import block_count, shape_of
 from ...uso_model.style import SIGLIP_SIZE
+from ...uso_model.untrusted import parse_json, quoted, read_text
 
 __all__ = ["load_clip", "load_siglip", "load_t5"]
 
@@ -43,6 +45,23 @@ _SIGLIP_HEADS = {1152: 16}
 # 27 patches of 14 pixels: six of the 384 pixels that SigLIP reads are in none.
 _SIGLIP_SIDES = {378: SIGLIP_SIZE}
 _CLIP_END = 49407
+
+# Settings that the weights tell, too. The side of a picture is not among them: a part of a patch leaves no trace.
+_TRACED = (
+    "vocab_size",
+    "hidden_size",
+    "intermediate_size",
+    "num_hidden_layers",
+    "max_position_embeddings",
+    "patch_size",
+    "d_model",
+    "d_ff",
+    "num_layers",
+    "num_heads",
+    "relative_attention_num_buckets",
+)
+# What transformers raises on settings that it has not checked.
+_UNUSABLE = (OSError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RuntimeError, MemoryError)
 
 Weights = Mapping[str, Tensor]
 
@@ -100,40 +119,54 @@ def _weights(path: Path, key: str, dtype: torch.dtype, wanted: str) -> dict[str,
     return dequantize(part, path.name, dtype)
 
 
-def _config(path: Path, kind: Any, guess: Callable[[Weights], PretrainedConfig], tensors: Weights) -> PretrainedConfig:
-    if path.is_dir():
-        return kind.from_pretrained(path, local_files_only=True)
+def _config(path: Path, kind: Any, guess: Callable[[Weights, str], PretrainedConfig], tensors: Weights) -> Any:
+    """Return the settings that a folder has, or those that the weights tell."""
+    traced = guess(tensors, path.name)
+    if not path.is_dir():
+        return traced
+    file = path / "config.json"
+    if not isinstance(parse_json(read_text(file, "download the folder again", CheckpointError), str(file)), dict):
+        raise CheckpointError(f"{file} is not a JSON object; download the folder again.")
     try:
-        return guess(tensors)
-    except KeyError as error:
-        raise CheckpointError(f"{path.name} lacks {error}; download it again.") from error
+        config = kind.from_pretrained(path, local_files_only=True)
+        # Sizes decide how much is built before a weight is compared, so they have to be those of the weights.
+        wrong = [name for name in _TRACED if getattr(config, name, None) != getattr(traced, name, None)]
+    except _UNUSABLE as error:
+        raise CheckpointError(f"{file} cannot be used ({quoted(error)}); download the folder again.") from error
+    if wrong:
+        found = ", ".join(f"{name} {quoted(getattr(config, name, None))}" for name in wrong)
+        expected = ", ".join(str(getattr(traced, name, None)) for name in wrong)
+        raise CheckpointError(f"{file} has {found}, but its weights {expected}; download the folder again.")
+    return config
 
 
-def _t5_config(tensors: Weights) -> T5Config:
-    words, (buckets, heads) = tensors["shared.weight"], tensors[_T5_KEY].shape
+def _t5_config(tensors: Weights, source: str) -> T5Config:
+    words, width = shape_of(tensors, "shared.weight", 2, source)
+    buckets, heads = shape_of(tensors, _T5_KEY, 2, source)
     gated = "encoder.block.0.layer.1.DenseReluDense.wi_0.weight" in tensors
+    inner = f"encoder.block.0.layer.1.DenseReluDense.{'wi_0' if gated else 'wi'}.weight"
     return T5Config(
-        vocab_size=words.shape[0],
-        d_model=words.shape[1],
-        d_kv=tensors["encoder.block.0.layer.0.SelfAttention.q.weight"].shape[0] // heads,
+        vocab_size=words,
+        d_model=width,
+        d_kv=shape_of(tensors, "encoder.block.0.layer.0.SelfAttention.q.weight", 2, source)[0] // heads,
         num_heads=heads,
-        d_ff=tensors[f"encoder.block.0.layer.1.DenseReluDense.{'wi_0' if gated else 'wi'}.weight"].shape[0],
-        num_layers=_count(tensors, "encoder.block."),
+        d_ff=shape_of(tensors, inner, 2, source)[0],
+        num_layers=block_count(tensors, "encoder.block.", source),
         relative_attention_num_buckets=buckets,
         feed_forward_proj="gated-gelu" if gated else "relu",
     )
 
 
-def _clip_config(tensors: Weights) -> CLIPTextConfig:
-    words, width = tensors[_CLIP_KEY].shape
+def _clip_config(tensors: Weights, source: str) -> CLIPTextConfig:
+    words, width = shape_of(tensors, _CLIP_KEY, 2, source)
     end = min(_CLIP_END, words - 1)
     return CLIPTextConfig(
         vocab_size=words,
         hidden_size=width,
-        intermediate_size=tensors["encoder.layers.0.mlp.fc1.weight"].shape[0],
-        num_hidden_layers=_count(tensors, "encoder.layers."),
+        intermediate_size=shape_of(tensors, "encoder.layers.0.mlp.fc1.weight", 2, source)[0],
+        num_hidden_layers=block_count(tensors, "encoder.layers.", source),
         num_attention_heads=max(1, width // _HEAD_WIDTH),
-        max_position_embeddings=tensors["embeddings.position_embedding.weight"].shape[0],
+        max_position_embeddings=shape_of(tensors, "embeddings.position_embedding.weight", 2, source)[0],
         hidden_act="quick_gelu",
         bos_token_id=end - 1,
         eos_token_id=end,
@@ -141,13 +174,13 @@ def _clip_config(tensors: Weights) -> CLIPTextConfig:
     )
 
 
-def _siglip_config(tensors: Weights) -> SiglipVisionConfig:
-    width, channels, patch, _ = tensors[_SIGLIP_KEY].shape
-    side = round(tensors["embeddings.position_embedding.weight"].shape[0] ** 0.5) * patch
+def _siglip_config(tensors: Weights, source: str) -> SiglipVisionConfig:
+    width, channels, patch, _ = shape_of(tensors, _SIGLIP_KEY, 4, source)
+    side = round(shape_of(tensors, "embeddings.position_embedding.weight", 2, source)[0] ** 0.5) * patch
     return SiglipVisionConfig(
         hidden_size=width,
-        intermediate_size=tensors["encoder.layers.0.mlp.fc1.weight"].shape[0],
-        num_hidden_layers=_count(tensors, "encoder.layers."),
+        intermediate_size=shape_of(tensors, "encoder.layers.0.mlp.fc1.weight", 2, source)[0],
+        num_hidden_layers=block_count(tensors, "encoder.layers.", source),
         num_attention_heads=_SIGLIP_HEADS.get(width, max(1, width // _HEAD_WIDTH)),
         num_channels=channels,
         image_size=_SIGLIP_SIDES.get(side, side),
@@ -156,8 +189,13 @@ def _siglip_config(tensors: Weights) -> SiglipVisionConfig:
 
 
 def _built(kind: Any, config: PretrainedConfig, tensors: Weights, source: str) -> Any:
-    with init_empty_weights(include_buffers=False):
-        model: nn.Module = kind(config)
+    try:
+        with init_empty_weights(include_buffers=False):
+            model: nn.Module = kind(config)
+    except _UNUSABLE as error:
+        raise CheckpointError(
+            f"{source} has sizes that make no {kind.__name__} ({quoted(error)}); use another."
+        ) from error
     # transformers 5 names the weights of a tower without the prefix that older versions have.
     match = re.match(r"(?:text|vision)_model\.", next(iter(model.state_dict())))
     prefix = match[0] if match else ""
@@ -167,8 +205,3 @@ def _built(kind: Any, config: PretrainedConfig, tensors: Weights, source: str) -
 
 def _frozen(model: Any, device: torch.device) -> Any:
     return model.to(device).eval().requires_grad_(False)
-
-
-def _count(tensors: Weights, prefix: str) -> int:
-    matches = (re.match(re.escape(prefix) + r"(\d+)\.", name) for name in tensors)
-    return len({match[1] for match in matches if match})

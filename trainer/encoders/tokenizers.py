@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from transformers import AutoTokenizer, CLIPTokenizerFast, PreTrainedTokenizerBase  # type: ignore[attr-defined]
 
 from ...uso_model.errors import UserError
+from ...uso_model.untrusted import quoted
 from ..recipe import ModelsConfig
 
 __all__ = ["TokenizerFolders", "Tokenizers", "find_tokenizers", "load_tokenizers"]
@@ -58,11 +59,19 @@ def find_tokenizers(models: ModelsConfig) -> TokenizerFolders:
 
 
 def load_tokenizers(folders: TokenizerFolders) -> Tokenizers:
-    """Read both tokenizers."""
-    return Tokenizers(
-        AutoTokenizer.from_pretrained(folders.t5, local_files_only=True),
-        CLIPTokenizerFast.from_pretrained(folders.clip, local_files_only=True),
-    )
+    """Read both tokenizers; code in their folders is never run.
+
+    Raises:
+        UserError: a folder's files cannot be read.
+    """
+
+    def read(kind: Any, folder: Path, **options: bool) -> PreTrainedTokenizerBase:
+        try:
+            return kind.from_pretrained(folder, local_files_only=True, **options)
+        except Exception as error:  # the tokenizers library raises nothing narrower
+            raise UserError(f"{folder} has no tokenizer that can be read ({quoted(error)}); copy it again") from error
+
+    return Tokenizers(read(AutoTokenizer, folders.t5, trust_remote_code=False), read(CLIPTokenizerFast, folders.clip))
 
 
 def _around(path: Path) -> list[Path]:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ...uso_model.checkpoints import CheckpointError, Lora, LowRank, load_strict
 from ...uso_model.checkpoints.flux import flux_config_from, from_bfl, open_flux
 from ...uso_model.checkpoints.fp8 import dequantize, is_auxiliary, is_block_matrix, scales_of
+from ...uso_model.checkpoints.strict import compare_shapes, require_floats
 from ...uso_model.transformer import UsoTransformer
 from .block_swap import swapped_names
 from .frozen import FP8, FrozenLinear, quantize_rows
@@ -38,7 +39,7 @@ def load_frozen(
         base: precision of the weights; fp8 is for the matrices of the blocks, the rest is bfloat16 then.
         device: where the parameters live.
         lora: added to the weights before they are rounded.
-        stream_blocks: leave so many blocks on the CPU, see `streamed_names`.
+        blocks_to_swap: leave so many blocks on the CPU, see `swapped_names`.
         modulation_in_ram: leave the modulation layers on the CPU, and in bfloat16 where `base` is fp8.
 
     Raises:
@@ -50,6 +51,8 @@ def load_frozen(
     plain = from_bfl({key: tensor for key, tensor in stored.items() if not is_auxiliary(key)})
     with torch.device("meta"):
         model = UsoTransformer(flux_config_from(plain, name))
+    compare_shapes({key: t.shape for key, t in model.state_dict().items()}, plain, name, type(model).__name__)
+    require_floats(plain, name)
     sizes = model.config
     streamed = tuple(f"{block}." for block in swapped_names(sizes.depth, sizes.depth_single_blocks, blocks_to_swap))
     deltas = {f"{module}.weight": part for module, part in (lora.modules if lora else {}).items()}

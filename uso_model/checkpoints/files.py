@@ -10,6 +10,7 @@ import hashlib
 import os
 import re
 import secrets
+import stat
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -154,10 +155,12 @@ def atomic_write(path: str | os.PathLike[str], write: Callable[[str], object], *
     temporary = path.parent / f".{secrets.token_hex(6)}.part"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # The mode of any new file: unlike `tempfile`, `open` leaves it to the umask.
+        # The mode of any new file is told by one: to ask for the umask would be to change it, for all threads.
         os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+        mode = stat.S_IMODE(temporary.stat().st_mode)
         try:
             write(str(temporary))
+            os.chmod(temporary, mode)  # safetensors puts a private file in its place
             if durable:
                 fsync(temporary)
             os.replace(temporary, path)

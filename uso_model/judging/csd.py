@@ -20,6 +20,9 @@ from torch import Tensor, nn
 
 from ..checkpoints import CheckpointError, load_strict, read_safetensors, write_safetensors
 from ..checkpoints.files import sha256_of
+from ..checkpoints.sizes import shape_of
+from ..checkpoints.strict import require_finite
+from ..untrusted import quoted, regular_file
 
 __all__ = ["PUBLISHED_SHA256", "StyleDescriptor", "convert_csd", "load_csd", "quickgelu_tower"]
 
@@ -33,6 +36,20 @@ SIZE = 224
 MEAN = (0.48145466, 0.4578275, 0.40821073)
 STD = (0.26862954, 0.26130258, 0.27577711)
 _PUBLISHED = "pytorch_model.bin of tomg-group-umd/CSD-ViT-L"
+
+# What PyTorch's reader of pickles raises on damaged or hostile ones.
+_UNREADABLE = (
+    RuntimeError,
+    TypeError,
+    ValueError,
+    EOFError,
+    OSError,
+    LookupError,
+    AttributeError,
+    ArithmeticError,
+    MemoryError,
+    AssertionError,
+)
 _BACKBONE, _STYLE, _CONTENT = "backbone.", "last_layer_style", "last_layer_content"
 
 
@@ -94,10 +111,8 @@ def load_csd(path: str | Path, device: str | torch.device = "cpu") -> Callable[[
 
 def _descriptor(tensors: Mapping[str, Tensor], source: str) -> StyleDescriptor:
     """Return the descriptor of these tensors, all of which it must need and no other, in float32."""
-    if tensors[_STYLE].ndim != 2:
-        shape = tuple(tensors[_STYLE].shape)
-        raise CheckpointError(f"{source} has {_STYLE} of shape {shape}, expected a matrix; download it again.")
-    descriptor = StyleDescriptor(quickgelu_tower(), *tensors[_STYLE].shape)
+    descriptor = StyleDescriptor(quickgelu_tower(), *shape_of(tensors, _STYLE, 2, source))
+    require_finite(tensors, source)
     load_strict(descriptor, {name: tensor.float() for name, tensor in tensors.items()}, source, assign=True)
     return descriptor
 
@@ -112,8 +127,7 @@ def convert_csd(checkpoint: str | Path, out: str | Path, sha256: str = PUBLISHED
         CheckpointError: another file than expected, by hash or by content.
     """
     checkpoint = Path(checkpoint)
-    if not checkpoint.is_file():
-        raise CheckpointError(f"{checkpoint} is not a file; download {_PUBLISHED}.")
+    regular_file(checkpoint, f"download {_PUBLISHED}.", CheckpointError)
     found = sha256_of(checkpoint)
     if found != sha256:
         raise CheckpointError(
@@ -147,20 +161,25 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
     try:
         with torch.serialization.safe_globals(allowed):
             loaded = torch.load(path, weights_only=True, mmap=True, map_location="cpu")
-    except (RuntimeError, TypeError, ValueError, EOFError) as error:
-        raise CheckpointError(
-            f"{path.name} cannot be read as a checkpoint of PyTorch ({type(error).__name__}); use {_PUBLISHED}."
-        ) from error
     except pickle.UnpicklingError as error:
         # Only the type's name: PyTorch's own text advises to read the file without this protection.
         stranger = re.search(r"GLOBAL (\S+)", str(error))
-        named = f" ({stranger[1]})" if stranger else ""
+        named = f" ({quoted(stranger[1])})" if stranger else ""
         raise CheckpointError(
             f"{path.name} holds more than weights{named} and was not read; use {_PUBLISHED}."
         ) from error
+    except _UNREADABLE as error:
+        raise CheckpointError(
+            f"{path.name} cannot be read as a checkpoint of PyTorch ({type(error).__name__}); use {_PUBLISHED}."
+        ) from error
     weights = loaded.get("model_state_dict") if isinstance(loaded, dict) else None
     if not isinstance(weights, dict) or not all(
-        isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in weights.items()
+        isinstance(name, str) and isinstance(tensor, Tensor) and _is_plain(tensor) for name, tensor in weights.items()
     ):
         raise CheckpointError(f"{path.name} has no named tensors under model_state_dict; use {_PUBLISHED}.")
     return weights
+
+
+def _is_plain(tensor: Tensor) -> bool:
+    """Whether a tensor is an ordinary one: dense, on the CPU, and not quantised, which converts to nothing."""
+    return tensor.layout == torch.strided and tensor.device.type == "cpu" and not tensor.is_quantized

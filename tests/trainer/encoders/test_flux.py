@@ -9,8 +9,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from comfyui_uso.trainer.encoders import flux
-from comfyui_uso.trainer.encoders.open import open_encoders
+from comfyui_uso.trainer.encoders import Encoders, flux
 from comfyui_uso.trainer.recipe import ModelsConfig
 from comfyui_uso.uso_model.autoencoder import Autoencoder
 from comfyui_uso.uso_model.checkpoints import save_autoencoder, write_safetensors
@@ -44,6 +43,10 @@ def models(tmp_path, tiny_t5, tiny_clip, tiny_siglip, autoencoder, comfy_weights
     return ModelsConfig(**parts, tokenizers=tmp_path)
 
 
+def flux_encoders(models: ModelsConfig) -> Encoders:
+    return flux.flux_encoders(models, torch.device("cpu"))
+
+
 @pytest.fixture
 def in_memory(monkeypatch) -> Callable[[], set[str]]:
     """Return a function that names the networks that still exist."""
@@ -68,7 +71,7 @@ def in_memory(monkeypatch) -> Callable[[], set[str]]:
 
 
 def test_a_latent_has_the_mean_and_spread_of_the_scaled_posterior(models, autoencoder, picture):
-    latent = open_encoders(models).latent(picture)
+    latent = flux_encoders(models).latent(picture)
     mean, logvar = autoencoder.moments(picture_tensor(picture))
     assert latent.mean.shape == (16, 4, 6) and logvar.std() > 0.1
     drawn = latent.sample(torch.Generator().manual_seed(7))
@@ -81,14 +84,14 @@ def test_a_latent_has_the_mean_and_spread_of_the_scaled_posterior(models, autoen
 def test_the_decoder_is_float32_under_autocast_and_passes_a_gradient(models, autoencoder):
     z = torch.randn(1, 16, 4, 4, generator=torch.Generator().manual_seed(0)).requires_grad_()
     with torch.autocast("cpu", torch.bfloat16):
-        pixels = open_encoders(models).decode(z)
+        pixels = flux_encoders(models).decode(z)
     assert pixels.dtype == torch.float32 and torch.allclose(pixels, autoencoder.decode(z), atol=1e-5)
     pixels.mean().backward()
     assert z.grad is not None and z.grad.abs().sum() > 0
 
 
 def test_style_features_are_three_layers_of_the_squashed_picture(models, tiny_siglip, picture):
-    got = open_encoders(models).style(picture)
+    got = flux_encoders(models).style(picture)
     squashed = np.asarray(picture.resize((32, 32), Image.Resampling.BICUBIC), dtype=np.float32) / 255
     pixels = (torch.from_numpy(squashed).permute(2, 0, 1)[None] - 0.5) / 0.5
     with torch.no_grad():
@@ -98,7 +101,7 @@ def test_style_features_are_three_layers_of_the_squashed_picture(models, tiny_si
 
 
 def test_text_is_padded_and_not_masked(models, tiny_t5, tiny_clip):
-    txt, vec = open_encoders(models).text("a cat")
+    txt, vec = flux_encoders(models).text("a cat")
     t5_ids, clip_ids = torch.zeros(1, 512, dtype=torch.long), torch.full((1, 77), 55)
     t5_ids[0, :3], clip_ids[0, :3] = torch.tensor([4, 5, 1]), torch.tensor([54, 26, 53])
     with torch.no_grad():
@@ -110,14 +113,14 @@ def test_text_is_padded_and_not_masked(models, tiny_t5, tiny_clip):
 
 
 def test_long_prompts_are_cut(models):
-    encode = open_encoders(models).text
+    encode = flux_encoders(models).text
     txt, vec = encode("a cat " * 600)
     again = encode("a cat " * 700)
     assert txt.shape[0] == 512 and torch.equal(txt, again[0]) and torch.equal(vec, again[1])
 
 
 def test_each_is_read_when_needed_and_text_never_lies_beside_pictures(models, in_memory, picture):
-    encoders = open_encoders(models)
+    encoders = flux_encoders(models)
     assert in_memory() == set()
     encoders.text("a")
     assert in_memory() == {"t5", "clip"}
@@ -144,11 +147,11 @@ def test_the_folder_of_flux(models, tmp_path, tiny_t5, tiny_clip, tiny_siglip, p
     (root / "transformer").mkdir()
     whole = models.model_copy(update={"t5": root, "clip": root, "siglip": tmp_path / "siglip", "tokenizers": None})
     parts = models.model_copy(update={"t5": root / "text_encoder_2", "clip": root / "text_encoder"})
-    from_files, from_folder = open_encoders(models), open_encoders(whole)
+    from_files, from_folder = flux_encoders(models), flux_encoders(whole)
     for a, b in zip(from_files.text("a cat"), from_folder.text("a cat"), strict=True):
         assert torch.equal(a, b)
     assert torch.equal(from_files.style(picture).mid, from_folder.style(picture).mid)
-    assert from_folder.names["text"] == open_encoders(parts).names["text"]
+    assert from_folder.names["text"] == flux_encoders(parts).names["text"]
 
 
 @pytest.mark.parametrize(
@@ -156,12 +159,12 @@ def test_the_folder_of_flux(models, tmp_path, tiny_t5, tiny_clip, tiny_siglip, p
     [("t5", "text"), ("clip", "text"), ("vae", "latent"), ("siglip", "style"), ("tokenizer/merges.txt", "text")],
 )
 def test_names_follow_the_weights_and_the_tokenizers(models, file, changed, tmp_path):
-    before = open_encoders(models).names
+    before = flux_encoders(models).names
     path = tmp_path / (file if "/" in file else f"{file}.safetensors")
     content = bytearray(path.read_bytes())
     content[-3] ^= 1
     path.write_bytes(content)
-    after = open_encoders(models).names
+    after = flux_encoders(models).names
     assert {name for name in before if before[name] != after[name]} == {changed}
 
 
@@ -169,4 +172,4 @@ def test_names_follow_the_weights_and_the_tokenizers(models, file, changed, tmp_
 def test_what_is_absent_is_said_before_any_work(models, absent, tmp_path):
     gone = models.model_copy(update={absent: tmp_path / "gone"})
     with pytest.raises(ValueError, match="gone"):
-        open_encoders(gone)
+        flux_encoders(gone)

@@ -123,7 +123,7 @@ def test_a_checkpoint_without_its_backbone_is_not_converted(tiny, tmp_path):
     for change, problem in (
         ({"module.backbone.conv1.bias": None}, r"1 missing key \(backbone.conv1.bias\)"),
         ({"module.backbone.extra": torch.ones(1)}, r"1 unknown key \(backbone.extra\)"),
-        ({"module.last_layer_style": torch.ones(16)}, r"of shape \(16,\), expected a matrix"),
+        ({"module.last_layer_style": torch.ones(16)}, r"of shape \(16,\), expected 2 sides"),
     ):
         changed = {name: tensor for name, tensor in {**weights, **change}.items() if tensor is not None}
         torch.save({"model_state_dict": changed}, path)
@@ -136,7 +136,7 @@ def test_another_file_is_refused_by_its_hash(tiny, tmp_path):
     path, _ = tiny
     with pytest.raises(CheckpointError, match=f"has the SHA-256 {sha256(path)}, expected 40e92fad"):
         csd.convert_csd(path, tmp_path / "out.safetensors")
-    with pytest.raises(CheckpointError, match="is not a file; download"):
+    with pytest.raises(CheckpointError, match="is not there; download"):
         csd.convert_csd(tmp_path / "absent.bin", tmp_path / "out.safetensors")
 
 

@@ -1,0 +1,75 @@
+"""The few types of ComfyUI that the nodes touch, as far as they touch them: ComfyUI itself ships no types.
+
+What its own code is imported from stays unchecked; what passes through ours is held to these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+__all__ = ["ClipVision", "Guider", "Model", "ModelPatch", "Vae"]
+
+
+class Model(Protocol):
+    """A MODEL: ComfyUI's ModelPatcher around a diffusion model."""
+
+    model: Any
+    """The diffusion model with its sampling, a comfy.model_base.BaseModel."""
+    model_options: dict[str, Any]
+    load_device: torch.device
+
+    def clone(self) -> Model:
+        """Return a MODEL of the same weights that can be patched apart from this one."""
+
+    def get_model_object(self, name: str) -> Any:
+        """Return a part of the diffusion model, as patched."""
+
+    def get_wrappers(self, wrapper_type: str, key: str) -> list[Callable[..., Any]]:
+        """Return the wrappers that are filed under a key."""
+
+    def add_wrapper_with_key(self, wrapper_type: str, key: str, wrapper: Callable[..., Any]) -> None:
+        """File a wrapper under a key."""
+
+    def set_model_post_input_patch(self, patch: Callable[..., Any]) -> None:
+        """Add a patch of the network's inputs."""
+
+    def set_model_attn1_patch(self, patch: Callable[..., Any]) -> None:
+        """Add a patch inside attention."""
+
+    def add_patches(self, patches: dict[Any, Any], strength_patch: float) -> list[Any]:
+        """Add weights, such as a LoRA's, and return the keys that were taken."""
+
+
+class Guider(Protocol):
+    """What runs the sampler."""
+
+    model_patcher: Model
+    conds: dict[str, list[dict[str, Any]]]
+
+
+class ModelPatch(Protocol):
+    """A MODEL_PATCH: ComfyUI's ModelPatcher around some other network."""
+
+    model: Any
+    load_device: torch.device
+
+
+class Vae(Protocol):
+    """A VAE."""
+
+    def encode(self, pixel_samples: Tensor) -> Tensor:
+        """Return the latent `1 c h w` of pictures `1 h w 3` in 0..1."""
+
+
+class ClipVision(Protocol):
+    """A CLIP_VISION."""
+
+    load_device: torch.device
+    image_size: int
+
+    def encode_image(self, image: Tensor, crop: bool) -> Any:
+        """Return the hidden states of pictures `b h w 3` in 0..1."""
