@@ -58,8 +58,8 @@ class AutoencoderObjective(nn.Module):
             losses["texture"] = ((self.descriptor.statistics(y) - target) / spread).abs().mean()
             losses["loss"] = losses["loss"] + self.texture_weight * losses["texture"]
         if self.vision is not None:
-            drawn, target = _normed(self.vision, y), _normed(self.vision, x)
-            losses["tokens"] = torch.stack([F.l1_loss(a, b) for a, b in zip(drawn, target, strict=True)]).sum()
+            drawn, real = _normed(self.vision, y), _normed(self.vision, x)
+            losses["tokens"] = torch.stack([F.l1_loss(a, b) for a, b in zip(drawn, real, strict=True)]).sum()
             losses["loss"] = losses["loss"] + self.token_weight * losses["tokens"]
         return losses
 
