@@ -43,14 +43,15 @@ setup: $(TOOLS)
 demo: $(RUNTIME)
 	@OMP_NUM_THREADS=$${OMP_NUM_THREADS:-$(THREADS)} HF_HUB_OFFLINE=1 $(BIN)/uso demo --out out/demo.png
 
-RUN_TESTS = OMP_NUM_THREADS=$${OMP_NUM_THREADS:-$(THREADS)} HF_HUB_OFFLINE=1 COMFYUI_PATH="$(COMFYUI)" \
-  $(BIN)/python -m pytest -rs
+RUN_TESTS = HF_HUB_OFFLINE=1 COMFYUI_PATH="$(COMFYUI)" $(BIN)/python -m pytest -rs
 
+# One process for each core, with one thread: tests have small tensors. Those that share a server stay in one process.
 test: $(TOOLS) $(COMFY)
-	@$(RUN_TESTS) -m "not long" $(ARGS)
+	@OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(RUN_TESTS) -n $(THREADS) --dist loadgroup -m "not long" $(ARGS)
 
+# One after the other, with all cores: some of these measure time.
 test-long: $(TOOLS) $(COMFY)
-	@$(RUN_TESTS) -m long $(ARGS)
+	@OMP_NUM_THREADS=$${OMP_NUM_THREADS:-$(THREADS)} $(RUN_TESTS) -m long $(ARGS)
 
 # mypy needs the package under its import name: a link inside .venv gives it one.
 lint: $(TOOLS)

@@ -36,10 +36,11 @@ _server: ComfyServer | None = None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark every test of this folder, and skip it where there is no ComfyUI."""
+    """Mark every test of this folder, keep those in one process, and skip them where there is no ComfyUI."""
     for item in items:
         if HERE in item.path.parents:
             item.add_marker("comfy")
+            item.add_marker(pytest.mark.xdist_group("server"))
             if not (COMFY / "main.py").is_file():
                 item.add_marker(pytest.mark.skip(reason=f"no ComfyUI in {COMFY}; set COMFYUI_PATH"))
 
