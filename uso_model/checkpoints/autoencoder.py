@@ -10,6 +10,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -64,7 +65,7 @@ def autoencoder_config_from(
     return replace(config, **_told(metadata or {}, source))
 
 
-def _told(metadata: Mapping[str, str], source: str) -> dict[str, float]:
+def _told(metadata: Mapping[str, str], source: str) -> dict[str, Any]:
     """Return scale and shift where the metadata has them; the sizes it may list as well stand in the weights."""
     if "config" not in metadata:
         return {}
