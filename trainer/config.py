@@ -244,8 +244,8 @@ def _sections(annotation: Any) -> list[type[BaseModel]]:
 def _complaint(details: Mapping[str, Any], known: Sequence[str]) -> str:
     name = ".".join(map(str, details["loc"]))
     if details["type"] != "extra_forbidden":
-        return f"{name or 'file'}: {shortened(details['msg'])}"
+        return f"{quoted(name) or 'file'}: {shortened(details['msg'])}"
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
     if not close:  # right name, wrong section
         close = [other for other in known if other.rpartition(".")[2] == name.rpartition(".")[2]][:1]
-    return f"{name[:80]} is unknown" + (f", did you mean {close[0]}?" if close else "")
+    return f"{quoted(name)} is unknown" + (f", did you mean {close[0]}?" if close else "")

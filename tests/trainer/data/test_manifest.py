@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from comfyui_uso.trainer.data.manifest import Row, read_manifest, scan_manifest, write_manifest
+from comfyui_uso.trainer.data.manifest import Row, read_manifest, scan_manifest, write_manifest, write_rows
 
 
 def written(folder, *lines):
@@ -107,3 +107,18 @@ def test_pictures_outside_the_folder_are_not_written(manifest, tmp_path):
     with pytest.raises(ValueError, match="no rows"):
         write_manifest([], tmp_path / "rows.jsonl")
     assert not (tmp_path / "deeper").exists() and not (tmp_path / "rows.jsonl").exists()
+
+
+def test_rows_are_written_as_they_are_in_one_format(tmp_path):
+    """What is written relative reads back absolute, and absolute rows are written to the same bytes."""
+    rows = [
+        Row(id="a", target="x/t.png", style=["s.png"], content="c.png", prompt="caf\xe9"),
+        Row(id="b", target="t.png"),
+    ]
+    write_rows(rows, tmp_path / "m.jsonl")
+    text = (tmp_path / "m.jsonl").read_text(encoding="utf-8")
+    assert list(json.loads(text.split("\n")[0])) == list(Row.model_fields) and "caf\xe9" in text
+    read = read_manifest(tmp_path / "m.jsonl")
+    assert read[0].target == tmp_path / "x/t.png" and read[1].content is None
+    write_manifest(read, tmp_path / "n.jsonl")
+    assert (tmp_path / "n.jsonl").read_bytes() == (tmp_path / "m.jsonl").read_bytes()

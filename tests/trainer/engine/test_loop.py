@@ -197,7 +197,7 @@ def test_a_full_disk_is_refused_and_loses_nothing(loop, toy, term, monkeypatch):
     run(config.model_copy(update={"steps": 2}), toy, [term], rows_of)
     usage = checkpoint.shutil.disk_usage(config.run_dir)
     monkeypatch.setattr(checkpoint.shutil, "disk_usage", lambda path: usage._replace(free=10))
-    with pytest.raises(OSError, match=r"0.0 GB free, a checkpoint needs .* make room"):
+    with pytest.raises(OSError, match=r"0.0 MB free, a checkpoint needs .* make room"):
         run(config, Toy(), [term], rows_of)
     monkeypatch.undo()
     assert checkpoint.latest(config.run_dir).step == 2
