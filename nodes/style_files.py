@@ -60,9 +60,9 @@ class SaveStyle(io.ComfyNode):
         """Write the file and pass the style on."""
         from .graph.style_format import same_style, write_style  # not above: the readers are slow to import
 
-        path = Path(folder_paths.get_folder_paths(FOLDER)[0]) / style_file_name(name)
         if thumbnail is not None:
             check_images(thumbnail, "thumbnail")
+        path = Path(folder_paths.get_folder_paths(FOLDER)[0]) / style_file_name(name)
         if path.exists() and not path.is_file():
             raise UserError(
                 f"{path.name} in models/{FOLDER} is a folder, expected a new name: change the name, or take it away."
