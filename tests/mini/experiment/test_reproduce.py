@@ -70,11 +70,9 @@ def test_from_nothing_to_a_report_and_not_twice(tmp_path: Path) -> None:
     new = {folder.parent.name.split("-")[0] for folder in root.glob("runs/*/run") if folder not in runs}
     assert new == {"reward"} and len(read_lines(results)) == 3
 
-    write_report(root, tmp_path / "docs" / "mini.md")
-    assert "without disentangled" not in (tmp_path / "docs" / "mini.md").read_text(encoding="utf-8")
-    assert "`without_asr`: as many steps, no style reward" in (tmp_path / "docs" / "mini.md").read_text(
-        encoding="utf-8"
-    )
+    write_report(root, tmp_path / "docs" / "page.md", tmp_path / "docs" / "tables.md")
+    tables = (tmp_path / "docs" / "tables.md").read_text(encoding="utf-8")
+    assert "`without_asr`: as many steps, no style reward" in tables and "`last_layer_only`" not in tables
 
 
 def test_rows_share_stages_until_they_differ(tmp_path: Path) -> None:
