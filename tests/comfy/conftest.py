@@ -35,6 +35,7 @@ _MODELS = ("diffusion_models", "loras", "model_patches", "clip_vision", "vae", "
 _server: ComfyServer | None = None
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the group
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark every test of this folder, keep those in one process, and skip them where there is no ComfyUI."""
     for item in items:
