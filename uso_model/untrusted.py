@@ -13,17 +13,39 @@ from typing import Any, NamedTuple
 
 from .errors import UserError
 
-__all__ = ["Line", "field", "json_lines", "json_objects", "number", "parse_json", "quoted", "read_text", "regular_file"]
+__all__ = [
+    "Line",
+    "field",
+    "json_lines",
+    "json_objects",
+    "named",
+    "number",
+    "parse_json",
+    "quoted",
+    "read_text",
+    "regular_file",
+]
 
 _QUOTED = 80
+_LONGEST_PATH = 300
 _DEEPEST = 64
 _LARGEST = 1 << 30
 
 
 def quoted(text: object) -> str:
     """Return a value as an error may quote it: on one line, printable, and at most 80 characters long."""
-    shown = " ".join(str(text).split()).encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")
+    shown = _printable(str(text))
     return shown if len(shown) <= _QUOTED else f"{shown[: _QUOTED - 4]} ..."
+
+
+def named(path: str | os.PathLike[str]) -> str:
+    """Return a path as an error may name it: on one line, printable, and of a very long one the end, with the name."""
+    shown = _printable(os.fspath(path))
+    return shown if len(shown) <= _LONGEST_PATH else f"... {shown[4 - _LONGEST_PATH :]}"
+
+
+def _printable(text: str) -> str:
+    return " ".join(text.split()).encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")
 
 
 def regular_file(path: str | os.PathLike[str], cure: str, error: type[UserError] = UserError) -> os.stat_result:
@@ -41,15 +63,15 @@ def regular_file(path: str | os.PathLike[str], cure: str, error: type[UserError]
     try:
         status = path.stat()
     except (FileNotFoundError, NotADirectoryError) as problem:
-        raise error(f"{quoted(path)} is not there; {cure}") from problem
+        raise error(f"{named(path)} is not there; {cure}") from problem
     except OSError as problem:
         reason = "links to itself" if problem.errno == errno.ELOOP else f"cannot be read ({problem.strerror})"
-        raise error(f"{quoted(path)} {reason}; {cure}") from problem
+        raise error(f"{named(path)} {reason}; {cure}") from problem
     except ValueError as problem:  # a NUL or half a character in the name
-        raise error(f"{quoted(path)} is no path of a file ({problem.args[-1]}); {cure}") from problem
+        raise error(f"{named(path)} is no path of a file ({problem.args[-1]}); {cure}") from problem
     if not stat.S_ISREG(status.st_mode):
         found = "a folder" if stat.S_ISDIR(status.st_mode) else "a pipe or a device"
-        raise error(f"{quoted(path)} is {found} and not a file; {cure}")
+        raise error(f"{named(path)} is {found} and not a file; {cure}")
     return status
 
 
@@ -61,13 +83,13 @@ def read_text(path: str | os.PathLike[str], cure: str, error: type[UserError] = 
     """
     path = Path(path)
     if regular_file(path, cure, error).st_size > _LARGEST:
-        raise error(f"{quoted(path)} is larger than a gigabyte, expected a text file; {cure}")
+        raise error(f"{named(path)} is larger than a gigabyte, expected a text file; {cure}")
     try:
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as problem:
-        raise error(f"{quoted(path)} is not UTF-8 text ({problem.reason}); save it as UTF-8") from problem
+        raise error(f"{named(path)} is not UTF-8 text ({problem.reason}); save it as UTF-8") from problem
     except OSError as problem:
-        raise error(f"{quoted(path)} cannot be read ({problem.strerror}); check its permissions") from problem
+        raise error(f"{named(path)} cannot be read ({problem.strerror}); check its permissions") from problem
 
 
 def parse_json(text: str | bytes, source: str, error: type[UserError] = UserError) -> Any:

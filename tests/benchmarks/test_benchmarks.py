@@ -26,7 +26,7 @@ def comfy_folder() -> Path:
     return folder
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_training_step():
     small = ("--width", "128", "--target", "64", "--content", "32", "--rounds", "2")
     done = run(str(FOLDER / "train_step.py"), *small)
@@ -34,14 +34,14 @@ def test_the_training_step():
     assert done.stdout.count("s a step") == 2 and "ratio: " in done.stdout
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_training_memory():
     done = run(str(FOLDER / "train_memory.py"), "--tiny", "--steps", "1")
     assert done.returncode == 0, done.stderr[-2000:]
     assert all(name in done.stdout for name in ("bf16, resident", "fp8, 1024 + 512", "adapt_12gb"))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_dials_step(comfy_folder: Path):
     done = run(str(FOLDER / "dials_step.py"), "--width", "128", "--single-blocks", "1", "--pairs", "1")
     assert done.returncode == 0, done.stderr[-2000:]

@@ -16,7 +16,7 @@ TRIES = 3
 """The first run may have to compile the modules, and other work on the machine may get in between."""
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_comfyui_reports_a_quick_import(tmp_path: Path) -> None:
     """ComfyUI rounds to tenths, so 0.1 stands for less than 0.15 seconds."""
     for name in _FOLDERS:

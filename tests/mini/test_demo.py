@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from comfyui_uso.mini import demo
 from comfyui_uso.mini.experiment.draw import draw_with
 from comfyui_uso.mini.experiment.measure import cases, measure
@@ -30,6 +31,7 @@ def test_the_groups_of_the_demo_are_what_they_say():
             assert (subject in HELD_OUT_SUBJECTS) is held_out
 
 
+@pytest.mark.long
 def test_the_miniature_follows_its_references():
     """On held-out styles and classes: well above chance with a reference, near chance without."""
     found = measure(

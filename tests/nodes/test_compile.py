@@ -11,7 +11,7 @@ from comfyui_uso.nodes.sampling.hooks import install_hooks
 from comfyui_uso.nodes.style import ProjectStyle
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_compiled_network_looks_again_for_a_style(
     make_model: Any, prompt: Any, sample: Any, features: Any, core_projector: Any
 ) -> None:

@@ -40,7 +40,7 @@ def load_pack() -> Any:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_loading_the_pack_is_quick_and_brings_nothing_heavy() -> None:
     taken = []
     for _ in range(3):  # the first may have to compile the modules, and other work may get in between

@@ -94,6 +94,7 @@ def _nothing_traced() -> None:
     torch.compiler.reset()
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("_nothing_traced")
 @pytest.mark.parametrize("dials", DIALS)
 def test_compiled(dials: str, make_model: Any, prompt: Any, sample: Any, style: Style, subject: Content) -> None:
@@ -108,6 +109,7 @@ def test_compiled(dials: str, make_model: Any, prompt: Any, sample: Any, style: 
     assert torch.allclose(sample(*weaker), sample(*plain), atol=1e-4)
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("_nothing_traced")
 def test_a_compiled_network_follows_every_change(
     make_model: Any, prompt: Any, sample: Any, style: Style, subject: Content

@@ -115,7 +115,7 @@ def test_a_run_from_the_command_line(
         (["export", "nowhere"], "holds no config.yaml"),
         (["check", "absent.jsonl"], "absent.jsonl is not there"),
         (["import", "uno", "absent.json"], "absent.json"),
-        (["csd", "absent.bin", "out.safetensors"], "is not a file; download"),
+        (["csd", "absent.bin", "out.safetensors"], "absent.bin is not there; download"),
         (["train", "my_style"], "models/vae/ae.safetensors is not there"),
     ],
 )

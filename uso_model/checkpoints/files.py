@@ -22,7 +22,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from ..errors import UserError
-from ..untrusted import quoted, regular_file
+from ..untrusted import named, quoted, regular_file
 from .refusals import AGAIN, refusal
 from .strict import CheckpointError
 
@@ -169,7 +169,7 @@ def atomic_write(path: str | os.PathLike[str], write: Callable[[str], object], *
         if durable:
             fsync(path.parent)
     except (OSError, SafetensorError) as error:
-        raise OSError(f"{quoted(path)} cannot be written ({quoted(error)}); {_cure(error)}") from error
+        raise OSError(f"{named(path)} cannot be written ({quoted(error)}); {_cure(error)}") from error
 
 
 _CURES = {

@@ -8,6 +8,7 @@ from comfyui_uso.mini.experiment.measure import CASES_SEED
 from comfyui_uso.mini.experiment.measure_bundled import measure_bundled
 
 
+@pytest.mark.long
 def test_the_command_prints_what_the_judges_see(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["mini", "measure", "--cases", "4"]) == 0
     head, *lines = [[part.strip() for part in line.split("|")] for line in capsys.readouterr().out.splitlines()]

@@ -48,7 +48,7 @@ PLAN = ExperimentPlan(
 )
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_from_nothing_to_a_report_and_not_twice(tmp_path: Path) -> None:
     root = tmp_path / "work"
     results = reproduce(PLAN, root)

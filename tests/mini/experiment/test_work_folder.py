@@ -238,7 +238,7 @@ def test_a_stopped_training_is_no_finished_one(work: Work, tmp_path: Path, stage
     """Ctrl-C ends a training early without an error; nothing may be built on what it has written."""
     reproduce(A, tmp_path / "whole")
     work.stop, work.trained = stage, []
-    with pytest.raises(KeyboardInterrupt, match="was stopped at step 0; the same command goes on"):
+    with pytest.raises(KeyboardInterrupt, match="was stopped at step 0; the same command continues it"):
         reproduce(A, tmp_path / "work")
     assert work.trained[-1] == stage
     work.stop = None

@@ -31,6 +31,7 @@ def _run(stage: str, root: Path, steps: int) -> EncoderRun:
     return load_stage(stage, settings)
 
 
+@pytest.mark.long
 def test_the_tower_is_trained_on_and_the_text_encoder_stays(tmp_path: Path) -> None:
     write_data(tmp_path / "a", 12, 13, 1)
     (tmp_path / "weights").mkdir()

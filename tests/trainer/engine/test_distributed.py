@@ -63,7 +63,7 @@ def largest_difference(a, b):
     return max((a[name] - b[name]).abs().max().item() for name in a)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_two_processes_are_one(tmp_path, manifest):
     one, _ = train(tmp_path, manifest, "one")
     start = settings(tmp_path, manifest, "one")["loop"]["learning_rate"]

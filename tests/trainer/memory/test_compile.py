@@ -12,6 +12,7 @@ from comfyui_uso.trainer.memory.load import load_frozen
 from .conftest import adapted, inputs
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not has_compiler(), reason="torch.compile needs a C++ compiler")
 @pytest.mark.parametrize("recomputed", [False, True])
 def test_outputs_and_gradients_agree(recomputed, flux_file, step):

@@ -213,7 +213,7 @@ def test_a_guided_rollout_leads_away_from_the_empty_prompt(adapted, tiny_project
     assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(got, wanted, strict=True))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("form", ["refl", "endpoint"])
 def test_the_reward_rises_and_the_loss_stays(form, adapted, tiny_projector, decoder, descriptor, sample):
     """Within 200 steps the similarity rises by more than 0.1, and the flow-matching loss stays within 10 %."""
