@@ -233,7 +233,7 @@ def check_vae_latent(latent: Tensor, channels: int) -> None:
             f"Got a VAE whose latents have {latent.shape[1]} channels and {latent.ndim} dimensions, "
             f"expected FLUX.1's with {channels} and 4: load {VAE_FILE} with the Load VAE node."
         )
-    _check_finite(latent, "a latent from the VAE", "the VAE, which some cards need in float32 (--fp32-vae)")
+    _check_finite(latent, "a latent from the VAE", "the VAE, which some GPUs need in float32 (--fp32-vae)")
 
 
 def check_latent(latent: dict[str, Any], model: Model) -> Tensor:

@@ -130,7 +130,7 @@ def _weights(path: Path) -> dict[str, Tensor]:
 def _diffusion_model(path: Path, disable_dynamic: bool = False) -> Any:
     options = {"disable_dynamic": True} if disable_dynamic else {}
     model = comfy.sd.load_diffusion_model_state_dict(_weights(path), {"dtype": torch.float32}, **options)
-    # ComfyUI builds further copies with this, for several cards and for torch.compile.
+    # ComfyUI builds further copies with this, for several GPUs and for torch.compile.
     model.cached_patcher_init = (_diffusion_model, (path,))
     return model
 

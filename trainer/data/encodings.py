@@ -37,7 +37,7 @@ class Encodings(NamedTuple):
     style: Encoding
     """The levels of the style features, each `N C`, float16: they stay far below its largest value."""
     descriptor: Encoding
-    """The style descriptor `look`, `D`, float32."""
+    """The style `descriptor`, `D`, float32."""
     target: Encoding
     """`mean` and, where the autoencoder has one, `logvar`, `c h w`, float16."""
     content: Encoding
@@ -87,7 +87,7 @@ def encodings(encoders: Encoders, settings: DataConfig) -> Encodings:
     return Encodings(
         text=Encoding(f"text, {names['text']}", text),
         style=Encoding(f"style, {names['style']}", style),
-        descriptor=Encoding(f"look, {names.get('descriptor')}", descriptor),
+        descriptor=Encoding(f"descriptor, {names.get('descriptor')}", descriptor),
         target=Encoding(f"target {settings.size}{shape}, {names['latent']}", target),
         content=Encoding(f"content {settings.content_size}, {names['latent']}", content),
     )

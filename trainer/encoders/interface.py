@@ -32,7 +32,7 @@ class Gaussian(NamedTuple):
 
 @dataclass(frozen=True)
 class Encoders:
-    """The frozen encoders of a run. Results lie on the CPU in float32, except those of `decode` and `look`."""
+    """The frozen encoders of a run. Results lie on the CPU in float32, except those of `decode` and `descriptor`."""
 
     latent: Callable[[Image.Image], Gaussian]
     """RGB picture whose sides are multiples of 16 to its latent."""
@@ -46,6 +46,6 @@ class Encoders:
     """Pictures `b 3 h w` in -1..1 to unit style descriptors `b D` on the same device, with a gradient; None where no
     descriptor was named."""
     names: dict[str, str]
-    """Fingerprint of `latent`, `style`, `text` and `look`, part of the cache's keys."""
+    """Fingerprint of `latent`, `style`, `text` and `descriptor`, part of the cache's keys."""
     release: Callable[[], None]
     """Give back the memory of all of them; a later call loads again."""

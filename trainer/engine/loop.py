@@ -1,4 +1,4 @@
-"""The training loop: batch, losses, step, average, log, look, save. It knows no network and no data.
+"""The training loop: batch, losses, step, EMA, log, monitors, checkpoint. It knows no network and no data.
 
 A run is reproducible from its seed alone: what is random about a step is a function of (seed, step, row), so a resumed
 run, or one on another number of processes, sees exactly what an uninterrupted one would have seen.

@@ -51,7 +51,7 @@ def samples(
     """Return a monitor that draws a picture for each row, with the row's references, prompt and a fixed seed.
 
     It logs, as means: `sample_style`, the likeness of texture and colour to the style reference that no reward sees;
-    `sample_copy`, the likeness of layout to the style reference; `sample_look`, the reward's own similarity.
+    `sample_copy`, the likeness of layout to the style reference; `sample_descriptor`, the reward's own similarity.
 
     Args:
         networks: the run's.
