@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -36,6 +36,8 @@ __all__ = [
     "save_descriptor",
     "save_encoders",
 ]
+
+Network = TypeVar("Network", bound=nn.Module)
 
 PREFIX = "vision_model."
 
@@ -111,11 +113,7 @@ def load_autoencoder(folder: Path = WEIGHTS) -> MiniAutoencoder:
     Raises:
         FileNotFoundError: its file is missing.
     """
-    _require(folder, "autoencoder")
-    path = weight_files(folder)["autoencoder"]
-    autoencoder = MiniAutoencoder()
-    load_strict(autoencoder, {name: tensor.float() for name, tensor in read_safetensors(path).items()}, path.name)
-    return autoencoder.eval()
+    return _read(MiniAutoencoder(), folder, "autoencoder")
 
 
 def load_descriptor(folder: Path = WEIGHTS) -> MiniDescriptor:
@@ -124,11 +122,7 @@ def load_descriptor(folder: Path = WEIGHTS) -> MiniDescriptor:
     Raises:
         FileNotFoundError: its file is missing.
     """
-    _require(folder, "descriptor")
-    path = weight_files(folder)["descriptor"]
-    descriptor = MiniDescriptor()
-    load_strict(descriptor, {name: tensor.float() for name, tensor in read_safetensors(path).items()}, path.name)
-    return descriptor.eval()
+    return _read(MiniDescriptor(), folder, "descriptor")
 
 
 def load_vision(folder: Path = WEIGHTS) -> MiniVision:
@@ -187,6 +181,14 @@ def save_encoders(vision: MiniVision, tokenizer: MiniTokenizer, text: MiniTextEn
         },
     )
     write_safetensors(files["text"], _half(text))
+
+
+def _read(network: Network, folder: Path, part: str) -> Network:
+    """Load the file of a part into a network, in float32, and return it in evaluation mode."""
+    _require(folder, part)
+    path = weight_files(folder)[part]
+    load_strict(network, {name: tensor.float() for name, tensor in read_safetensors(path).items()}, path.name)
+    return network.eval()
 
 
 def _require(folder: Path, *parts: str) -> None:

@@ -18,7 +18,7 @@ from comfyui_uso.trainer.export import LORA, export_run, require_own_files
 from comfyui_uso.trainer.recipe import TrainConfig
 from comfyui_uso.trainer.run_folder import CONFIG, read_run, run_id
 from comfyui_uso.trainer.train import encode, train, training_data
-from comfyui_uso.uso_model.checkpoints import read_metadata
+from comfyui_uso.uso_model.checkpoints import read_lora, read_metadata
 from comfyui_uso.uso_model.errors import UserError
 
 OLD_RUN = Path(__file__).parents[1] / "data" / "old" / "run"
@@ -159,6 +159,7 @@ def test_a_run_of_the_first_version_goes_on(tmp_path, tiny_encoders, tiny_files,
     )
     before = latest(place)
     assert before is not None and before.step == 2
+    assert {part.rank for part in read_lora(place / "out" / LORA).modules.values()} == {2}
     assert train(read_run(place, ["loop.steps=3"]), tiny_encoders) == 3
     assert cli.main(["export", str(place), "--step", "2", "--out", str(tmp_path / "again")]) == 0
     assert "step 2 of moved" in capsys.readouterr().out
