@@ -22,6 +22,7 @@ from ..uso_model.checkpoints import (
     write_safetensors,
     write_uso_lora,
 )
+from ..uso_model.checkpoints.files import remove_leftovers
 from ..uso_model.checkpoints.lora import concatenate, uso_modules
 from ..uso_model.config import FLUX_DEV
 from ..uso_model.errors import UserError
@@ -108,6 +109,8 @@ def export(
     folder = config.folder if out is None else Path(out)
     require_own_files(config, folder)
     folder.mkdir(parents=True, exist_ok=True)
+    if _is_inside(folder, config.loop.run_dir):
+        remove_leftovers(folder)
     metadata = _metadata(config, step, data)
     lines = []
     if config.stage == "base":
@@ -132,8 +135,8 @@ def require_own_files(config: TrainConfig, folder: Path | None = None) -> None:
         UserError: a file of that name is there that another run, or none of ours, has written.
     """
     run_dir = config.loop.run_dir
-    folder = (config.folder if folder is None else folder).absolute()
-    if folder.is_relative_to(run_dir.absolute()):
+    folder = config.folder if folder is None else folder
+    if _is_inside(folder, run_dir):
         return  # whatever lies in a run's folder came with the run
     for name in (TRANSFORMER, LORA, PROJECTOR):
         path = folder / name
@@ -142,6 +145,10 @@ def require_own_files(config: TrainConfig, folder: Path | None = None) -> None:
                 f"{path} is there and was not written by the run {run_dir.name}; name another folder with `out`, or "
                 "move the file away"
             )
+
+
+def _is_inside(folder: Path, run_dir: Path) -> bool:
+    return folder.absolute().is_relative_to(run_dir.absolute())
 
 
 def _is_own(path: Path, run_dir: Path) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ...uso_model.checkpoints.files import atomic_write
 from ...uso_model.untrusted import json_objects
 
 __all__ = ["CURVES", "RESULTS", "append_line", "of_plan", "read_lines"]
@@ -26,6 +27,7 @@ def of_plan(hashed: str | None, records: Sequence[dict[str, Any]]) -> list[dict[
 
 
 def append_line(path: Path, record: dict[str, Any]) -> None:
-    """Add a record to a file."""
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(record) + "\n")
+    """Add a record to a file, which a crash leaves with the record or without it: no line is ever torn."""
+    before = path.read_text(encoding="utf-8") if path.is_file() else ""
+    text = f"{before}{json.dumps(record)}\n"
+    atomic_write(path, lambda temporary: Path(temporary).write_text(text, encoding="utf-8"))

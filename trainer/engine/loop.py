@@ -260,5 +260,11 @@ def _resume(
             parameter.copy_(weights[name])
     if ema is not None:
         ema.load(found.ema() or weights)
-    optimizer.load_state_dict(found.optimizer())
+    try:
+        optimizer.load_state_dict(found.optimizer())
+    except (ValueError, KeyError) as error:
+        raise UserError(
+            f"{found.folder} holds the state of another optimizer ({error}); put loop.optimizer back, or use another "
+            "run directory"
+        ) from error
     return found.step

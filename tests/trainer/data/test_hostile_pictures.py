@@ -92,7 +92,7 @@ def opens(folder):
 
 
 def test_every_picture_is_opened_with_named_formats():
-    found = dict(call for folder in ("uso_model", "trainer", "mini") for call in opens(folder))
+    found = dict(call for folder in ("uso_model", "trainer", "mini", "nodes") for call in opens(folder))
     assert found and all(found.values()), [place for place, named in found.items() if not named]
 
 

@@ -12,6 +12,7 @@ from comfyui_uso.trainer.engine import checkpoint
 from comfyui_uso.trainer.engine.loop import run, run_to_ema
 from comfyui_uso.trainer.engine.loss import LossTerm, Monitor
 from comfyui_uso.trainer.engine.optimizer import learning_rate, make_optimizer
+from comfyui_uso.uso_model.errors import UserError
 
 from .conftest import Toy, names_of, rows_of
 
@@ -224,6 +225,13 @@ def test_only_matrices_decay_and_something_must_be_trained(loop, toy):
     assert [(len(g["params"]), g["weight_decay"]) for g in groups] == [(1, 0.01), (1, 0.0)]
     with pytest.raises(ValueError, match="no parameter is trained"):
         make_optimizer(loop(), {})
+
+
+def test_the_state_of_another_optimizer_is_one_sentence(loop, toy, term, monkeypatch):
+    run(loop(steps=2), toy, [term], rows_of)
+    monkeypatch.setattr(checkpoint.Checkpoint, "optimizer", lambda self: {"state": {}, "param_groups": []})
+    with pytest.raises(UserError, match=r"holds the state of another optimizer .* put loop\.optimizer back"):
+        run(loop(steps=4), toy, [term], rows_of)
 
 
 def test_a_missing_optimizer_package_says_what_to_install(loop, toy, monkeypatch):
