@@ -93,7 +93,7 @@ def _shared(plan: ExperimentPlan, folders: WorkFolders) -> Path:
     once(folders.judges, "judges", partial(_train_whole, "judges", judges, judges.style, judges.identity))
     base = shared_settings(plan, folders, "base")
     _train("base", base)
-    return base.out
+    return base.folder
 
 
 def _train(stage: str, config: TrainConfig) -> None:

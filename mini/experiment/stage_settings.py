@@ -61,7 +61,7 @@ def row_stages(
         manifests = plan.manifests.get(stage, [])
         hashed = hash_of(hashed, decides(stage, chosen), *manifests)
         found[stage] = load_stage(stage, {**chosen, **files, **_places(folders, stage, hashed, manifests)})
-        before, previous = found[stage].out, stage
+        before, previous = found[stage].folder, stage
     return found
 
 
