@@ -179,5 +179,5 @@ def _digest(key: str, layout: str, tensors: Mapping[str, Tensor]) -> str:
     """Return the SHA-256 of an entry: its name, so that no entry stands for another, its layout and its bytes."""
     parts = hashlib.sha256(f"{key}\0{layout}\0".encode())
     for name in sorted(tensors):
-        parts.update(memoryview(tensors[name].reshape(-1).view(torch.uint8).numpy()))
+        parts.update(tensors[name].reshape(-1).view(torch.uint8).numpy().data)
     return parts.hexdigest()
