@@ -72,6 +72,7 @@ class Apply(io.ComfyNode):
                 ContentSocket.Input("content", optional=True, tooltip="From USO Encode Content."),
                 io.Boolean.Input(
                     "content_on_negative",
+                    optional=True,
                     default=False,
                     **advanced(io.Boolean.Input),
                     tooltip="Give the subject to the negative conditioning too; matters only with a CFG "
