@@ -6,6 +6,7 @@ from comfy_api.latest import ComfyExtension, io
 
 from .apply import Apply
 from .content import EncodeContent
+from .example import ExamplePair, register_thumbnails
 from .host import check_host, host_version
 from .load_mini import LoadMini
 from .load_models import LoadModels
@@ -20,6 +21,7 @@ __all__ = ["NODES", "UsoExtension", "comfy_entrypoint"]
 NODES: list[type[io.ComfyNode]] = [
     LoadModels,
     LoadMini,
+    ExamplePair,
     EncodeStyle,
     ProjectStyle,
     EncodeContent,
@@ -44,4 +46,5 @@ async def comfy_entrypoint() -> ComfyExtension:
     """Return the extension; ComfyUI calls this when it loads the pack, and prints the error of an older one."""
     check_host(host_version())
     register_folder()
+    register_thumbnails()
     return UsoExtension()

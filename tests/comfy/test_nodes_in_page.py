@@ -12,6 +12,7 @@ from .server import ComfyServer
 IDS = {
     "USO_LoadModels": ("MODEL", "MODEL_PATCH", "CLIP_VISION"),
     "USO_LoadMini": ("MODEL", "CLIP", "VAE", "CLIP_VISION", "MODEL_PATCH"),
+    "USO_Example": ("IMAGE", "IMAGE", "STRING"),
     "USO_EncodeStyle": ("USO_FEATURES", "IMAGE"),
     "USO_ProjectStyle": ("USO_STYLE",),
     "USO_EncodeContent": ("USO_CONTENT", "LATENT", "IMAGE"),

@@ -18,6 +18,7 @@ FACES = {
         ["MODEL", "MODEL_PATCH", "CLIP_VISION"],
     ),
     "USO_LoadMini": (["lora_strength", "lora_blocks"], ["MODEL", "CLIP", "VAE", "CLIP_VISION", "MODEL_PATCH"]),
+    "USO_Example": (["name"], ["IMAGE", "IMAGE", "STRING"]),
     "USO_EncodeStyle": (["clip_vision", "image", "fit", "mask"], ["USO_FEATURES", "IMAGE"]),
     "USO_ProjectStyle": (["features", "projector", "low", "mid", "high", "tokens_per_level", "preset"], ["USO_STYLE"]),
     "USO_EncodeContent": (
