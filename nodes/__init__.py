@@ -11,6 +11,7 @@ from .host import check_host, host_version
 from .load_mini import LoadMini
 from .load_models import LoadModels
 from .mix_styles import MixStyles
+from .reference import StyleReference, SubjectReference
 from .sampler import Sampler
 from .scheduler import Scheduler
 from .style import EncodeStyle, ProjectStyle
@@ -22,6 +23,8 @@ NODES: list[type[io.ComfyNode]] = [
     LoadModels,
     LoadMini,
     ExamplePair,
+    StyleReference,
+    SubjectReference,
     EncodeStyle,
     ProjectStyle,
     EncodeContent,
