@@ -57,8 +57,8 @@ class StyleReference(io.ComfyNode):
                 _conditioning_input("the style"),
                 io.ClipVision.Input(
                     "clip_vision",
-                    tooltip="SigLIP so400m 384, in the place of IPAdapter's clip_vision: from USO Load Models, USO Load "
-                    "Mini or Load CLIP Vision.",
+                    tooltip="SigLIP so400m 384, in the place of IPAdapter's clip_vision: from USO Load Models, USO "
+                    "Load Mini or Load CLIP Vision.",
                 ),
                 ModelPatchSocket.Input(
                     "projector",
