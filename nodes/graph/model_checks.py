@@ -23,6 +23,7 @@ __all__ = [
     "check_flux",
     "check_given",
     "check_style_fits",
+    "check_vae",
     "hidden_size",
 ]
 
@@ -47,6 +48,15 @@ def check_given(value: Any, name: str, expected: str) -> None:
     """
     if value is None:
         raise UserError(f"Got nothing as {name}, which the file or node before does not have, expected {expected}.")
+
+
+def check_vae(vae: Any) -> None:
+    """Check that there is a VAE.
+
+    Raises:
+        UserError: if it is None.
+    """
+    check_given(vae, "vae", f"FLUX.1's autoencoder: load {VAE_FILE} with the Load VAE node")
 
 
 def check_flux(model: Model) -> None:
