@@ -15,6 +15,7 @@ from .graph.checks import check_vae_latent
 from .graph.convert import empty_latent, image_from_pil, pil_from_image
 from .graph.dials import Place
 from .graph.host_types import Vae
+from .graph.model_checks import check_vae
 from .graph.pictures import visible_part
 from .graph.widgets import checked_widgets
 from .sockets import Content, ContentSocket, advanced, schema
@@ -157,6 +158,7 @@ class EncodeContent(io.ComfyNode):
         size_rule: str = "nearest",  # what graphs have that were saved before this input
     ) -> io.NodeOutput:
         """Return one latent per picture, an empty latent to start from, and what the VAE sees of the first."""
+        check_vae(vae)
         pictures = visible_part(image, mask, "content", FILLS[background])
         seen = [image_from_pil(fit_content_image(pil_from_image(picture), long_side)) for picture in pictures]
         latents = tuple(vae.encode(picture) for picture in seen)

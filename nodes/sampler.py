@@ -10,12 +10,14 @@ import comfy.utils
 import latent_preview
 from comfy_api.latest import io
 
-from .graph.checks import check_flux, check_latent
+from .graph.checks import check_latent
 from .graph.conditioning import Entries, emptied, with_guidance
 from .graph.convert import latent_pixels
 from .graph.frames import of_frames
 from .graph.host_types import Model
+from .graph.model_checks import check_flux
 from .graph.widgets import checked_widgets
+from .sampling.reader import install_reader
 from .scheduler import schedule_inputs, schedule_sigmas, steps_input
 from .sockets import schema
 
@@ -109,7 +111,7 @@ class Sampler(io.ComfyNode):
         negative = emptied(positive) if negative is None else negative
         frames = latent.get("batch_index")
         samples = comfy.sample.sample_custom(
-            model,
+            install_reader(model),
             comfy.sample.prepare_noise(start, seed, frames),
             cfg,
             comfy.samplers.sampler_object(sampler_name),

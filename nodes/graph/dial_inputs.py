@@ -15,7 +15,7 @@ from ..sockets import advanced
 from .dials import Dial
 from .pictures import read_mask, warn_if_empty
 
-__all__ = ["dial_inputs", "read_dial"]
+__all__ = ["LARGEST", "dial_inputs", "read_dial"]
 
 LARGEST = 5.0
 
