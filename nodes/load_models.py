@@ -9,12 +9,14 @@ import comfy.clip_vision
 import folder_paths
 from comfy_api.latest import io
 
-from .graph.checks import check_flux, hidden_size, projector_sizes
+from .graph.checks import projector_sizes
 from .graph.folders import AUTO, safetensors_files
 from .graph.host_types import Model
 from .graph.lora import blocks_input, with_lora
+from .graph.model_checks import check_flux, hidden_size
 from .graph.projector_patch import projector_patch
 from .graph.widgets import checked_widgets
+from .sampling.reader import install_reader
 from .sockets import ModelPatchSocket, schema
 
 __all__ = ["AUTO", "NONE", "LoadModels"]
@@ -118,4 +120,4 @@ class LoadModels(io.ComfyNode):
         name, weights = load_file(ProjectorFile(width), projector)
         patch = projector_patch(weights, name)
         encoder = load_file(EncoderFile(projector_sizes(patch)), clip_vision)[1]
-        return io.NodeOutput(model, patch, comfy.clip_vision.load_clipvision_from_sd(encoder))
+        return io.NodeOutput(install_reader(model), patch, comfy.clip_vision.load_clipvision_from_sd(encoder))

@@ -2,46 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import comfy.model_base
 from torch import Tensor
 
 from ...uso_model.errors import UserError
 from ...uso_model.projector import LEVELS
 from ...uso_model.style import StyleFeatures
-from ..sockets import Content, Style
 from .host_types import Model
+from .model_checks import (
+    ENCODER_FILE,
+    PROJECTOR_FILE,
+    VAE_FILE,
+    check_channels,
+    check_given,
+)
+from .pictures import check_finite
 
 __all__ = [
-    "ENCODER_FILE",
-    "LORA_FILE",
-    "PROJECTOR_FILE",
     "ProjectorSizes",
-    "block_counts",
-    "check_content_fits",
     "check_features",
-    "check_flux",
-    "check_images",
     "check_latent",
-    "check_mask",
-    "check_style_fits",
     "check_vae_latent",
     "check_vision",
-    "hidden_size",
     "projector_sizes",
     "style_projector",
 ]
-
-ENCODER_FILE = "sigclip_vision_patch14_384.safetensors (models/clip_vision)"
-PROJECTOR_FILE = "uso-flux1-projector-v1.safetensors (models/model_patches)"
-LORA_FILE = "uso-flux1-dit-lora-v1.safetensors (models/loras)"
-FLUX_FILE = "flux1-dev.safetensors (models/diffusion_models)"
-VAE_FILE = "ae.safetensors (models/vae)"
-
-_OTHER_FLUX = ("Flux2", "Chroma", "LongCatImage")
-_AXES = 3
 
 
 class ProjectorSizes(NamedTuple):
@@ -53,62 +39,13 @@ class ProjectorSizes(NamedTuple):
     dim_out: int
 
 
-def check_images(image: Tensor, role: str) -> None:
-    """Check that an IMAGE is a batch of RGB pictures of more than a pixel.
-
-    Raises:
-        UserError: for an empty batch, another number of channels, a picture under 2 x 2 pixels, NaN or infinity.
-    """
-    if image.ndim != 4 or image.shape[0] == 0:
-        raise UserError(
-            f"Got an empty batch as {role} image, expected at least one picture: connect a Load Image node "
-            "or check the node that makes the batch."
-        )
-    _, height, width, channels = image.shape
-    if channels != 3:
-        raise UserError(
-            f"Got a {role} image with {channels} channels, expected 3 (RGB): remove its alpha channel "
-            "first, for example with the Split Image with Alpha node."
-        )
-    if min(height, width) < 2:
-        raise UserError(
-            f"Got a {role} image of {width}x{height} pixels, expected a picture: use one with at least 16 "
-            "pixels on each side."
-        )
-    _check_finite(image, f"a {role} image", "the node that makes it")
-
-
-def check_mask(mask: Tensor, pictures: int | None, role: str) -> None:
-    """Check that a MASK can be laid over a batch of pictures.
-
-    Args:
-        mask: `h w` or `b h w`.
-        pictures: of the batch; None: any number.
-        role: name for messages.
-
-    Raises:
-        UserError: if it holds nothing, neither one mask nor one per picture, or NaN or infinity.
-    """
-    if mask.ndim < 2 or mask.numel() == 0:
-        raise UserError(
-            f"Got an empty mask of shape {tuple(mask.shape)} for {role}, expected at least one pixel: check the node "
-            "that makes it."
-        )
-    masks = mask.shape[0] if mask.ndim > 2 else 1
-    if pictures is not None and masks not in (1, pictures):
-        raise UserError(
-            f"Got {masks} masks for {pictures} {role} images, expected one mask or one per image: make the "
-            "batches equally long."
-        )
-    _check_finite(mask, f"a mask for {role}", "the node that makes it")
-
-
 def check_vision(vision: Any) -> None:
     """Check that a CLIP_VISION is a SigLIP, the only family whose hidden layers USO's projector reads.
 
     Raises:
-        UserError: if it is another encoder.
+        UserError: if it is another encoder, or none.
     """
+    check_given(vision, "clip_vision", f"a SigLIP vision model: load {ENCODER_FILE} with the Load CLIP Vision node")
     kind = getattr(vision, "model_type", type(vision).__name__)
     if kind != "siglip_vision_model":
         name = {"clip_vision_model": "a CLIP vision model", "siglip2_vision_model": "a SigLIP 2 vision model"}
@@ -126,6 +63,7 @@ def style_projector(patch: Any) -> Any:
     Raises:
         UserError: if there is none in it.
     """
+    check_given(patch, "projector", f"USO's style projector: load {PROJECTOR_FILE} with the USO Load Models node")
     model = getattr(patch, "model", None)
     if not all(hasattr(model, f"{level}_{part}") for level in LEVELS for part in ("embedding_linear", "projection")):
         raise UserError(
@@ -161,65 +99,7 @@ def check_features(features: StyleFeatures, sizes: ProjectorSizes) -> None:
             f"FLUX.1 {ENCODER_FILE} (384 px; the 512 px SigLIP and SigLIP 2 do not fit)."
         )
     for level in features:
-        _check_finite(level, "style features", f"the vision model, {ENCODER_FILE}")
-
-
-def check_flux(model: Model) -> None:
-    """Check that a MODEL is FLUX.1.
-
-    Raises:
-        UserError: if the MODEL is anything else, FLUX.2 and Chroma included.
-    """
-    base = model.model
-    others = tuple(getattr(comfy.model_base, name) for name in _OTHER_FLUX if hasattr(comfy.model_base, name))
-    params = getattr(base.diffusion_model, "params", None)
-    is_flux1 = (
-        isinstance(base, comfy.model_base.Flux)
-        and not isinstance(base, others)
-        and len(getattr(params, "axes_dim", ())) == _AXES
-        and not getattr(params, "global_modulation", False)
-        and getattr(params, "vec_in_dim", None) is not None
-    )
-    if not is_flux1:
-        raise UserError(
-            f"Got a MODEL of type {type(base).__name__}, expected FLUX.1 (dev, schnell or one tuned from "
-            f"them): load {FLUX_FILE} with the Load Diffusion Model node."
-        )
-
-
-def hidden_size(model: Model) -> int:
-    """Return the width of a FLUX.1 MODEL."""
-    return model.model.diffusion_model.params.hidden_size
-
-
-def block_counts(model: Model) -> tuple[int, int]:
-    """Return the numbers of double and single blocks of a FLUX.1 MODEL."""
-    network = model.model.diffusion_model
-    return len(network.double_blocks), len(network.single_blocks)
-
-
-def check_style_fits(style: Style, model: Model) -> None:
-    """Check that style tokens have the MODEL's width.
-
-    Raises:
-        UserError: if they have not.
-    """
-    width, expected = style.tokens.shape[-1], hidden_size(model)
-    if width != expected:
-        raise UserError(
-            f"Got style tokens of width {width} for a MODEL of width {expected}, expected equal widths: "
-            f"use the projector trained for this model, for FLUX.1 {PROJECTOR_FILE}."
-        )
-
-
-def check_content_fits(content: Content, model: Model) -> None:
-    """Check that content latents have as many channels as the MODEL reads.
-
-    Raises:
-        UserError: if they have not.
-    """
-    expected = model.get_model_object("latent_format").latent_channels
-    _check_channels([latent.shape[1] for latent in content.latents], expected, "content", VAE_FILE)
+        check_finite(level, "style features", f"the vision model, {ENCODER_FILE}")
 
 
 def check_vae_latent(latent: Tensor, channels: int) -> None:
@@ -233,7 +113,7 @@ def check_vae_latent(latent: Tensor, channels: int) -> None:
             f"Got a VAE whose latents have {latent.shape[1]} channels and {latent.ndim} dimensions, "
             f"expected FLUX.1's with {channels} and 4: load {VAE_FILE} with the Load VAE node."
         )
-    _check_finite(latent, "a latent from the VAE", "the VAE, which some GPUs need in float32 (--fp32-vae)")
+    check_finite(latent, "a latent from the VAE", "the VAE, which some GPUs need in float32 (--fp32-vae)")
 
 
 def check_latent(latent: dict[str, Any], model: Model) -> Tensor:
@@ -254,22 +134,17 @@ def check_latent(latent: dict[str, Any], model: Model) -> Tensor:
         )
     expected = model.get_model_object("latent_format").latent_channels
     if samples.shape[1] != expected and samples.count_nonzero() > 0:
-        _check_channels([samples.shape[1]], expected, "LATENT", VAE_FILE)
-    _check_finite(samples, "a LATENT", "the node that makes it")
+        check_channels([samples.shape[1]], expected, "LATENT", VAE_FILE)
+    check_finite(samples, "a LATENT", "the node that makes it")
     if latent.get("noise_mask") is not None:
-        check_mask(latent["noise_mask"], None, "the LATENT")
+        _check_noise_mask(latent["noise_mask"])
     return samples
 
 
-def _check_channels(found: Sequence[int], expected: int, role: str, file: str) -> None:
-    wrong = sorted({channels for channels in found if channels != expected})
-    if wrong:
+def _check_noise_mask(mask: Tensor) -> None:
+    if mask.ndim < 2 or mask.numel() == 0:
         raise UserError(
-            f"Got a {role} latent with {wrong[0]} channels, expected {expected}: encode the image with "
-            f"FLUX.1's VAE, {file}."
+            f"Got an empty mask of shape {tuple(mask.shape)} for the LATENT, expected at least one pixel: check the "
+            "node that makes it."
         )
-
-
-def _check_finite(tensor: Tensor, what: str, where: str) -> None:
-    if not tensor.isfinite().all():
-        raise UserError(f"Got {what} with NaN or infinite values, expected numbers: check {where}.")
+    check_finite(mask, "a mask for the LATENT", "the node that makes it")
