@@ -15,6 +15,7 @@ from .graph.checks import check_images, check_mask, check_vae_latent
 from .graph.convert import empty_latent, filled_outside, image_from_pil, pil_from_image
 from .graph.dials import Place
 from .graph.host_types import Vae
+from .graph.model_checks import check_vae
 from .graph.widgets import checked_widgets
 from .sockets import Content, ContentSocket, advanced, schema
 
@@ -142,6 +143,7 @@ class EncodeContent(io.ComfyNode):
         batch: str = BATCHES[0],
     ) -> io.NodeOutput:
         """Return one latent per picture, an empty latent to start from, and what the VAE sees of the first."""
+        check_vae(vae)
         check_images(image, "content")
         image = image.float()
         if mask is not None:

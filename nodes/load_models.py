@@ -15,6 +15,7 @@ from .graph.host_types import Model
 from .graph.lora import blocks_input, with_lora
 from .graph.projector_patch import projector_patch
 from .graph.widgets import checked_widgets
+from .sampling.reader import install_reader
 from .sockets import ModelPatchSocket, schema
 
 __all__ = ["AUTO", "NONE", "LoadModels"]
@@ -118,4 +119,4 @@ class LoadModels(io.ComfyNode):
         name, weights = load_file(ProjectorFile(width), projector)
         patch = projector_patch(weights, name)
         encoder = load_file(EncoderFile(projector_sizes(patch)), clip_vision)[1]
-        return io.NodeOutput(model, patch, comfy.clip_vision.load_clipvision_from_sd(encoder))
+        return io.NodeOutput(install_reader(model), patch, comfy.clip_vision.load_clipvision_from_sd(encoder))

@@ -15,6 +15,7 @@ from .graph.conditioning import Entries, emptied, with_guidance
 from .graph.convert import latent_pixels
 from .graph.host_types import Model
 from .graph.widgets import checked_widgets
+from .sampling.reader import install_reader
 from .scheduler import schedule_inputs, schedule_sigmas, steps_input
 from .sockets import schema
 
@@ -106,7 +107,7 @@ class Sampler(io.ComfyNode):
         width, height = latent_pixels(start.unbind()[0] if start.is_nested else start)
         sigmas = schedule_sigmas(schedule, steps, width, height, mu, denoise)
         samples = comfy.sample.sample_custom(
-            model,
+            install_reader(model),
             comfy.sample.prepare_noise(start, seed, latent.get("batch_index")),
             cfg,
             comfy.samplers.sampler_object(sampler_name),

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import comfy.model_base
 from torch import Tensor
 
 from ...uso_model.errors import UserError
 from ...uso_model.projector import LEVELS
 from ...uso_model.style import StyleFeatures
-from ..sockets import Content, Style
 from .host_types import Model
+from .model_checks import (
+    ENCODER_FILE,
+    PROJECTOR_FILE,
+    VAE_FILE,
+    block_counts,
+    check_channels,
+    check_content_fits,
+    check_flux,
+    check_given,
+    check_style_fits,
+    hidden_size,
+)
 
 __all__ = [
-    "ENCODER_FILE",
-    "LORA_FILE",
-    "PROJECTOR_FILE",
     "ProjectorSizes",
     "block_counts",
     "check_content_fits",
@@ -33,15 +39,6 @@ __all__ = [
     "projector_sizes",
     "style_projector",
 ]
-
-ENCODER_FILE = "sigclip_vision_patch14_384.safetensors (models/clip_vision)"
-PROJECTOR_FILE = "uso-flux1-projector-v1.safetensors (models/model_patches)"
-LORA_FILE = "uso-flux1-dit-lora-v1.safetensors (models/loras)"
-FLUX_FILE = "flux1-dev.safetensors (models/diffusion_models)"
-VAE_FILE = "ae.safetensors (models/vae)"
-
-_OTHER_FLUX = ("Flux2", "Chroma", "LongCatImage")
-_AXES = 3
 
 
 class ProjectorSizes(NamedTuple):
@@ -107,8 +104,9 @@ def check_vision(vision: Any) -> None:
     """Check that a CLIP_VISION is a SigLIP, the only family whose hidden layers USO's projector reads.
 
     Raises:
-        UserError: if it is another encoder.
+        UserError: if it is another encoder, or none.
     """
+    check_given(vision, "clip_vision", f"a SigLIP vision model: load {ENCODER_FILE} with the Load CLIP Vision node")
     kind = getattr(vision, "model_type", type(vision).__name__)
     if kind != "siglip_vision_model":
         name = {"clip_vision_model": "a CLIP vision model", "siglip2_vision_model": "a SigLIP 2 vision model"}
@@ -126,6 +124,7 @@ def style_projector(patch: Any) -> Any:
     Raises:
         UserError: if there is none in it.
     """
+    check_given(patch, "projector", f"USO's style projector: load {PROJECTOR_FILE} with the USO Load Models node")
     model = getattr(patch, "model", None)
     if not all(hasattr(model, f"{level}_{part}") for level in LEVELS for part in ("embedding_linear", "projection")):
         raise UserError(
@@ -164,64 +163,6 @@ def check_features(features: StyleFeatures, sizes: ProjectorSizes) -> None:
         _check_finite(level, "style features", f"the vision model, {ENCODER_FILE}")
 
 
-def check_flux(model: Model) -> None:
-    """Check that a MODEL is FLUX.1.
-
-    Raises:
-        UserError: if the MODEL is anything else, FLUX.2 and Chroma included.
-    """
-    base = model.model
-    others = tuple(getattr(comfy.model_base, name) for name in _OTHER_FLUX if hasattr(comfy.model_base, name))
-    params = getattr(base.diffusion_model, "params", None)
-    is_flux1 = (
-        isinstance(base, comfy.model_base.Flux)
-        and not isinstance(base, others)
-        and len(getattr(params, "axes_dim", ())) == _AXES
-        and not getattr(params, "global_modulation", False)
-        and getattr(params, "vec_in_dim", None) is not None
-    )
-    if not is_flux1:
-        raise UserError(
-            f"Got a MODEL of type {type(base).__name__}, expected FLUX.1 (dev, schnell or one tuned from "
-            f"them): load {FLUX_FILE} with the Load Diffusion Model node."
-        )
-
-
-def hidden_size(model: Model) -> int:
-    """Return the width of a FLUX.1 MODEL."""
-    return model.model.diffusion_model.params.hidden_size
-
-
-def block_counts(model: Model) -> tuple[int, int]:
-    """Return the numbers of double and single blocks of a FLUX.1 MODEL."""
-    network = model.model.diffusion_model
-    return len(network.double_blocks), len(network.single_blocks)
-
-
-def check_style_fits(style: Style, model: Model) -> None:
-    """Check that style tokens have the MODEL's width.
-
-    Raises:
-        UserError: if they have not.
-    """
-    width, expected = style.tokens.shape[-1], hidden_size(model)
-    if width != expected:
-        raise UserError(
-            f"Got style tokens of width {width} for a MODEL of width {expected}, expected equal widths: "
-            f"use the projector trained for this model, for FLUX.1 {PROJECTOR_FILE}."
-        )
-
-
-def check_content_fits(content: Content, model: Model) -> None:
-    """Check that content latents have as many channels as the MODEL reads.
-
-    Raises:
-        UserError: if they have not.
-    """
-    expected = model.get_model_object("latent_format").latent_channels
-    _check_channels([latent.shape[1] for latent in content.latents], expected, "content", VAE_FILE)
-
-
 def check_vae_latent(latent: Tensor, channels: int) -> None:
     """Check that a VAE gave a FLUX.1 latent `b c h w`.
 
@@ -254,20 +195,11 @@ def check_latent(latent: dict[str, Any], model: Model) -> Tensor:
         )
     expected = model.get_model_object("latent_format").latent_channels
     if samples.shape[1] != expected and samples.count_nonzero() > 0:
-        _check_channels([samples.shape[1]], expected, "LATENT", VAE_FILE)
+        check_channels([samples.shape[1]], expected, "LATENT", VAE_FILE)
     _check_finite(samples, "a LATENT", "the node that makes it")
     if latent.get("noise_mask") is not None:
         check_mask(latent["noise_mask"], None, "the LATENT")
     return samples
-
-
-def _check_channels(found: Sequence[int], expected: int, role: str, file: str) -> None:
-    wrong = sorted({channels for channels in found if channels != expected})
-    if wrong:
-        raise UserError(
-            f"Got a {role} latent with {wrong[0]} channels, expected {expected}: encode the image with "
-            f"FLUX.1's VAE, {file}."
-        )
 
 
 def _check_finite(tensor: Tensor, what: str, where: str) -> None:

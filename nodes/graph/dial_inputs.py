@@ -15,7 +15,7 @@ from ..sockets import advanced
 from .checks import check_mask
 from .dials import Dial
 
-__all__ = ["dial_inputs", "read_dial"]
+__all__ = ["LARGEST", "dial_inputs", "read_dial"]
 
 LARGEST = 5.0
 

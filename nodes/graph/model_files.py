@@ -13,8 +13,9 @@ from ...uso_model.checkpoints.files import read_safetensors, read_shapes
 from ...uso_model.checkpoints.kinds import kind_of, looks_like
 from ...uso_model.errors import UserError
 from ...uso_model.projector import PREFIX
-from .checks import ENCODER_FILE, LORA_FILE, PROJECTOR_FILE, ProjectorSizes
+from .checks import ProjectorSizes
 from .folders import AUTO, safetensors_files
+from .model_checks import ENCODER_FILE, LORA_FILE, PROJECTOR_FILE
 
 __all__ = ["EncoderFile", "LoraFile", "ModelFile", "ProjectorFile", "load_file"]
 

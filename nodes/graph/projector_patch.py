@@ -16,8 +16,9 @@ from torch import Tensor
 from ...uso_model.errors import UserError
 from ...uso_model.projector import PREFIX, HierarchicalProjector
 from ...uso_model.style import StyleFeatures
-from .checks import PROJECTOR_FILE, ProjectorSizes, check_features, projector_sizes, style_projector
+from .checks import ProjectorSizes, check_features, projector_sizes, style_projector
 from .host_types import ModelPatch
+from .model_checks import PROJECTOR_FILE
 
 __all__ = ["HostProjector", "fingerprint", "project", "projector_patch"]
 

@@ -10,7 +10,10 @@
 | `flux`        | FLUX.1 transformers, BFL names, 8 to 32 bits; `fp8` is its 8-bit part      |
 | `diffusers`   | the FLUX.1 networks of Hugging Face folders                                |
 | `lora`        | LoRAs in memory: merged and joined                                        |
-| `lora_files`  | LoRAs with USO's names and with `diffusion_model.*` names                 |
+| `lora_files`  | LoRAs of any layout read, written with USO's or `diffusion_model.*` names |
+| `lora_names`  | keys of LoRAs of all layouts                                               |
+| `lora_diffusers` | LoRAs with diffusers' names of layers                                   |
+| `lora_parts`  | what adapts one layer                                                      |
 | `projector`   | the hierarchical style projector                                          |
 | `autoencoder` | the FLUX.1 autoencoder                                                    |
 """

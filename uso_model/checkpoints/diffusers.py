@@ -1,8 +1,7 @@
 """FLUX.1 transformers and autoencoders in Hugging Face folders, brought to BFL's names.
 
 The two layouts differ in names, in q, k and v being one matrix or three, and in the order of the last modulation's
-halves. Source: huggingface/diffusers, scripts/convert_flux_to_diffusers.py and
-src/diffusers/loaders/single_file_utils.py.
+halves. Source: huggingface/diffusers, src/diffusers/loaders/single_file_utils.py.
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ import torch
 from torch import Tensor
 
 from ..untrusted import field, number, parse_json, quoted, read_text
+from .diffusers_names import DOUBLE, DOUBLE_JOINED, OUTSIDE, SINGLE, SINGLE_JOINED, SWAPPED
 from .files import read_safetensors
 from .kinds import looks_like
 from .sizes import block_numbers
@@ -24,43 +24,6 @@ from .strict import CheckpointError, counted
 
 __all__ = ["autoencoder_from_folder", "part_of", "read_folder", "transformer_from_folder"]
 
-_DOUBLE = {
-    "norm1.linear": "img_mod.lin",
-    "norm1_context.linear": "txt_mod.lin",
-    "attn.norm_q": "img_attn.norm.query_norm",
-    "attn.norm_k": "img_attn.norm.key_norm",
-    "attn.norm_added_q": "txt_attn.norm.query_norm",
-    "attn.norm_added_k": "txt_attn.norm.key_norm",
-    "attn.to_out.0": "img_attn.proj",
-    "attn.to_add_out": "txt_attn.proj",
-    "ff.net.0.proj": "img_mlp.0",
-    "ff.net.2": "img_mlp.2",
-    "ff_context.net.0.proj": "txt_mlp.0",
-    "ff_context.net.2": "txt_mlp.2",
-}
-_DOUBLE_JOINED = {
-    "img_attn.qkv": ("attn.to_q", "attn.to_k", "attn.to_v"),
-    "txt_attn.qkv": ("attn.add_q_proj", "attn.add_k_proj", "attn.add_v_proj"),
-}
-_SINGLE = {
-    "norm.linear": "modulation.lin",
-    "attn.norm_q": "norm.query_norm",
-    "attn.norm_k": "norm.key_norm",
-    "proj_out": "linear2",
-}
-_SINGLE_JOINED = {"linear1": ("attn.to_q", "attn.to_k", "attn.to_v", "proj_mlp")}
-_OUTSIDE = {
-    "x_embedder": "img_in",
-    "context_embedder": "txt_in",
-    "time_text_embed.timestep_embedder.linear_1": "time_in.in_layer",
-    "time_text_embed.timestep_embedder.linear_2": "time_in.out_layer",
-    "time_text_embed.guidance_embedder.linear_1": "guidance_in.in_layer",
-    "time_text_embed.guidance_embedder.linear_2": "guidance_in.out_layer",
-    "time_text_embed.text_embedder.linear_1": "vector_in.in_layer",
-    "time_text_embed.text_embedder.linear_2": "vector_in.out_layer",
-    "proj_out": "final_layer.linear",
-}
-_SWAPPED = {"norm_out.linear": "final_layer.adaLN_modulation.1"}  # (scale, shift) there, (shift, scale) here
 _VAE = [
     (r"\.mid_block\.resnets\.0\.", ".mid.block_1."),
     (r"\.mid_block\.resnets\.1\.", ".mid.block_2."),
@@ -109,19 +72,19 @@ def transformer_from_folder(path: str | os.PathLike[str]) -> dict[str, Tensor]:
                     names = [f"{prefix}{old}.{leaf}" for old in parts]
                     result[f"{new_prefix}{new}.{leaf}"] = _joined([take(name) for name in names], names, source)
 
-    move("", "", _OUTSIDE)
-    for old, new in _SWAPPED.items():
+    move("", "", OUTSIDE)
+    for old, new in SWAPPED.items():
         for leaf in ("weight", "bias"):
             halves = take(f"{old}.{leaf}")
             if halves.ndim == 0 or halves.shape[0] % 2:
                 raise CheckpointError(f"{source} has a {old}.{leaf} without two halves; download the folder again.")
             result[f"{new}.{leaf}"] = halves.roll(halves.shape[0] // 2, 0)
     for n in block_numbers(tensors, "transformer_blocks."):
-        move(f"transformer_blocks.{n}.", f"double_blocks.{n}.", _DOUBLE)
-        join(f"transformer_blocks.{n}.", f"double_blocks.{n}.", _DOUBLE_JOINED)
+        move(f"transformer_blocks.{n}.", f"double_blocks.{n}.", DOUBLE)
+        join(f"transformer_blocks.{n}.", f"double_blocks.{n}.", DOUBLE_JOINED)
     for n in block_numbers(tensors, "single_transformer_blocks."):
-        move(f"single_transformer_blocks.{n}.", f"single_blocks.{n}.", _SINGLE)
-        join(f"single_transformer_blocks.{n}.", f"single_blocks.{n}.", _SINGLE_JOINED)
+        move(f"single_transformer_blocks.{n}.", f"single_blocks.{n}.", SINGLE)
+        join(f"single_transformer_blocks.{n}.", f"single_blocks.{n}.", SINGLE_JOINED)
     _require_all(tensors.keys() - taken, source)
     return result
 

@@ -21,9 +21,12 @@ _FLUX_PREFIXES = ("model.diffusion_model.", "diffusion_model.", "")
 _FLUX = ("img_in.weight", "double_blocks.0.img_attn.qkv.weight", "vector_in.in_layer.weight")
 _AUTOENCODER = ("encoder.down.0.block.0.conv1.weight", "decoder.up.0.block.0.conv1.weight")
 _USO_LORA = re.compile(
-    r"(double_blocks\.\d+\.processor\.(qkv|proj)_lora[12]|single_blocks\.\d+\.processor\.(qkv|proj)_lora)\.(down|up)\.weight"
+    r"(?:\w+\.)*(double_blocks\.\d+\.processor\.(qkv|proj)_lora[12]|single_blocks\.\d+\.processor\.(qkv|proj)_lora)\.(down|up)\.weight"
 )
-_LORA = re.compile(r"\.(lora_[AB]|lora_(down|up))\.(default\.)?weight$")
+_LORA = re.compile(
+    r"\.(lora_([AB]|down|up)(\.\w+)?(\.weight)?|dora_scale|lokr_w[12](_[ab])?|hada_w[12]_[ab])$|[._]lora(_linear_layer)?\.(down|up)\.weight$"
+)
+"""Factors of LoRA, LoKr and LoHa, whatever the layout's prefix."""
 
 _NAMES = {
     "flux": "a FLUX.1 model",

@@ -1,7 +1,8 @@
-"""LoRA files: USO's own key names and `diffusion_model.*` names, read into one form and written back."""
+"""LoRA files: read from any layout of keys into one form, and written with USO's or `diffusion_model.*` names."""
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from collections.abc import Mapping
@@ -16,104 +17,94 @@ from ..projector import PREFIX
 from .files import read_safetensors, write_safetensors
 from .kinds import looks_like
 from .lora import USO_PARTS, Lora, LowRank, uso_modules
+from .lora_diffusers import bfl_layers
+from .lora_names import DOWN, UP, is_for_text, placed
 from .strict import CheckpointError, counted, require_finite, require_floats
 
-__all__ = ["lora_from_state_dict", "read_lora", "write_diffusion_model_lora", "write_uso_lora"]
+__all__ = ["lora_from_state_dict", "lora_numbers", "read_lora", "write_diffusion_model_lora", "write_uso_lora"]
 
-_USO_KEY = re.compile(r"(double_blocks|single_blocks)\.(\d+)\.processor\.(\w+)\.(down|up)\.weight")
-_NAMED_KEY = re.compile(r"(?:diffusion_model\.)?(.+)\.(?:(lora_A|lora_down|lora_B|lora_up)\.weight|(alpha))")
 _MODULE = re.compile(r"(double_blocks|single_blocks)\.(\d+)\.(.+)")
-_SIDES = {"lora_A": "down", "lora_down": "down", "lora_B": "up", "lora_up": "up"}
+
+logger = logging.getLogger(__name__)
 
 
 def read_lora(path: str | os.PathLike[str]) -> Lora:
-    """Read a LoRA file in either naming; see `lora_from_state_dict`.
+    """Read a LoRA file in any layout; see `lora_from_state_dict`.
 
     Raises:
         CheckpointError: also for a value that is not finite.
     """
     state_dict, name = read_safetensors(path), Path(path).name
     lora = lora_from_state_dict(state_dict, name)
-    require_finite(_numbers(state_dict), name)
+    require_finite(lora_numbers(state_dict), name)
     return lora
 
 
 def lora_from_state_dict(state_dict: Mapping[str, Tensor], source: str) -> Lora:
     """Read a LoRA out of a state dict.
 
-    `linear1` is split into `linear1_qkv` and `linear1_mlp`, a half without effect is dropped. A projector
-    that lies in the same file (`feature_embedder.*`) is left to `load_projector`.
+    `linear1` is split into `linear1_qkv` and `linear1_mlp`, a half without effect is dropped; diffusers' adapters of
+    q, k and v become one. Left out are a projector in the same file (`feature_embedder.*`), which `load_projector`
+    reads, and the text encoders' adapters, with a line in the log.
 
     Raises:
-        CheckpointError: when this is no LoRA, an adapter is incomplete or its ranks differ, a key is unknown, or a
-            tensor holds no real numbers.
+        CheckpointError: when this is no LoRA of factors, an adapter is incomplete or its ranks differ, a key is
+            unknown, or a tensor holds no real numbers.
     """
-    found: dict[str, dict[str, Tensor]] = {}
-    unknown = []
-    for name, tensor in state_dict.items():
-        place = _place(name)
-        if place is not None:
-            module, side = place
-            found.setdefault(module, {})[side] = tensor
-        elif not name.startswith(PREFIX):
-            unknown.append(name)
-    if not found:
+    places, strangers = placed({k: v for k, v in state_dict.items() if not k.startswith(PREFIX)}, source)
+    text = [key for key in strangers if is_for_text(key)]
+    if not places:
         raise CheckpointError(
             f"{source} is not a LoRA for FLUX but looks like {looks_like(state_dict)}; choose a LoRA file "
             "(models/loras)."
         )
-    require_floats(_numbers(state_dict), source)
-    broken = [module for module, sides in found.items() if not _whole(sides)]
-    for names, what in ((unknown, "unknown key"), (broken, "incomplete or misshapen adapter")):
+    require_floats(lora_numbers(state_dict), source)
+    found: dict[str, dict[str, Tensor]] = {}
+    for place, tensor in places.items():
+        found.setdefault(place.layer, {})[place.part] = tensor
+    others = [place.key for place in places if place.part not in (DOWN, UP, "alpha")]
+    broken = [layer for layer, parts in found.items() if not others and not _whole(parts)]
+    for names, what in (
+        (sorted(set(strangers) - set(text)), "unknown key"),
+        (others, "LoKr, LoHa, DoRA or similar key"),
+        (broken, "incomplete or misshapen adapter"),
+    ):
         if names:
             examples = ", ".join(sorted(names)[:3])
             raise CheckpointError(
                 f"{source} has {counted(len(names), what)} ({examples}); use a plain LoRA file made for FLUX."
             )
+    if text:
+        logger.warning("%s: %s left out, they are for text encoders.", source, counted(len(text), "key"))
     modules: dict[str, LowRank] = {}
-    for module, sides in found.items():
-        for part, adapter in _split(module, _adapter(sides)).items():
+    for layer, adapter in bfl_layers({name: _adapter(parts) for name, parts in found.items()}, source):
+        for part, piece in _split(layer, adapter).items():
             if part in modules:
                 raise CheckpointError(f"{source} adapts {part} twice; merge its two adapters into one.")
-            modules[part] = adapter
+            modules[part] = piece
     return Lora(modules)
 
 
-def _numbers(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return what has to be real numbers: all but the projector's part, and alphas, which some write as whole ones."""
+def lora_numbers(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return what has to be real numbers: all but a projector, and alphas and shapes, which may be whole ones."""
     whole = (torch.int8, torch.int16, torch.int32, torch.int64)
     return {
         name: tensor
         for name, tensor in state_dict.items()
-        if not name.startswith(PREFIX) and not (name.endswith(".alpha") and tensor.dtype in whole)
+        if not name.startswith(PREFIX) and not (name.endswith((".alpha", ".reshape_weight")) and tensor.dtype in whole)
     }
 
 
-def _place(name: str) -> tuple[str, str] | None:
-    """Return module path and side (`down`, `up` or `alpha`) of a key, or None when it is no LoRA key."""
-    match = _USO_KEY.fullmatch(name)
-    if match:
-        blocks, number, part, side = match.groups()
-        module = USO_PARTS[blocks].get(part)
-        return (f"{blocks}.{number}.{module}", side) if module else None
-    match = _NAMED_KEY.fullmatch(name)
-    if match:
-        module, matrix, alpha = match.groups()
-        return module, "alpha" if alpha else _SIDES[matrix]
-    return None
-
-
-def _whole(sides: Mapping[str, Tensor]) -> bool:
-    if "down" not in sides or "up" not in sides or ("alpha" in sides and sides["alpha"].numel() != 1):
+def _whole(parts: Mapping[str, Tensor]) -> bool:
+    if DOWN not in parts or UP not in parts or ("alpha" in parts and parts["alpha"].numel() != 1):
         return False
-    down, up = sides["down"], sides["up"]
+    down, up = parts[DOWN], parts[UP]
     return down.ndim == 2 and up.ndim == 2 and down.shape[0] == up.shape[1] and 0 not in (*down.shape, *up.shape)
 
 
-def _adapter(sides: Mapping[str, Tensor]) -> LowRank:
-    down, up = sides["down"], sides["up"]
-    scale = float(sides["alpha"]) / down.shape[0] if "alpha" in sides else 1.0
-    return LowRank(down, up, scale)
+def _adapter(parts: Mapping[str, Tensor]) -> LowRank:
+    scale = float(parts["alpha"]) / parts[DOWN].shape[0] if "alpha" in parts else 1.0
+    return LowRank(parts[DOWN], parts[UP], scale)
 
 
 def _split(module: str, adapter: LowRank) -> dict[str, LowRank]:
