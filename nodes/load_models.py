@@ -9,10 +9,11 @@ import comfy.clip_vision
 import folder_paths
 from comfy_api.latest import io
 
-from .graph.checks import check_flux, hidden_size, projector_sizes
+from .graph.checks import projector_sizes
 from .graph.folders import AUTO, safetensors_files
 from .graph.host_types import Model
 from .graph.lora import blocks_input, with_lora
+from .graph.model_checks import check_flux, hidden_size
 from .graph.projector_patch import projector_patch
 from .graph.widgets import checked_widgets
 from .sampling.reader import install_reader

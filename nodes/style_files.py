@@ -10,8 +10,8 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ..uso_model.errors import UserError
-from .graph.checks import check_images
 from .graph.convert import image_from_pil, pil_from_image
+from .graph.pictures import check_images
 from .graph.projector_patch import fingerprint
 from .graph.style_names import style_file_name
 from .sockets import ModelPatchSocket, Style, StyleSocket, schema

@@ -24,10 +24,10 @@ from comfy.samplers import CFGGuider
 from torch import Tensor
 
 from ...uso_model.errors import UserError
-from ..graph.checks import check_content_fits, check_flux, check_style_fits
 from ..graph.guard import unguarded
 from ..graph.host_types import Guider, Model
 from ..graph.keys import ATTENTION, ATTENTION_MASK, MODEL_CONDS, PLACES, PLAN, READER, REFERENCES, RUN, STYLE
+from ..graph.model_checks import check_content_fits, check_flux, check_style_fits
 from ..sockets import Content
 from .attention import AttentionInputs, attention_inputs, layout_of, patch_attention
 from .compile_guard import trace_anew

@@ -1,4 +1,4 @@
-"""Small encoders as ComfyUI's own objects: a vision model of any size, an autoencoder of FLUX's kind."""
+"""Small encoders: a vision model of any size as ComfyUI's own object, and the sizes that tests share."""
 
 from __future__ import annotations
 
@@ -8,14 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import comfy.clip_vision
-import comfy.sd
-import torch
-from comfyui_uso.uso_model.autoencoder import Autoencoder
 from comfyui_uso.uso_model.config import AutoencoderConfig
 
 from .conftest import fill
 
-__all__ = ["AE", "LAYERS", "SIGLIP", "host_autoencoder", "vision_model"]
+__all__ = ["AE", "LAYERS", "SIGLIP", "vision_model"]
 
 LAYERS = 6
 SIGLIP = {
@@ -51,28 +48,3 @@ def vision_model(config: dict[str, Any], seed: int = 1) -> Any:
         made = comfy.clip_vision.ClipVisionModel(str(path))
     fill(made.model, seed)
     return made
-
-
-def host_autoencoder(autoencoder: Autoencoder) -> Any:
-    """Return the VAE that ComfyUI makes of an autoencoder's weights."""
-    sizes = autoencoder.config
-    ddconfig = {
-        "double_z": True,
-        "z_channels": sizes.z_channels,
-        "resolution": 256,
-        "in_channels": sizes.in_channels,
-        "out_ch": sizes.out_ch,
-        "ch": sizes.ch,
-        "ch_mult": list(sizes.ch_mult),
-        "num_res_blocks": sizes.num_res_blocks,
-        "attn_resolutions": [],
-        "dropout": 0.0,
-    }
-    weights = autoencoder.state_dict()
-    # A configured VAE has two more 1x1 convolutions than FLUX's; as the identity they change nothing.
-    for name, width in (("quant_conv", 2 * sizes.z_channels), ("post_quant_conv", sizes.z_channels)):
-        weights |= {f"{name}.weight": torch.eye(width)[:, :, None, None], f"{name}.bias": torch.zeros(width)}
-    config = {"params": {"ddconfig": ddconfig, "embed_dim": sizes.z_channels}}
-    vae = comfy.sd.VAE(sd=weights, config=config, dtype=torch.float32)
-    vae.latent_channels = sizes.z_channels
-    return vae

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import pytest
@@ -15,7 +16,8 @@ from comfyui_uso.uso_model.style import style_layers
 
 import nodes as comfy_nodes
 
-from .encoders import AE, LAYERS, SIGLIP, host_autoencoder, vision_model
+from .conftest import host_vae
+from .encoders import AE, LAYERS, SIGLIP, vision_model
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +33,7 @@ def autoencoder() -> Autoencoder:
 
 @pytest.fixture(scope="module")
 def vae(autoencoder: Autoencoder) -> Any:
-    return host_autoencoder(autoencoder)
+    return host_vae(asdict(AE), autoencoder.state_dict())
 
 
 def picture(height: int, width: int, count: int = 1, seed: int = 0) -> torch.Tensor:
