@@ -21,8 +21,7 @@ from .style import EncodeStyle, ProjectStyle
 
 __all__ = ["StyleReference", "SubjectReference"]
 
-FIT = "squash"
-SIZE_RULE = "official"
+FIT, SIZE_RULE = "squash", "official"
 
 DRAWN_LONG_SIDE = 1024
 """Longer side of the latent in pixels, the official pipeline's."""

@@ -5,52 +5,24 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-import comfy.clip_vision
 import pytest
 import torch
 from comfyui_uso.nodes.content import EncodeContent
 from comfyui_uso.nodes.graph.convert import image_from_pil, pil_from_image
 from comfyui_uso.nodes.style import EncodeStyle, ProjectStyle
 from comfyui_uso.uso_model.autoencoder import Autoencoder
-from comfyui_uso.uso_model.config import AutoencoderConfig
 from comfyui_uso.uso_model.images import fit_content_image
 from comfyui_uso.uso_model.style import siglip_pixels, siglip_preprocess, style_layers
 
 import nodes as comfy_nodes
 
-from .conftest import fill, host_vae
-
-LAYERS = 6
-SIGLIP = {
-    "num_channels": 3,
-    "hidden_act": "gelu_pytorch_tanh",
-    "hidden_size": 48,
-    "image_size": 28,
-    "intermediate_size": 64,
-    "model_type": "siglip_vision_model",
-    "num_attention_heads": 3,
-    "num_hidden_layers": LAYERS,
-    "patch_size": 14,
-    "image_mean": [0.5] * 3,
-    "image_std": [0.5] * 3,
-}
-AE = AutoencoderConfig(
-    in_channels=3,
-    ch=32,
-    out_ch=3,
-    ch_mult=(1, 1, 1, 1),
-    num_res_blocks=1,
-    z_channels=16,
-    scale_factor=0.3611,
-    shift_factor=0.1159,
-)
+from .conftest import host_vae
+from .encoders import AE, LAYERS, SIGLIP, vision_model
 
 
 @pytest.fixture(scope="module")
 def vision() -> Any:
-    made = comfy.clip_vision.ClipVisionModel(SIGLIP)
-    fill(made.model, 1)
-    return made
+    return vision_model(SIGLIP)
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-import comfy.clip_vision
 import comfy.model_base
 import comfy.supported_models
 import pytest
@@ -17,6 +16,8 @@ from comfyui_uso.nodes.scheduler import Scheduler
 from comfyui_uso.nodes.sockets import Content, Style
 from comfyui_uso.nodes.style import EncodeStyle, ProjectStyle
 from comfyui_uso.uso_model.style import StyleFeatures
+
+from .encoders import vision_model
 
 VISION = {
     "num_channels": 3,
@@ -40,7 +41,7 @@ def refused(*parts: str) -> Any:
 
 def encoder(kind: str) -> Any:
     extra = {"num_patches": 4} if kind == "siglip2_vision_model" else {}
-    return comfy.clip_vision.ClipVisionModel({**VISION, "model_type": kind, **extra})
+    return vision_model({**VISION, "model_type": kind, **extra})
 
 
 def fake(kind: Any, **params: Any) -> Any:

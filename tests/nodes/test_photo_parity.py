@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import comfy.clip_vision
 import comfy.sample
 import comfy.sd
 import numpy as np
@@ -27,6 +26,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from .conftest import host_vae
+from .encoders import vision_model
 
 TOLERANCE = 1e-4
 STEPS, WIDTH, HEIGHT = 4, 192, 128
@@ -68,7 +68,7 @@ def drawn_weights(shapes: dict[str, torch.Size], seed: int) -> dict[str, torch.T
 
 @pytest.fixture(scope="module")
 def vision() -> Any:
-    made = comfy.clip_vision.ClipVisionModel(SIGLIP)
+    made = vision_model(SIGLIP)
     prefix = "vision_model."
     shapes = {name.removeprefix(prefix): part.shape for name, part in made.model.state_dict().items()}
     made.load_sd({prefix + name: part for name, part in drawn_weights(shapes, 1).items()})
