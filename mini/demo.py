@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
 
 from PIL import Image, ImageDraw, ImageFont
 
+from .example_pictures import examples
 from .model import load_mini
 from .model.generate import generate
 
-__all__ = ["COLUMNS", "GROUPS", "Example", "examples", "run"]
+__all__ = ["COLUMNS", "GROUPS", "run"]
 
 COLUMNS = ("content", "style", "subject only", "style and words", "both")
 """What the picture shows from left to right."""
@@ -22,34 +22,7 @@ GROUPS = {
 }
 """What the bundled examples are, from top to bottom, and their names."""
 
-EXAMPLES = Path(__file__).parent / "examples"
-
 _TILE, _GAP, _HEAD = 192, 8, 28
-
-
-class Example(NamedTuple):
-    """One pair of references, neither of which the miniature has seen."""
-
-    content: Image.Image
-    style: Image.Image
-    prompt: str
-    """The content in words."""
-
-
-def examples(folder: Path = EXAMPLES) -> dict[str, Example]:
-    """Return the bundled examples by name."""
-
-    def picture(name: str, part: str) -> Image.Image:
-        return Image.open(folder / f"{name}_{part}.png", formats=("PNG",)).convert("RGB")
-
-    return {
-        name: Example(
-            picture(name, "content"),
-            picture(name, "style"),
-            (folder / f"{name}_prompt.txt").read_text(encoding="utf-8").strip(),
-        )
-        for name in sorted(path.name.removesuffix("_content.png") for path in folder.glob("*_content.png"))
-    }
 
 
 def run(out: str | Path, seed: int = 3407, steps: int = 25) -> None:

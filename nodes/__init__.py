@@ -6,10 +6,12 @@ from comfy_api.latest import ComfyExtension, io
 
 from .apply import Apply
 from .content import EncodeContent
+from .example import ExamplePair, register_thumbnails
 from .host import check_host, host_version
 from .load_mini import LoadMini
 from .load_models import LoadModels
 from .mix_styles import MixStyles
+from .reference import StyleReference, SubjectReference
 from .sampler import Sampler
 from .scheduler import Scheduler
 from .style import EncodeStyle, ProjectStyle
@@ -20,6 +22,9 @@ __all__ = ["NODES", "UsoExtension", "comfy_entrypoint"]
 NODES: list[type[io.ComfyNode]] = [
     LoadModels,
     LoadMini,
+    ExamplePair,
+    StyleReference,
+    SubjectReference,
     EncodeStyle,
     ProjectStyle,
     EncodeContent,
@@ -44,4 +49,5 @@ async def comfy_entrypoint() -> ComfyExtension:
     """Return the extension; ComfyUI calls this when it loads the pack, and prints the error of an older one."""
     check_host(host_version())
     register_folder()
+    register_thumbnails()
     return UsoExtension()

@@ -10,14 +10,14 @@ from typing import Any
 from comfy_api.latest import io
 
 from ..uso_model.errors import UserError
-from .graph.checks import block_counts, check_content_fits, check_flux, check_style_fits
 from .graph.conditioning import Entries, emptied, with_content, with_style, with_text_strength
 from .graph.dial_inputs import dial_inputs, read_dial
 from .graph.dials import Dial
 from .graph.host_types import Model
+from .graph.model_checks import block_counts, check_content_fits, check_flux, check_style_fits
 from .graph.timing import with_reference
 from .graph.widgets import checked_widgets
-from .sampling.hooks import install_hooks
+from .sampling.reader import install_reader
 from .sockets import Content, ContentSocket, Style, StyleSocket, advanced, schema
 
 __all__ = ["Apply"]
@@ -55,7 +55,7 @@ class Apply(io.ComfyNode):
             inputs=[
                 io.Model.Input(
                     "model",
-                    tooltip="A FLUX.1 model with the USO LoRA. Sample with the model this node returns.",
+                    tooltip="A FLUX.1 model with the USO LoRA.",
                 ),
                 io.Conditioning.Input(
                     "positive",
@@ -72,6 +72,7 @@ class Apply(io.ComfyNode):
                 ContentSocket.Input("content", optional=True, tooltip="From USO Encode Content."),
                 io.Boolean.Input(
                     "content_on_negative",
+                    optional=True,
                     default=False,
                     **advanced(io.Boolean.Input),
                     tooltip="Give the subject to the negative conditioning too; matters only with a CFG "
@@ -122,31 +123,27 @@ class Apply(io.ComfyNode):
         text_strength: float = 1.0,
         **dials: Any,
     ) -> io.NodeOutput:
-        """Return the model and both conditionings; what has no reference to take stays the same object."""
+        """Return the model with the reader, and both conditionings; one without a reference stays the same object."""
         if negative is None:
             negative = emptied(positive)
         if style is None and content is None and text_strength == 1.0:
-            return io.NodeOutput(model, positive, negative)
+            return io.NodeOutput(install_reader(model), positive, negative)
         check_flux(model)
         style_dial, content_dial = (read_dial(role, dials, block_counts(model)) for role in ("style", "content"))
-        hooked = in_attention = False
         if content is not None and content_dial is not None:
             check_content_fits(content, model)
             add = partial(with_content, content=content)
             positive = with_reference(positive, content_dial, add)
             negative = with_reference(negative, content_dial, add) if content_on_negative else negative
-            hooked = content_dial.needs_hooks or content.place is not None
-            in_attention = content_dial.in_attention
         if style is not None and style_dial is not None:
-            check_style_fits(style, model)
+            check_style_fits(style.tokens, model)
             _warn_of_core_style(model)
             positive, negative = _styled(positive, negative, style, style_dial, style_on)
-            hooked, in_attention = True, in_attention or style_dial.in_attention
         if text_strength != 1.0:
-            positive, hooked = with_text_strength(positive, text_strength), True
+            positive = with_text_strength(positive, text_strength)
             if style_on == "positive, batched":
                 negative = with_text_strength(negative, 1.0)
-        return io.NodeOutput(install_hooks(model, in_attention) if hooked else model, positive, negative)
+        return io.NodeOutput(install_reader(model), positive, negative)
 
 
 def _styled(positive: Entries, negative: Entries, style: Style, dial: Dial, on: str) -> tuple[Entries, Entries]:

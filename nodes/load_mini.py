@@ -7,6 +7,7 @@ from comfy_api.latest import io
 from .graph.folders import BUNDLED, chosen_files, safetensors_files
 from .graph.lora import blocks_input
 from .graph.widgets import checked_widgets
+from .sampling.reader import install_reader
 from .sockets import ModelPatchSocket, schema
 
 __all__ = ["LoadMini"]
@@ -77,4 +78,5 @@ class LoadMini(io.ComfyNode):
         # Here and not above, because its networks need transformers, which takes seconds to import.
         from .graph.mini_models import host_models
 
-        return io.NodeOutput(*host_models(lora_strength, lora_blocks, lora, projector))
+        model, *others = host_models(lora_strength, lora_blocks, lora, projector)
+        return io.NodeOutput(install_reader(model), *others)

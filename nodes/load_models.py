@@ -16,6 +16,7 @@ from .graph.model_checks import ENCODER_FILE, block_counts, check_flux, hidden_s
 from .graph.node_text import show_on_node
 from .graph.projector_patch import projector_patch
 from .graph.widgets import checked_widgets
+from .sampling.reader import install_reader
 from .sockets import ModelPatchSocket, schema
 
 __all__ = ["AUTO", "NONE", "LoadModels"]
@@ -138,7 +139,7 @@ class LoadModels(io.ComfyNode):
         vision = _vision_model(read_safetensors(found["vision model"].path), found["vision model"].name)
         if AUTO in (lora, projector, clip_vision):
             show_on_node("\n".join(f"{part}: {file.told}" for part, file in found.items()))
-        return io.NodeOutput(model, patch, vision)
+        return io.NodeOutput(install_reader(model), patch, vision)
 
 
 def _vision_model(weights: dict[str, Any], name: str) -> Any:

@@ -47,6 +47,7 @@ class MixStyles(io.ComfyNode):
                 *(
                     io.Float.Input(
                         f"weight_{n}",
+                        optional=True,
                         default=1.0,
                         min=0.0,
                         max=5.0,

@@ -12,10 +12,11 @@ from torch import Tensor
 
 from ..uso_model.errors import UserError
 from ..uso_model.projector import LEVELS
-from ..uso_model.style import StyleFeatures, prepare_style_image, style_layers
-from .graph.checks import check_images, check_mask, check_vision
-from .graph.convert import filled_outside, image_to_planes, planes_to_image
+from ..uso_model.style import StyleFeatures, siglip_pixels, style_layers
+from .graph.checks import check_vision
+from .graph.convert import MID_GREY, image_from_bytes, pil_from_image
 from .graph.host_types import ClipVision, ModelPatch
+from .graph.pictures import visible_part
 from .graph.projector_patch import fingerprint, project
 from .graph.widgets import checked_widgets
 from .sockets import FeaturesSocket, ModelPatchSocket, Style, StyleSocket, advanced, schema
@@ -68,7 +69,9 @@ class EncodeStyle(io.ComfyNode):
                     "models/clip_vision, or the output of a USO loader.",
                 ),
                 io.Image.Input(
-                    "image", tooltip="Style picture; a batch counts as several styles that are used together."
+                    "image",
+                    tooltip="Style picture; a batch counts as several styles that are used together. Alpha serves as "
+                    "mask where none is connected.",
                 ),
                 io.Combo.Input(
                     "fit",
@@ -94,15 +97,12 @@ class EncodeStyle(io.ComfyNode):
     def execute(cls, clip_vision: ClipVision, image: Tensor, fit: str, mask: Tensor | None = None) -> io.NodeOutput:
         """Return the features of every picture."""
         check_vision(clip_vision)
-        check_images(image, "style")
-        image = image.float()
-        if mask is not None:
-            check_mask(mask, image.shape[0], "style")
-            image = filled_outside(image, mask)
-        seen = [_square(clip_vision, picture[None], fit) for picture in image]
+        pictures = visible_part(image, mask, "style", MID_GREY)
+        # 8 bits first and then the official resize: what the trainer shows SigLIP, to the bit.
+        seen = [image_from_bytes(siglip_pixels(pil_from_image(x), clip_vision.image_size, fit)) for x in pictures]
         levels = [_encode(clip_vision, square) for square in seen]
         features = StyleFeatures(*(torch.cat(level) for level in zip(*levels, strict=True)))
-        return io.NodeOutput(features, torch.cat(seen).cpu())
+        return io.NodeOutput(features, torch.cat(seen))
 
 
 class ProjectStyle(io.ComfyNode):
@@ -216,12 +216,6 @@ def _level_input(level: str, what: str) -> Any:
         step=0.01,
         tooltip=f"Weight of {what}; 0 leaves its tokens out.",
     )
-
-
-def _square(clip_vision: ClipVision, picture: Tensor, fit: str) -> Tensor:
-    """Return one picture `1 h w 3` at the encoder's own size."""
-    planes = image_to_planes(picture).to(clip_vision.load_device)
-    return planes_to_image(prepare_style_image(planes, clip_vision.image_size, fit))
 
 
 def _encode(clip_vision: ClipVision, square: Tensor) -> StyleFeatures:

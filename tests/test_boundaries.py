@@ -18,7 +18,14 @@ ARROWS: dict[str, set[tuple[str, ...]]] = {
     "uso_model": {("uso_model",)},
     "trainer": {("trainer",), ("uso_model",)},
     "mini": {("mini",), ("trainer",), ("uso_model",)},
-    "nodes": {("nodes",), ("trainer",), ("mini", "model"), ("mini", "judges"), ("uso_model",)},
+    "nodes": {
+        ("nodes",),
+        ("trainer",),
+        ("mini", "model"),
+        ("mini", "judges"),
+        ("mini", "example_pictures"),
+        ("uso_model",),
+    },
 }
 """Room to the rooms that it may import."""
 TOP_MAY_IMPORT = {"__init__.py": {("nodes",)}, "__main__.py": {("cli",)}, "cli.py": {("mini",), ("trainer",)}}

@@ -8,6 +8,7 @@ import torch
 
 from ..sockets import Content, Style
 from .dials import Dial, appended
+from .guard import guarded
 from .keys import (
     AREA_KEYS,
     CONTENT_DIALS,
@@ -15,6 +16,7 @@ from .keys import (
     END,
     GUIDANCE,
     METHOD,
+    MODEL_CONDS,
     POOLED,
     REFERENCES,
     START,
@@ -44,12 +46,14 @@ def with_style(entries: Entries, dial: Dial, *, style: Style) -> Entries:
         tokens = style.tokens if old is None else torch.cat([old, style.tokens.to(old)], dim=1)
         had = values.get(COUNTS, ())
         dials = appended(values, STYLE_DIALS, len(had), style.dials(dial))
-        out.append([text, {**values, STYLE: tokens, COUNTS: (*had, *style.counts), **dials}])
+        out.append([text, guarded({**values, STYLE: tokens, COUNTS: (*had, *style.counts), **dials})])
     return out
 
 
 def with_content(entries: Entries, dial: Dial, *, content: Content) -> Entries:
     """Append reference latents to every entry and ask for USO's positions, in ComfyUI's own keys.
+
+    Where no dial is set, ComfyUI's own FLUX does all that they need: any MODEL draws them, and no guard stands there.
 
     Args:
         entries: a CONDITIONING.
@@ -60,13 +64,14 @@ def with_content(entries: Entries, dial: Dial, *, content: Content) -> Entries:
     for text, values in entries:
         had = values.get(REFERENCES, ())
         dials = appended(values, CONTENT_DIALS, len(had), content.dials(dial))
-        out.append([text, {**values, REFERENCES: [*had, *content.latents], METHOD: UNO_METHOD, **dials}])
+        values = {**values, REFERENCES: [*had, *content.latents], METHOD: UNO_METHOD, **dials}
+        out.append([text, guarded(values) if dials else values])
     return out
 
 
 def with_text_strength(entries: Entries, strength: float) -> Entries:
     """Set how much the prompt's tokens count in every entry."""
-    return [[text, {**values, TEXT_STRENGTH: strength}] for text, values in entries]
+    return [[text, guarded({**values, TEXT_STRENGTH: strength})] for text, values in entries]
 
 
 def with_guidance(entries: Entries, guidance: float) -> Entries:
@@ -81,7 +86,7 @@ def emptied(entries: Entries) -> Entries:
     of the picture or of the sampling: however many entries the prompt has, its empty counterpart is one.
     """
     ours = (STYLE, COUNTS, STYLE_DIALS, CONTENT_DIALS, TEXT_STRENGTH)
-    left_out = {*ours, REFERENCES, METHOD, START, END, *AREA_KEYS}
+    left_out = {*ours, MODEL_CONDS, REFERENCES, METHOD, START, END, *AREA_KEYS}
     return [
         [
             torch.zeros_like(text),

@@ -61,17 +61,6 @@ class Dial:
         parts = (self.tokens, self.region, self.blocks, self.place)
         return self.strength != 1.0 or self.shared or any(part is not None for part in parts)
 
-    @property
-    def needs_hooks(self) -> bool:
-        """Whether a model has to carry our hooks for it."""
-        scaled = any(self.strength * factor != 1.0 for _, _, factor in self.spans if factor)
-        return scaled or self.fast or replace(self, strength=1.0).changes_the_network
-
-    @property
-    def in_attention(self) -> bool:
-        """Whether single blocks have to be told apart, or values to be scaled."""
-        return self.blocks is not None or self.fast
-
     def at(self, factor: float) -> Dial:
         """Return the dial in a part of its spans."""
         return replace(self, strength=self.strength * factor, spans=ALWAYS)

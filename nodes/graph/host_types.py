@@ -34,12 +34,6 @@ class Model(Protocol):
     def add_wrapper_with_key(self, wrapper_type: str, key: str, wrapper: Callable[..., Any]) -> None:
         """File a wrapper under a key."""
 
-    def set_model_post_input_patch(self, patch: Callable[..., Any]) -> None:
-        """Add a patch of the network's inputs."""
-
-    def set_model_attn1_patch(self, patch: Callable[..., Any]) -> None:
-        """Add a patch inside attention."""
-
     def add_patches(self, patches: dict[Any, Any], strength_patch: float) -> list[Any]:
         """Add weights, such as a LoRA's, and return the keys that were taken."""
 
@@ -48,6 +42,7 @@ class Guider(Protocol):
     """What runs the sampler."""
 
     model_patcher: Model
+    model_options: dict[str, Any]
     conds: dict[str, list[dict[str, Any]]]
 
 

@@ -10,12 +10,14 @@ __all__ = [
     "CONTENT_DIALS",
     "COUNTS",
     "END",
+    "GUARD",
     "GUIDANCE",
-    "HOOK",
     "METHOD",
+    "MODEL_CONDS",
     "PLACES",
     "PLAN",
     "POOLED",
+    "READER",
     "REFERENCES",
     "REGIONS",
     "RUN",
@@ -52,6 +54,9 @@ METHOD = "reference_latents_method"
 UNO_METHOD = "uxo"
 """ComfyUI's name for UNO's and USO's diagonal positions (UnoPE)."""
 
+MODEL_CONDS = "model_conds"
+"""What ComfyUI asks for at every model call: objects of comfy.conds."""
+
 GUIDANCE = "guidance"
 POOLED = "pooled_output"
 
@@ -61,7 +66,10 @@ START, END = "start_percent", "end_percent"
 AREA_KEYS = ("area", "strength", "mask", "mask_strength", "set_area_to_bounds")
 """Where in the picture an entry counts, and how much."""
 
-# In a model call.
+# Among an entry's `model_conds`, and in a model call.
+
+GUARD = "uso_guard"
+"""On the entries of a CONDITIONING only; the reader takes it out."""
 
 ATTENTION_MASK = "attention_mask"
 """ComfyUI's own."""
@@ -81,5 +89,5 @@ ATTENTION = "uso_attention_inputs"
 RUN = "uso_run"
 """What has happened in this run so far."""
 
-HOOK = "uso"
+READER = "uso"
 """Under which our wrappers are filed in a MODEL."""

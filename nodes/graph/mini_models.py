@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ...mini.model import (
+    PICTURE_SIZE,
     MiniAutoencoder,
     load_autoencoder,
     missing_files,
@@ -131,6 +132,7 @@ def _vae() -> Any:
     """Build ComfyUI's VAE around our autoencoder; ComfyUI itself knows only the architectures of published files."""
     vae = comfy.sd.VAE(sd={"pixel_space_vae": torch.tensor(1.0)}, dtype=torch.float32)  # the smallest shell there is
     vae.first_stage_model = MiniHostAutoencoder(load_autoencoder())
+    vae.uso_picture_size = PICTURE_SIZE  # at which USO Subject Reference reads and draws
     vae.latent_channels = vae.first_stage_model.autoencoder.channels
     vae.downscale_ratio = vae.upscale_ratio = PIXELS_PER_LATENT
     vae.memory_used_encode = lambda shape, dtype: BYTES_PER_PIXEL * shape[2] * shape[3]

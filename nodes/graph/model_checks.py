@@ -7,9 +7,10 @@ from typing import Any
 
 import comfy.lora
 import comfy.model_base
+from torch import Tensor
 
 from ...uso_model.errors import UserError
-from ..sockets import Content, Style
+from ..sockets import Content
 from .host_types import Model
 
 __all__ = [
@@ -94,13 +95,13 @@ def block_counts(model: Model) -> tuple[int, int]:
     return len(network.double_blocks), len(network.single_blocks)
 
 
-def check_style_fits(style: Style, model: Model) -> None:
-    """Check that style tokens have the MODEL's width.
+def check_style_fits(tokens: Tensor, model: Model) -> None:
+    """Check that style tokens `1 L D` have the MODEL's width.
 
     Raises:
         UserError: if they have not.
     """
-    width, expected = style.tokens.shape[-1], hidden_size(model)
+    width, expected = tokens.shape[-1], hidden_size(model)
     if width != expected:
         raise UserError(
             f"Got style tokens of width {width} for a MODEL of width {expected}, expected equal widths: "

@@ -105,7 +105,7 @@ def entry_conds(
     """
     plan = entry_plan(entry, *size)
     conds: dict[str, Any] = {
-        key: (CONDNoiseShape if key == REGIONS else CONDRegular)(tensor.to(device))
+        key: (_RegionsCond if key == REGIONS else CONDRegular)(tensor.to(device))
         for key, tensor in plan.tensors.items()
     }
     if conds or plan.blocks or plan.fast or plan.places:
@@ -120,7 +120,23 @@ def take_plan(call: HostCall) -> Plan:
     """Take the plan out of a model call and return it."""
     plan: Plan = call.take(PLAN, Plan())
     tensors: dict[str, Any] = {name: call.take(key) for name, key in _TENSORS.items()}
+    if tensors["regions"] is not None:
+        tensors["regions"] = tensors["regions"].squeeze(_DEPTH)
     return replace(plan, **tensors)
+
+
+_DEPTH = 2
+
+
+class _RegionsCond(CONDNoiseShape):
+    """Regions `b S+R h w`, cut as ComfyUI cuts its masks, and `b S+R 1 h w` in a model call.
+
+    Packs that draw tiles take every tensor `b c h w` of a call for a latent.
+    """
+
+    def process_cond(self, batch_size: int, area: Any, **kwargs: Any) -> CONDRegular:
+        """Return the regions of a part of the picture."""
+        return CONDRegular(super().process_cond(batch_size, area, **kwargs).cond.unsqueeze(_DEPTH))
 
 
 def _unless_all_neutral(parts: Sequence[Any]) -> tuple[Any, ...]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from comfyui_uso.mini.demo import examples
+from comfyui_uso.mini.example_pictures import examples
 from comfyui_uso.mini.judges.networks import load_judges
 from comfyui_uso.mini.model import load_autoencoder, load_descriptor
 from comfyui_uso.uso_model.config import FLUX_AE

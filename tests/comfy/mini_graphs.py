@@ -11,7 +11,7 @@ from io import BytesIO
 from itertools import pairwise
 from typing import Any
 
-from comfyui_uso.mini.demo import examples
+from comfyui_uso.mini.example_pictures import examples
 from torch import Tensor
 
 from .server import ComfyServer, Graph, Node

@@ -12,6 +12,9 @@ from .server import ComfyServer
 IDS = {
     "USO_LoadModels": ("MODEL", "MODEL_PATCH", "CLIP_VISION"),
     "USO_LoadMini": ("MODEL", "CLIP", "VAE", "CLIP_VISION", "MODEL_PATCH"),
+    "USO_Example": ("IMAGE", "IMAGE", "STRING"),
+    "USO_StyleReference": ("CONDITIONING",),
+    "USO_SubjectReference": ("CONDITIONING", "LATENT"),
     "USO_EncodeStyle": ("USO_FEATURES", "IMAGE"),
     "USO_ProjectStyle": ("USO_STYLE",),
     "USO_EncodeContent": ("USO_CONTENT", "LATENT", "IMAGE"),

@@ -6,7 +6,7 @@ import contextlib
 import functools
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -183,6 +183,24 @@ def fill(module: torch.nn.Module, seed: int) -> None:
     with torch.no_grad():
         for parameter in module.parameters():
             parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.05)
+
+
+def host_vae(sizes: Mapping[str, Any], weights: Mapping[str, torch.Tensor]) -> Any:
+    """Return ComfyUI's VAE of an autoencoder's sizes and weights, in float32."""
+    import comfy.sd
+
+    names = ("z_channels", "in_channels", "out_ch", "ch", "num_res_blocks")
+    ddconfig = {name: sizes[name] for name in names} | {"ch_mult": list(sizes["ch_mult"])}
+    ddconfig |= {"double_z": True, "resolution": 256, "attn_resolutions": [], "dropout": 0.0}
+    channels = sizes["z_channels"]
+    # A configured VAE has two more 1x1 convolutions than FLUX's; as the identity they change nothing.
+    every = dict(weights)
+    for name, width in (("quant_conv", 2 * channels), ("post_quant_conv", channels)):
+        every |= {f"{name}.weight": torch.eye(width)[:, :, None, None], f"{name}.bias": torch.zeros(width)}
+    config = {"params": {"ddconfig": ddconfig, "embed_dim": channels}}
+    vae = comfy.sd.VAE(sd=every, config=config, dtype=torch.float32)
+    vae.latent_channels = channels
+    return vae
 
 
 def content(*sizes: tuple[int, int], seed: int = 5, frames: int = 1, place: Any = None) -> Any:

@@ -11,7 +11,7 @@ import torch
 from comfy_extras.nodes_model_patch import USOStyleReference
 from comfyui_uso.nodes.apply import Apply
 from comfyui_uso.nodes.graph.keys import COUNTS, STYLE
-from comfyui_uso.nodes.sampling.hooks import has_hooks, install_hooks
+from comfyui_uso.nodes.sampling.reader import has_reader, install_reader
 from comfyui_uso.nodes.sockets import Content, Style
 from comfyui_uso.nodes.style import ProjectStyle
 
@@ -41,7 +41,7 @@ def test_several_pictures_are_joined(features: Any, core_projector: Any) -> None
 def test_nothing_connected_changes_nothing(base_model: Any, prompt: Any) -> None:
     positive, negative = prompt(), prompt(4)
     out = Apply.execute(base_model, positive, negative).result
-    assert out[0] is base_model and out[1] is positive and out[2] is negative
+    assert has_reader(out[0]) and out[1] is positive and out[2] is negative
 
 
 def test_inputs_are_left_alone(base_model: Any, prompt: Any, style: Style) -> None:
@@ -49,7 +49,7 @@ def test_inputs_are_left_alone(base_model: Any, prompt: Any, style: Style) -> No
     before = dict(positive[0][1])
     model, new, same = Apply.execute(base_model, positive, negative, style, content((4, 4))).result
     assert positive[0][1] == before and same is negative
-    assert model is not base_model and not has_hooks(base_model)
+    assert model is not base_model and not has_reader(base_model)
     assert torch.equal(new[0][1][STYLE], style.tokens) and new[0][1][COUNTS] == (192,)
     assert new[0][1]["reference_latents_method"] == "uxo"
 
@@ -61,11 +61,11 @@ def test_missing_negative_becomes_an_empty_one(base_model: Any, prompt: Any, sty
     assert set(negative[0][1]) == {"pooled_output", "guidance"} and negative[0][1]["guidance"] == 3.5
 
 
-def test_content_alone_leaves_the_model_alone(base_model: Any, prompt: Any) -> None:
+def test_content_alone_needs_no_reader(base_model: Any, prompt: Any, sample: Any) -> None:
     model, positive, negative = Apply.execute(
         base_model, prompt(), prompt(4), content=content((4, 6), (6, 4)), content_on_negative=True
     ).result
-    assert model is base_model
+    assert torch.equal(sample(base_model, positive, negative), sample(model, positive, negative))
     for conditioning in (positive, negative):
         assert [tuple(latent.shape[2:]) for latent in conditioning[0][1]["reference_latents"]] == [
             (4, 6),
@@ -170,17 +170,17 @@ def test_chained_nodes_append(base_model: Any, prompt: Any, sample: Any, feature
     parts = [Content(latents=(latent,)) for latent in both.latents]
     model, positive, negative = Apply.execute(base_model, prompt(), prompt(4), styles[0], parts[0]).result
     again, positive, negative = Apply.execute(model, positive, negative, styles[1], parts[1]).result
-    assert again is model, "hooks are installed once"
+    assert again is model, "the reader is installed once"
     assert positive[0][1][COUNTS] == (192, 192)
     expected = Apply.execute(base_model, prompt(), prompt(4), joined, both).result
     assert torch.equal(sample(again, positive, negative), sample(*expected))
 
 
-def test_hooks_are_installed_once(base_model: Any) -> None:
-    once = install_hooks(base_model)
-    twice = install_hooks(once.clone())
-    patches = twice.model_options["transformer_options"]["patches"]["post_input"]
-    assert len(patches) == 1 and len(twice.get_wrappers("sampler_sample", "uso")) == 1
+def test_the_reader_is_installed_once(base_model: Any) -> None:
+    once = install_reader(base_model)
+    assert install_reader(once.clone()).get_wrappers("outer_sample", "uso") == once.get_wrappers("outer_sample", "uso")
+    assert len(once.get_wrappers("outer_sample", "uso")) == len(once.get_wrappers("apply_model", "uso")) == 1
+    assert "patches" not in once.model_options["transformer_options"], "packs walk through patches"
 
 
 def test_core_style_before_and_after(
@@ -255,7 +255,7 @@ def test_removing_the_node_restores_the_model(base_model: Any, prompt: Any, samp
     model, positive, negative = Apply.execute(base_model, prompt(), prompt(4), style, content((4, 4))).result
     styled = sample(model, positive, negative)
     assert torch.equal(sample(base_model, prompt(), prompt(4)), before)
-    assert torch.equal(sample(model, prompt(), prompt(4)), before), "hooks without a style do nothing"
+    assert torch.equal(sample(model, prompt(), prompt(4)), before), "a reader without a style does nothing"
     assert torch.equal(sample(model, positive, negative), styled)
 
 

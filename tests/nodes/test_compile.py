@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 from comfyui_uso.nodes.apply import Apply
-from comfyui_uso.nodes.sampling.hooks import install_hooks
+from comfyui_uso.nodes.sampling.reader import install_reader
 from comfyui_uso.nodes.style import ProjectStyle
 
 
@@ -21,7 +21,7 @@ def test_compiled_network_looks_again_for_a_style(
 
     styles = [ProjectStyle.execute(features(seed), core_projector).result[0] for seed in (2, 9)]
     base = make_model(depth=1, depth_single_blocks=1)
-    model = install_hooks(base)
+    model = install_reader(base)
     compiled = model.clone(disable_dynamic=True)
     options = {"guard_filter_fn": skip_torch_compile_dict}
     set_torch_compile_wrapper(model=compiled, backend="eager", options=options)

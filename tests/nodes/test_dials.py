@@ -129,16 +129,23 @@ def test_frames_are_one_reference_for_each_picture(drawn: Any) -> None:
     assert torch.allclose(out[0], single[0], atol=1e-5) and not torch.allclose(out[1], single[1], atol=1e-4)
 
 
-def test_the_inner_hook_is_there_only_where_it_is_needed(base_model: Any, prompt: Any, style: Style) -> None:
-    def inner(**dials: Any) -> bool:
-        model = Apply.execute(base_model, prompt(), None, style, **dials).result[0]
-        return patch_attention in model.model_options["transformer_options"]["patches"].get("attn1_patch", [])
+def test_the_patch_in_attention_is_there_only_where_it_is_needed(
+    base_model: Any, drawn: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forward, patches = base_model.model.diffusion_model.forward_orig, []
 
-    assert not inner() and not inner(style_strength=0.5) and not inner(style_region=torch.ones(1, 4, 4))
-    assert inner(style_blocks="d0:0.5") and inner(style_strength=0.5, style_form="fast")
-    model, positive, negative = Apply.execute(base_model, prompt(), None, style).result
-    again = Apply.execute(model, positive, negative, style, style_blocks="d0:0.5").result[0]
-    assert again is not model and len(again.model_options["transformer_options"]["patches"]["post_input"]) == 1
+    def watched(*args: Any, transformer_options: Any = None, **kwargs: Any) -> Any:
+        patches.append(transformer_options["patches"])
+        return forward(*args, transformer_options=transformer_options, **kwargs)
+
+    monkeypatch.setattr(base_model.model.diffusion_model, "forward_orig", watched)
+    for dials in ({}, {"style_strength": 0.5}, {"style_region": torch.ones(1, 4, 4)}):
+        drawn(**dials)
+    assert all("attn1_patch" not in part and len(part["post_input"]) == 1 for part in patches)
+    patches.clear()
+    for dials in ({"style_blocks": "d0:0.5"}, {"style_strength": 0.5, "style_form": "fast"}):
+        drawn(**dials)
+    assert all(part["attn1_patch"] == [patch_attention] for part in patches)
 
 
 def test_a_forward_without_our_patch_is_told(

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import comfy.clip_vision
-import comfy.sd
 import pytest
 import torch
 from comfyui_uso.nodes.content import EncodeContent
@@ -17,6 +17,8 @@ from comfyui_uso.uso_model.images import fit_content_image
 from comfyui_uso.uso_model.style import style_layers
 
 import nodes as comfy_nodes
+
+from .conftest import fill, host_vae
 
 LAYERS = 6
 SIGLIP = {
@@ -46,8 +48,6 @@ AE = AutoencoderConfig(
 
 @pytest.fixture(scope="module")
 def vision() -> Any:
-    from .conftest import fill
-
     made = comfy.clip_vision.ClipVisionModel(SIGLIP)
     fill(made.model, 1)
     return made
@@ -61,27 +61,7 @@ def autoencoder() -> Autoencoder:
 
 @pytest.fixture(scope="module")
 def vae(autoencoder: Autoencoder) -> Any:
-    sizes = autoencoder.config
-    ddconfig = {
-        "double_z": True,
-        "z_channels": sizes.z_channels,
-        "resolution": 256,
-        "in_channels": sizes.in_channels,
-        "out_ch": sizes.out_ch,
-        "ch": sizes.ch,
-        "ch_mult": list(sizes.ch_mult),
-        "num_res_blocks": sizes.num_res_blocks,
-        "attn_resolutions": [],
-        "dropout": 0.0,
-    }
-    weights = autoencoder.state_dict()
-    # A configured VAE has two more 1x1 convolutions than FLUX's; as the identity they change nothing.
-    for name, width in (("quant_conv", 2 * sizes.z_channels), ("post_quant_conv", sizes.z_channels)):
-        weights |= {f"{name}.weight": torch.eye(width)[:, :, None, None], f"{name}.bias": torch.zeros(width)}
-    config = {"params": {"ddconfig": ddconfig, "embed_dim": sizes.z_channels}}
-    vae = comfy.sd.VAE(sd=weights, config=config, dtype=torch.float32)
-    vae.latent_channels = sizes.z_channels
-    return vae
+    return host_vae(asdict(AE), autoencoder.state_dict())
 
 
 def picture(height: int, width: int, count: int = 1, seed: int = 0) -> torch.Tensor:

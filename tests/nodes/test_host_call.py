@@ -10,10 +10,10 @@ import pytest
 import torch
 from comfy.model_base import BaseModel
 from comfy.patcher_extension import WrapperExecutor
-from comfy.samplers import KSAMPLER
-from comfyui_uso.nodes.graph.keys import RUN, STYLE
-from comfyui_uso.nodes.sampling.hooks import route_references, send_references
+from comfy.samplers import CFGGuider
+from comfyui_uso.nodes.graph.keys import RUN, STYLE, TEXT_BIAS
 from comfyui_uso.nodes.sampling.host_call import HostCall
+from comfyui_uso.nodes.sampling.reader import hand_over, route
 
 X, TEXT, TOKENS = torch.zeros(1, 16, 8, 8), torch.zeros(1, 5, 48), torch.ones(1, 3, 48)
 
@@ -65,13 +65,13 @@ def _of_another_pack(*args: Any, **kwargs: Any) -> Any:
 def test_a_model_call_gets_its_style(
     function: Callable[..., Any], args: tuple[Any, ...], named: dict[str, Any]
 ) -> None:
-    executor = WrapperExecutor.new_executor(function, [route_references])
+    executor = WrapperExecutor.new_executor(function, [route])
     text, options, more = executor.execute(*args, **named, **{STYLE: TOKENS, "guidance": 4})
     assert text is TEXT and options == {"own": 1, STYLE: TOKENS} and more == {"guidance": 4}
 
 
 def test_a_call_without_references_is_passed_on_as_it_came() -> None:
-    executor = WrapperExecutor.new_executor(_as_today, [route_references])
+    executor = WrapperExecutor.new_executor(_as_today, [route])
     options = {"own": 1}
     mask = torch.zeros(1, 21, 21)
     out = executor.execute(X, 0, None, TEXT, None, options, attention_mask=mask)
@@ -79,23 +79,23 @@ def test_a_call_without_references_is_passed_on_as_it_came() -> None:
 
 
 @pytest.mark.parametrize("front", [False, True])
-def test_a_sampler_is_found_by_the_names_of_its_arguments(front: bool) -> None:
-    def sample(model_wrap: Any, sigmas: Any, extra_args: Any, callback: Any, noise: Any) -> Any:
-        return model_wrap, extra_args
+def test_noise_is_found_by_the_name_of_its_argument(front: bool, base_model: Any) -> None:
+    def outer_sample(noise: Any, latent_image: Any, sampler: Any, sigmas: Any) -> Any:
+        return noise, guider.model_options
 
-    def later(stage: Any, model_wrap: Any, sigmas: Any, extra_args: Any, callback: Any, noise: Any) -> Any:
-        return sample(model_wrap, sigmas, extra_args, callback, noise)
+    def later(stage: Any, noise: Any, latent_image: Any, sampler: Any, sigmas: Any) -> Any:
+        return outer_sample(noise, latent_image, sampler, sigmas)
 
-    model = SimpleNamespace(load_device=torch.device("cpu"), model=None, get_wrappers=lambda *_: [])
-    entry = {STYLE: TOKENS, "model_conds": {}}
-    guider = SimpleNamespace(model_patcher=model, conds={"positive": [entry]})
-    executor = WrapperExecutor.new_executor(later if front else sample, [send_references])
-    got, extra = executor.execute(*(["stage"] if front else []), guider, None, {"seed": 1}, None, X)
-    assert got is guider and STYLE in guider.conds["positive"][0]["model_conds"] and entry["model_conds"] == {}
-    assert extra["seed"] == 1 and RUN in extra["model_options"]["transformer_options"]
+    entry = {"uso_text_strength": 2.0, "model_conds": {}}
+    guider = SimpleNamespace(model_patcher=base_model, conds={"positive": [entry]}, model_options={"own": 1})
+    executor = WrapperExecutor.new_class_executor(later if front else outer_sample, guider, [hand_over])
+    got, options = executor.execute(*(["stage"] if front else []), X, None, None, None)
+    assert got is X and TEXT_BIAS in guider.conds["positive"][0]["model_conds"] and entry["model_conds"] == {}
+    assert options["own"] == 1 and RUN in options["transformer_options"]
+    assert guider.model_options == {"own": 1}, "what a run adds is gone after it"
 
 
 def test_comfyui_has_the_names_that_are_asked_for() -> None:
-    """What the hooks fall back on for functions of other packs has to be right itself."""
+    """What the reader falls back on for functions of other packs has to be right itself."""
     HostCall(BaseModel._apply_model, (None, X, 0), {}, ("x", "c_crossattn", "transformer_options"), BaseModel)
-    HostCall(KSAMPLER.sample, (None, 1, 2, 3, 4, 5), {}, ("model_wrap", "extra_args", "noise"), KSAMPLER)
+    HostCall(CFGGuider.outer_sample, (None, X, 2, 3, 4), {}, ("noise",), CFGGuider)

@@ -17,7 +17,16 @@ FACES = {
         ["model", "lora", "lora_strength", "projector", "clip_vision", "lora_blocks"],
         ["MODEL", "MODEL_PATCH", "CLIP_VISION"],
     ),
-    "USO_LoadMini": (["lora_strength", "lora_blocks"], ["MODEL", "CLIP", "VAE", "CLIP_VISION", "MODEL_PATCH"]),
+    "USO_LoadMini": (
+        ["lora_strength", "lora_blocks", "lora", "projector"],
+        ["MODEL", "CLIP", "VAE", "CLIP_VISION", "MODEL_PATCH"],
+    ),
+    "USO_Example": (["name"], ["IMAGE", "IMAGE", "STRING"]),
+    "USO_StyleReference": (
+        ["conditioning", "clip_vision", "projector", "image", "strength", "mask"],
+        ["CONDITIONING"],
+    ),
+    "USO_SubjectReference": (["conditioning", "vae", "image", "strength", "mask"], ["CONDITIONING", "LATENT"]),
     "USO_EncodeStyle": (["clip_vision", "image", "fit", "mask"], ["USO_FEATURES", "IMAGE"]),
     "USO_ProjectStyle": (["features", "projector", "low", "mid", "high", "tokens_per_level", "preset"], ["USO_STYLE"]),
     "USO_EncodeContent": (
@@ -79,6 +88,8 @@ FACES = {
 }
 DEFAULTS = {
     ("USO_LoadModels", "lora_strength"): 1.0,
+    ("USO_StyleReference", "strength"): 1.0,
+    ("USO_SubjectReference", "strength"): 1.0,
     ("USO_EncodeStyle", "fit"): "squash",
     ("USO_EncodeContent", "long_side"): 512,
     ("USO_EncodeContent", "latent_long_side"): 1024,
@@ -107,6 +118,11 @@ WORDS = {
     "identity",
     "reference image",
     "redux",
+    "instantstyle",
+    "consistent character",
+    "image prompt",
+    "moodboard",
+    "face",
 }
 
 
@@ -151,7 +167,8 @@ def test_references_and_dials_may_be_left_out() -> None:
     }
     assert optional == {
         ("USO_LoadModels", "lora_blocks"),
-        ("USO_LoadMini", "lora_blocks"),
+        *(("USO_LoadMini", item) for item in ("lora_blocks", "lora", "projector")),
+        *((f"USO_{kind}Reference", item) for kind in ("Style", "Subject") for item in ("strength", "mask")),
         ("USO_EncodeStyle", "mask"),
         *(("USO_ProjectStyle", dial) for dial in ("low", "mid", "high", "tokens_per_level", "preset")),
         *(("USO_EncodeContent", dial) for dial in FACES["USO_EncodeContent"][0][4:]),

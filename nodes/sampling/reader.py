@@ -1,0 +1,234 @@
+"""The reader: how references and their dials get from a conditioning into FLUX.
+
+Style tokens are a plain tensor under the key `uso_style` of a conditioning entry. On the MODEL there are two wrappers
+and nothing else: no patch that other packs would walk through, and without references they change nothing. The outer
+one hands the tensors of every entry to ComfyUI's batching, before ComfyUI copies entries between the sides for areas;
+that is what makes latent batches, CFG, regions and timestep ranges work. The inner one moves them from a call's
+keywords to that call's transformer options, puts strengths and regions into its attention mask, and adds the patches
+that the network calls: one puts the tokens before the text tokens at position zero (USO, `uso/flux/model.py`: style
+tokens come first and carry zero ids), one inside attention serves weights of single blocks and the fast form. Both
+wrappers run outside the part that torch.compile sees, and the patches are kept out of it: a compiled network does not
+look again whether its transformer options hold a style.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from comfy.model_base import BaseModel
+from comfy.patcher_extension import WrappersMP
+from comfy.samplers import CFGGuider
+from torch import Tensor
+
+from ...uso_model.errors import UserError
+from ..graph.guard import unguarded
+from ..graph.host_types import Guider, Model
+from ..graph.keys import ATTENTION, ATTENTION_MASK, MODEL_CONDS, PLACES, PLAN, READER, REFERENCES, RUN, STYLE
+from ..graph.model_checks import check_content_fits, check_flux, check_style_fits
+from ..sockets import Content
+from .attention import AttentionInputs, attention_inputs, layout_of, patch_attention
+from .compile_guard import trace_anew
+from .host_call import HostCall
+from .placement import placed
+from .plan import Plan, entry_conds, take_plan
+
+__all__ = ["has_reader", "install_reader"]
+
+logger = logging.getLogger(__name__)
+
+Patches = dict[str, list[Any]]
+"""ComfyUI's patches of a network's calls, by their kind."""
+
+
+@dataclass(slots=True)
+class _Run:
+    """One sampling with references; an object, because ComfyUI copies the lists in transformer options."""
+
+    patches: Patches
+    """Ours, the same for every call: a compiled network is not traced anew for each of them."""
+    sent: bool = False
+    """Whether a call had something for the input patch."""
+    inserted: bool = False
+    """Whether the input patch ran."""
+
+
+def hand_over(executor: Any, *args: Any, **kwargs: Any) -> Any:
+    """Give the entries' tokens and dials to the batching code, moved to the load device once per run.
+
+    Says so afterwards if the network has never asked for them.
+
+    Raises:
+        UserError: the MODEL cannot take what an entry carries.
+    """
+    noise: Tensor = HostCall(executor.original, args, kwargs, ("noise",), CFGGuider.outer_sample).get("noise")
+    guider: Guider = executor.class_obj
+    model = guider.model_patcher
+    device, dtype = model.load_device, _compute_dtype(model.model)
+    size = (noise.shape[-2], noise.shape[-1])
+    found = False
+    for name, entries in guider.conds.items():
+        added = [entry_conds(entry, device, dtype, size) for entry in entries]
+        guider.conds[name] = [_handed(entry, conds) for entry, conds in zip(entries, added, strict=True)]
+        for entry, conds in zip(entries, added, strict=True):
+            if conds:
+                found = True
+                _check_entry(entry, model)
+    run = _Run(_patches(guider.conds) if found else {})
+    trace_anew(model, run.patches)
+    if not found:
+        return executor(*args, **kwargs)
+    before = guider.model_options
+    guider.model_options = _watched(before, run)
+    try:
+        out = executor(*args, **kwargs)
+    finally:
+        guider.model_options = before
+    if run.sent and not run.inserted:
+        logger.error(
+            "The style, or the subject's placement, had no effect: something (such as Nunchaku, or another node that "
+            "replaces FLUX's forward) runs the network without ComfyUI's input patches, expected ComfyUI's own FLUX: "
+            "take that node out, or load the model with Load Diffusion Model."
+        )
+    return out
+
+
+def route(executor: Any, *args: Any, **kwargs: Any) -> Any:
+    """Move what was handed over from one call's keywords to where the network looks for it."""
+    names = ("x", "c_crossattn", "transformer_options")
+    call = HostCall(executor.original, args, kwargs, names, BaseModel._apply_model)
+    style, plan = call.take(STYLE), take_plan(call)
+    _check_regions(plan, call.get("x"))
+    layout = layout_of(call.get("x"), call.get("c_crossattn"), style, call.get("ref_latents") or ())
+    # Another node's mask has to grow with the sequence, and is joined with ours, whichever of our tensors is there.
+    ours = style is not None or bool(layout.references) or plan.changes_attention
+    inputs = attention_inputs(layout, plan, call.get(ATTENTION_MASK) if ours else None)
+    options = call.get("transformer_options", {})
+    _check_others(options.get("patches", {}), inputs)
+    added: dict[str, Any] = {}
+    if style is not None:
+        added[STYLE] = style
+    if plan.places:
+        added[PLACES] = plan.places
+    if not inputs.alike:
+        added[ATTENTION] = inputs
+        call.take(ATTENTION_MASK)  # it is part of every block's own mask
+    elif inputs.masks[0] is not None:
+        call.set(ATTENTION_MASK, inputs.masks[0])
+    run: _Run | None = options.get(RUN)
+    if run is not None:
+        added["patches"] = _joined(run.patches, options.get("patches", {}))
+        run.sent = run.sent or STYLE in added or PLACES in added
+    if added:
+        call.set("transformer_options", {**options, **added})
+    return call.pass_on(executor)
+
+
+@torch.compiler.disable
+def insert_references(inputs: dict[str, Any]) -> dict[str, Any]:
+    """Put the style tokens before the text tokens (`B L D`), with position ids of zero, and move references."""
+    options = inputs["transformer_options"]
+    style, places = options.get(STYLE), options.get(PLACES)
+    if style is not None:
+        txt: Tensor = inputs["txt"]
+        ids: Tensor = inputs["txt_ids"]
+        style = style.to(txt).expand(txt.shape[0], -1, -1)
+        inputs["txt"] = torch.cat([style, txt], dim=1)
+        inputs["txt_ids"] = torch.cat([ids.new_zeros(ids.shape[0], style.shape[1], ids.shape[2]), ids], dim=1)
+    if places is not None:
+        inputs["img_ids"] = placed(inputs["img_ids"], options["reference_image_num_tokens"], places)
+    if RUN in options:
+        options[RUN].inserted = True
+    return inputs
+
+
+def has_reader(model: Model) -> bool:
+    """Say whether a MODEL carries the reader."""
+    return bool(model.get_wrappers(WrappersMP.OUTER_SAMPLE, READER))
+
+
+def install_reader(model: Model) -> Model:
+    """Return a clone of a MODEL with the reader, or the MODEL itself where it has it already."""
+    if has_reader(model):
+        return model
+    patched = model.clone()
+    patched.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, READER, hand_over)
+    patched.add_wrapper_with_key(WrappersMP.APPLY_MODEL, READER, route)
+    return patched
+
+
+def _check_regions(plan: Plan, x: Tensor) -> None:
+    """Check that regions were drawn for the latent of a call, not for one of which it is a tile.
+
+    Raises:
+        UserError: they were not.
+    """
+    if plan.regions is not None and plan.regions.shape[-2:] != x.shape[-2:]:
+        (height, width), (high, wide) = plan.regions.shape[-2:], x.shape[-2:]
+        raise UserError(
+            f"Got a region for a latent of {width}x{height} in a call for a tile of {wide}x{high}, expected the whole "
+            "latent at once: for regions in tiles use Conditioning (Set Mask) with a USO Apply for each prompt."
+        )
+
+
+def _check_others(patches: dict[str, list[Any]], inputs: AttentionInputs) -> None:
+    """Refuse masks and values beside patches of ComfyUI that change the number of tokens without telling.
+
+    Raises:
+        UserError: such a patch is there.
+    """
+    if inputs.none:
+        return
+    if any(type(patch).__name__ == "UsoStyleProjectorPatch" for patch in patches.get("post_input", [])):
+        raise UserError(
+            "Got a dial together with ComfyUI's own USO style node, whose tokens no other node can see, expected "
+            "styles from USO Apply only: replace that node with USO Encode Style, USO Project Style and USO Apply."
+        )
+    single_tokens = any(mask is not None and mask.shape[2] > 1 for mask in inputs.masks)
+    if single_tokens and any(type(patch).__name__ == "KV_Attn_Input" for patch in patches.get("attn1_patch", [])):
+        raise UserError(
+            "Got a region, or another mask for single tokens, together with Flux KV Cache, expected one of them: the "
+            "cache changes the number of tokens between steps, so take out that node, or the region."
+        )
+
+
+def _handed(entry: dict[str, Any], conds: dict[str, Any]) -> dict[str, Any]:
+    """Return an entry with what ComfyUI is to batch for its references, in place of its guard."""
+    return {**entry, MODEL_CONDS: {**unguarded(entry.get(MODEL_CONDS, {})), **conds}}
+
+
+def _check_entry(entry: dict[str, Any], model: Model) -> None:
+    """Check that a MODEL can take an entry's references, which nodes without a MODEL could not.
+
+    Raises:
+        UserError: it cannot.
+    """
+    check_flux(model)
+    if entry.get(STYLE) is not None:
+        check_style_fits(entry[STYLE], model)
+    if entry.get(REFERENCES):
+        check_content_fits(Content(latents=tuple(entry[REFERENCES])), model)
+
+
+def _patches(conds: dict[str, list[dict[str, Any]]]) -> Patches:
+    """Return the patches that the entries of a run need."""
+    plans = [entry[MODEL_CONDS][PLAN].cond for part in conds.values() for entry in part if PLAN in entry[MODEL_CONDS]]
+    inner = any(plan.blocks or plan.fast for plan in plans)
+    return {"post_input": [insert_references], **({"attn1_patch": [patch_attention]} if inner else {})}
+
+
+def _joined(ours: Patches, others: Patches) -> Patches:
+    """Return all patches, ours first: those of others, such as Flux KV Cache, count on the whole sequence."""
+    return {**others, **{kind: [*patches, *others.get(kind, ())] for kind, patches in ours.items()}}
+
+
+def _watched(options: dict[str, Any], run: _Run) -> dict[str, Any]:
+    """Return a MODEL's options with a run in the transformer options of every call."""
+    return {**options, "transformer_options": {**options.get("transformer_options", {}), RUN: run}}
+
+
+def _compute_dtype(model: Any) -> torch.dtype | None:
+    # Casting here saves the cast ComfyUI would repeat in every network call.
+    return model.get_dtype_inference() if hasattr(model, "get_dtype_inference") else None
