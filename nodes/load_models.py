@@ -137,8 +137,8 @@ class LoadModels(io.ComfyNode):
             name, path, *_ = found["LoRA"]
             model = with_lora(model, read_safetensors(path), lora_strength, name, lora_blocks)
         vision = _vision_model(read_safetensors(found["vision model"].path), found["vision model"].name)
-        if AUTO in (lora, projector, clip_vision):
-            show_on_node("\n".join(f"{part}: {file.told}" for part, file in found.items()))
+        taken = ";\n".join(f"{part}: {file.told}" for part, file in found.items())
+        show_on_node(taken if AUTO in (lora, projector, clip_vision) else "")
         return io.NodeOutput(install_reader(model), patch, vision)
 
 

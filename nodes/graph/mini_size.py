@@ -52,8 +52,11 @@ def _check_then_sample(executor: Any, noise: Tensor, *args: Any, **kwargs: Any) 
                 f"Got a latent of {size} pixels for USO-mini, which draws {PICTURE_SIZE} x {PICTURE_SIZE}, expected at "
                 f"most {LARGEST} a side: {_CURE}."
             )
-        if max(width, height) > WARNED:
-            text = f"USO-mini draws {PICTURE_SIZE} x {PICTURE_SIZE} pixels, at {size} its pictures fall apart: {_CURE}."
-            logger.warning(text)
-            show_on_node(text)
+        badly = max(width, height) > WARNED
+        if badly:
+            logger.warning(
+                "USO-mini draws %d x %d pixels; at %s they fall apart: %s.", *[PICTURE_SIZE] * 2, size, _CURE
+            )
+        # Short, because a node shows two lines of it.
+        show_on_node(f"{size} is too large for USO-mini: set the latent's sides to {PICTURE_SIZE}." if badly else "")
     return executor(noise, *args, **kwargs)

@@ -136,7 +136,7 @@ def test_sizes_are_said_by_whichever_node_samples(comfy: ComfyServer, sampler: C
     with pytest.raises(ComfyError, match="Got a latent of 1024 x 1024 pixels for USO-mini") as caught:
         draw(1024)
     assert caught.value.node_type in ("KSampler", "SamplerCustomAdvanced", "USO_Sampler")
-    assert "at 256 x 256 its pictures fall apart" in draw(256)
+    assert "pictures of 256 x 256 pixels fall apart" in draw(256)
     assert "fall apart" not in draw(128)
 
 

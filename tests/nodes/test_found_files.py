@@ -87,9 +87,9 @@ def test_the_node_shows_what_auto_took(put: Any, base_model: Any, monkeypatch: p
     put("model_patches/p.safetensors", projector())
     put("clip_vision/v.safetensors", siglip())
     load(base_model)
-    assert texts == ["LoRA: uso.safetensors (1 of 2 that fit)\nprojector: p.safetensors\nvision model: v.safetensors"]
     load(base_model, "a.safetensors", 1.0, "p.safetensors", "v.safetensors")
-    assert len(texts) == 1
+    took = "LoRA: uso.safetensors (1 of 2 that fit);\nprojector: p.safetensors;\nvision model: v.safetensors"
+    assert texts == [took, ""]
 
 
 def test_a_vision_model_that_comfyui_does_not_know_is_said(

@@ -71,8 +71,11 @@ def test_between_is_a_warning(
     with caplog.at_level(logging.WARNING, "comfyui_uso.nodes.graph.mini_size"):
         draw(host, host[0], width, height)
     lines = [record.getMessage() for record in caplog.records if record.name.endswith("mini_size")]
-    assert texts == lines and bool(texts) == warned
-    assert all(f"at {width} x {height} its pictures fall apart: set latent_long_side" in text for text in texts)
+    if not warned:
+        assert texts == [""] and lines == []
+        return
+    assert texts == [f"{width} x {height} is too large for USO-mini: set the latent's sides to 128."]
+    assert [f"of {width} x {height} pixels fall apart: set latent_long_side of" in line for line in lines] == [True]
 
 
 def test_several_latents_at_once_pass() -> None:
