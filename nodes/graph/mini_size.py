@@ -54,9 +54,7 @@ def _check_then_sample(executor: Any, noise: Tensor, *args: Any, **kwargs: Any) 
             )
         badly = max(width, height) > WARNED
         if badly:
-            logger.warning(
-                "USO-mini draws %d x %d pixels; at %s they fall apart: %s.", *[PICTURE_SIZE] * 2, size, _CURE
-            )
+            logger.warning("USO-mini's pictures of %s pixels fall apart: %s.", size, _CURE)
         # Short, because a node shows two lines of it.
         show_on_node(f"{size} is too large for USO-mini: set the latent's sides to {PICTURE_SIZE}." if badly else "")
     return executor(noise, *args, **kwargs)
