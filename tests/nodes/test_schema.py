@@ -18,7 +18,10 @@ FACES = {
         ["model", "lora", "lora_strength", "projector", "clip_vision", "lora_blocks"],
         ["MODEL", "MODEL_PATCH", "CLIP_VISION"],
     ),
-    "USO_LoadMini": (["lora_strength", "lora_blocks"], ["MODEL", "CLIP", "VAE", "CLIP_VISION", "MODEL_PATCH"]),
+    "USO_LoadMini": (
+        ["lora_strength", "lora_blocks", "lora", "projector"],
+        ["MODEL", "CLIP", "VAE", "CLIP_VISION", "MODEL_PATCH"],
+    ),
     "USO_Example": (["name"], ["IMAGE", "IMAGE", "STRING"]),
     "USO_StyleReference": (
         ["conditioning", "clip_vision", "projector", "image", "strength", "mask"],
@@ -167,7 +170,7 @@ def test_references_and_dials_may_be_left_out() -> None:
     }
     assert optional == {
         ("USO_LoadModels", "lora_blocks"),
-        ("USO_LoadMini", "lora_blocks"),
+        *(("USO_LoadMini", item) for item in ("lora_blocks", "lora", "projector")),
         *((f"USO_{kind}Reference", item) for kind in ("Style", "Subject") for item in ("strength", "mask")),
         ("USO_EncodeStyle", "mask"),
         *(("USO_ProjectStyle", dial) for dial in ("low", "mid", "high", "tokens_per_level", "preset")),
