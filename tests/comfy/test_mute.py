@@ -1,4 +1,4 @@
-"""Muted and bypassed in the real page, a node of ours is a reference that is off; a forgotten wire is still an error."""
+"""Muted or bypassed in the real page, a node of ours is a reference that is off; a forgotten wire is an error."""
 
 from __future__ import annotations
 
@@ -57,10 +57,6 @@ class Draft(Graph):
         if style:
             given["style"] = self.style()
         if mix:
-            self.add(
-                "PreviewImage",
-                images=self.add("USO_EncodeStyle", clip_vision=self.vision, image=self.example[0], fit="squash")[1],
-            )
             saved = self.add("USO_SaveStyle", style=given["style"], name="muted", overwrite=True)[0]
             given["style"] = self.add(
                 "USO_MixStyles", style_1=saved, style_2=given["style"], mode="concat", weight_1=0.5, weight_2=0.5
@@ -93,10 +89,8 @@ class Draft(Graph):
 def sent(page: Any, graph: Graph, off: str, mode: int) -> dict[str, Any]:
     """Return what the page sends for a graph in which all nodes of a kind are muted or bypassed."""
     page.evaluate("prompt => app.loadApiJson(prompt, 'draft')", graph.nodes)
-    found = page.evaluate(
-        "([kind, mode]) => app.graph.nodes.filter(n => n.type === kind).map(n => { n.mode = mode; }).length",
-        [off, mode],
-    )
+    turn = "([kind, mode]) => app.graph.nodes.filter(n => n.type === kind).map(n => { n.mode = mode; }).length"
+    found = page.evaluate(turn, [off, mode])
     assert found or not off
     return page.evaluate("async () => (await app.graphToPrompt()).output")
 
@@ -165,6 +159,14 @@ def test_the_loader_bypassed_turns_the_style_off(form: str, page: Any, comfy: Co
     saved, expected = graph.draw(), without.draw()
     prompt = sent(page, graph, "USO_LoadModels", BYPASSED)
     assert torch.equal(latent(comfy, prompt, saved), comfy.run(without).latent(expected))
+
+
+def test_nothing_is_shown_of_a_reference_that_is_off(page: Any, comfy: ComfyServer) -> None:
+    graph = Draft()
+    seen = graph.add("USO_EncodeStyle", clip_vision=graph.vision, image=graph.example[0], fit="squash")[1]
+    shown = graph.add("PreviewImage", images=seen)
+    graph.nodes = sent(page, graph, "USO_Example", MUTED)
+    assert shown.id not in comfy.run(graph).outputs
 
 
 def test_a_subject_that_is_off_leaves_a_square_latent(page: Any, comfy: ComfyServer) -> None:
