@@ -195,8 +195,8 @@ def _mask_input(rest: str) -> Any:
     return io.Mask.Input(
         "mask",
         optional=True,
-        tooltip=f"Part of this picture to read. {rest} It is not IPAdapter's attn_mask: for a region of the drawn "
-        "picture use USO Apply.",
+        tooltip=f"Part of this picture to read. {rest} Alpha serves as mask where none is connected. It is not "
+        "IPAdapter's attn_mask: for a region of the drawn picture use USO Apply.",
     )
 
 
