@@ -71,6 +71,7 @@ class EncodeContent(io.ComfyNode):
                 ),
                 io.Int.Input(
                     "long_side",
+                    optional=True,
                     default=CONTENT_LONG_SIDE,
                     min=step,
                     max=2048,
@@ -80,6 +81,7 @@ class EncodeContent(io.ComfyNode):
                 ),
                 io.Int.Input(
                     "latent_long_side",
+                    optional=True,
                     default=DRAWN_LONG_SIDE,
                     min=0,
                     max=8192,

@@ -79,6 +79,7 @@ class EncodeStyle(io.ComfyNode):
                 ),
                 io.Combo.Input(
                     "fit",
+                    optional=True,
                     options=list(FITS),
                     default=FITS[0],
                     tooltip="How a picture becomes square: squash distorts it (what USO was trained "

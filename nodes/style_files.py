@@ -52,9 +52,9 @@ class SaveStyle(io.ComfyNode):
             search_aliases=["save embeds", "export style", "style file", "preset"],
             inputs=[
                 StyleSocket.Input("style", optional=True, tooltip="From USO Project Style or USO Mix Styles."),
-                io.String.Input("name", default=NAME, tooltip="Name of the file, without its ending."),
+                io.String.Input("name", optional=True, default=NAME, tooltip="Name of the file, without its ending."),
                 io.Image.Input("thumbnail", optional=True, tooltip="A picture that shows the style, kept small in it."),
-                io.Boolean.Input("overwrite", default=False, tooltip="Replace a file of the same name."),
+                io.Boolean.Input("overwrite", optional=True, default=False, tooltip="Replace a file of the same name."),
             ],
             outputs=[StyleSocket.Output(display_name="style", tooltip="The style, unchanged.")],
             is_output_node=True,
