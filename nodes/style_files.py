@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,10 @@ from .graph.style_names import ENDING, style_file_name
 from .sockets import ModelPatchSocket, Style, StyleSocket, schema
 
 __all__ = ["FOLDER", "LoadStyle", "SaveStyle", "register_folder", "style_names"]
+
+logger = logging.getLogger(__name__)
+
+NAME = "my style"
 
 FOLDER = "uso_styles"
 """Folder under ComfyUI's models, and under every path that extra_model_paths.yaml names for it."""
@@ -47,22 +52,32 @@ class SaveStyle(io.ComfyNode):
             "thumbnail. USO Load Style reads it without the vision model.",
             search_aliases=["save embeds", "export style", "style file", "preset"],
             inputs=[
-                StyleSocket.Input("style", tooltip="From USO Project Style or USO Mix Styles."),
+                StyleSocket.Input("style", optional=True, tooltip="From USO Project Style or USO Mix Styles."),
                 io.String.Input(
                     "name",
-                    default="my style",
+                    optional=True,
+                    default=NAME,
                     tooltip="Name of the file, after sub-folders if you like: ink/warm. Its ending may be left out.",
                 ),
                 io.Image.Input("thumbnail", optional=True, tooltip="A picture that shows the style, kept small in it."),
-                io.Boolean.Input("overwrite", default=False, tooltip="Replace a file of the same name."),
+                io.Boolean.Input("overwrite", optional=True, default=False, tooltip="Replace a file of the same name."),
             ],
             outputs=[StyleSocket.Output(display_name="style", tooltip="The style, unchanged.")],
             is_output_node=True,
         )
 
     @classmethod
-    def execute(cls, style: Style, name: str, overwrite: bool, thumbnail: Tensor | None = None) -> io.NodeOutput:
-        """Write the file and pass the style on."""
+    def execute(
+        cls,
+        style: Style | None = None,
+        name: str = NAME,
+        overwrite: bool = False,
+        thumbnail: Tensor | None = None,
+    ) -> io.NodeOutput:
+        """Write the file and pass the style on; where there is none, as its node is muted, write nothing."""
+        if style is None:
+            logger.warning("USO Save Style saves nothing: no style comes in.")
+            return io.NodeOutput(None)
         from .graph.style_format import same_style, write_style  # not above: the readers are slow to import
 
         if thumbnail is not None:
