@@ -127,8 +127,8 @@ class EncodeContent(io.ComfyNode):
                     options=list(CANVASES),
                     default="official",
                     **advanced(io.Combo.Input),
-                    tooltip="How the latent gets its size. official: in the ratio of the picture as the VAE sees "
-                    "it, sides cut down to multiples of 16; nearest: in the picture's own, sides rounded to them.",
+                    tooltip="How the latent gets its size. official: aspect ratio of the picture as the VAE sees it, "
+                    "sides cut down to multiples of 16; nearest: that of the picture itself, sides rounded to them.",
                 ),
             ],
             outputs=[

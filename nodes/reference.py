@@ -21,7 +21,7 @@ from .style import EncodeStyle, ProjectStyle
 
 __all__ = ["StyleReference", "SubjectReference"]
 
-FIT = "squash"
+FIT, SIZE_RULE = "squash", "official"
 
 DRAWN_LONG_SIDE = 1024
 """Longer side of the latent in pixels, the official pipeline's."""
@@ -157,7 +157,7 @@ class SubjectReference(io.ComfyNode):
         cls, conditioning: Entries, vae: Vae, image: Tensor, strength: float = 1.0, mask: Tensor | None = None
     ) -> io.NodeOutput:
         """Return the conditioning with the subject, at strength 0 the same object, and an empty latent."""
-        content, latent, _ = EncodeContent.execute(vae, image, *_long_sides(vae), mask).result
+        content, latent, _ = EncodeContent.execute(vae, image, *_long_sides(vae), mask, size_rule=SIZE_RULE).result
         if strength != 0:
             add = partial(with_content, content=content)
             conditioning = with_reference(conditioning, Dial(strength=strength), add)
@@ -188,8 +188,8 @@ def _mask_input(rest: str) -> Any:
     return io.Mask.Input(
         "mask",
         optional=True,
-        tooltip=f"Part of this picture to read. {rest} It is not IPAdapter's attn_mask: for a region of the drawn "
-        "picture use USO Apply.",
+        tooltip=f"Part of this picture to read. {rest} Alpha serves as mask where none is connected. It is not "
+        "IPAdapter's attn_mask: for a region of the drawn picture use USO Apply.",
     )
 
 

@@ -48,14 +48,11 @@ def check_images(image: Tensor, role: str) -> None:
         )
     _, height, width, channels = image.shape
     if channels not in _CHANNELS:
-        turned = image.shape[1] in _CHANNELS
+        cure = "keep only its colours, for example with the Split Image with Alpha node"
+        if image.shape[1] in _CHANNELS:
+            cure = f"its shape {tuple(image.shape)} has the channels second, so check {_MAKER}"
         raise UserError(
-            f"Got a {role} image with {channels} channels, expected 3 (RGB), 4 (RGB and alpha) or 1 (grey): "
-            + (
-                f"its shape {tuple(image.shape)} has the channels second, so check {_MAKER}."
-                if turned
-                else "keep only its colours, for example with the Split Image with Alpha node."
-            )
+            f"Got a {role} image with {channels} channels, expected 3 (RGB), 4 (RGB and alpha) or 1 (grey): {cure}."
         )
     if min(height, width) < 2:
         raise UserError(

@@ -18,6 +18,7 @@ from comfyui_uso.uso_model.config import FLUX_AE
 from comfyui_uso.uso_model.images import picture_tensor
 from torch import Tensor
 
+from .browser import open_page
 from .graphs import Tiny
 from .mini_graphs import PAIR, Draw, Mini
 from .server import ComfyServer, running_server
@@ -80,6 +81,14 @@ def wide_files(comfy: ComfyServer) -> Path:
     """Return the models folder, with the files of FLUX.1's real width in it."""
     write_wide_files(comfy.base / "models")
     return comfy.base / "models"
+
+
+@pytest.fixture(scope="module")
+def page(comfy: ComfyServer) -> Iterator[Any]:
+    """Return ComfyUI's page in a browser; one for each module, because Playwright keeps an event loop of its own."""
+    pytest.importorskip("playwright.sync_api", reason="playwright is not installed: make setup")
+    with open_page(comfy.address) as opened:
+        yield opened
 
 
 @pytest.fixture

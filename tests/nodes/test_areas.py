@@ -51,9 +51,6 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "place": Place("w", 1, 0),
     },
 }
-ONE_SIDED = [name for name in SETTINGS if name not in ("style start", "subject end", "curve")]
-"""ComfyUI gives an entry that is split in time one partner only, so an area on the other side cannot match it."""
-
 Edit = Callable[[Entries], Entries]
 
 
@@ -101,7 +98,7 @@ def test_areas_on_both_sides_are_none(setting: str, area_drawn: Draw) -> None:
     assert torch.allclose(area_drawn(setting, 3.0, AREAS["area"], AREAS["percentage"]), plain, rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("setting", ONE_SIDED)
+@pytest.mark.parametrize("setting", SETTINGS)
 def test_an_area_on_the_negative_is_none(setting: str, area_drawn: Draw) -> None:
     plain = area_drawn(setting, 3.0, batch=2)
     for before in (False, True):

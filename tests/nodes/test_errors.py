@@ -79,7 +79,7 @@ def test_patch_without_a_projector(patch: Any, features: Any) -> None:
 @pytest.mark.parametrize(
     ("image", "parts"),
     [
-        (torch.zeros(1, 32, 32, 4), ("4 channels", "RGB", "alpha")),
+        (torch.zeros(1, 32, 32, 2), ("2 channels", "RGB", "alpha", "grey")),
         (torch.zeros(1, 1, 1, 3), ("1x1 pixels", "16 pixels")),
         (torch.zeros(0, 32, 32, 3), ("empty batch", "Load Image")),
     ],
