@@ -64,7 +64,7 @@ class MiniClipModel(nn.Module):
         super().__init__()
         self.encoder = encoder.to(device, torch.float32)
         shared = self.encoder.get_submodule("t5.shared")
-        shared.weight = nn.Parameter(shared.weight.detach().clone())
+        shared.weight = nn.Parameter(shared.get_parameter("weight").detach().clone())
         self.dtypes = {torch.float32}
         self.execution_device: torch.device | None = None
 
