@@ -18,7 +18,10 @@ FACES = {
         ["model", "lora", "lora_strength", "projector", "clip_vision", "lora_blocks"],
         ["MODEL", "MODEL_PATCH", "CLIP_VISION"],
     ),
-    "USO_LoadMini": (["lora_strength", "lora_blocks"], ["MODEL", "CLIP", "VAE", "CLIP_VISION", "MODEL_PATCH"]),
+    "USO_LoadMini": (
+        ["lora_strength", "lora_blocks", "lora", "projector"],
+        ["MODEL", "CLIP", "VAE", "CLIP_VISION", "MODEL_PATCH"],
+    ),
     "USO_Example": (["name"], ["IMAGE", "IMAGE", "STRING"]),
     "USO_StyleReference": (
         ["conditioning", "clip_vision", "projector", "image", "strength", "mask"],
@@ -168,7 +171,7 @@ def test_references_and_dials_may_be_left_out() -> None:
     }
     assert optional == {
         ("USO_LoadModels", "lora_blocks"),
-        ("USO_LoadMini", "lora_blocks"),
+        *(("USO_LoadMini", item) for item in ("lora_blocks", "lora", "projector")),
         *((node, item) for node, (items, _) in FACES.items() if node in ALL_OPTIONAL for item in items),
         *(("USO_StyleReference", item) for item in FACES["USO_StyleReference"][0][1:]),
         *(("USO_SubjectReference", item) for item in FACES["USO_SubjectReference"][0][2:]),
