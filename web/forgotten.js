@@ -7,7 +7,7 @@ function nodeOf(id) {
   let graph = app.rootGraph;
   let node;
   for (const part of id.split(":")) {
-    node = graph?.getNodeById(Number(part)) ?? graph?.getNodeById(part);
+    node = graph?.getNodeById(part) ?? graph?.getNodeById(Number(part));
     graph = node?.subgraph;
   }
   return node;
