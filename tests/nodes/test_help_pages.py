@@ -88,6 +88,12 @@ def test_the_chinese_page_shows_the_values_of_lists_as_the_node_does(node: str) 
 
 
 @for_every_node
+def test_chinese_paragraphs_are_not_broken(node: str) -> None:
+    """The page shows a broken line as a space, which has no place between Chinese characters."""
+    assert not re.findall("[\u3000-\u9fff\uff01-\uff5e]\n *[\u3000-\u9fff\uff01-\uff5e]", both(node)[1])
+
+
+@for_every_node
 def test_the_chinese_page_calls_nodes_by_their_chinese_names(node: str) -> None:
     names = {texts["display_name"] for texts in CHINESE.values()}
     called = set(re.findall("\u201c(USO [^\u201d]+)\u201d", both(node)[1]))
