@@ -15,12 +15,16 @@ from .graph.checks import check_vae_latent
 from .graph.convert import empty_latent, image_from_pil, pil_from_image
 from .graph.dials import Place
 from .graph.host_types import Vae
-from .graph.model_checks import check_vae
+from .graph.left_out import LEFT_OUT, NOTHING_TO_SHOW, is_off, needed
+from .graph.model_checks import check_given, check_vae
 from .graph.pictures import visible_part
 from .graph.widgets import checked_widgets
 from .sockets import Content, ContentSocket, advanced, schema
 
-__all__ = ["EncodeContent"]
+__all__ = ["DRAWN_LONG_SIDE", "EncodeContent"]
+
+DRAWN_LONG_SIDE = 1024
+"""Longer side of the latent in pixels, the official pipeline's."""
 
 FILLS = {"white": 1.0, "grey": 0.5, "black": 0.0}
 
@@ -59,13 +63,15 @@ class EncodeContent(io.ComfyNode):
                     "vae",
                     tooltip="FLUX.1's autoencoder: ae.safetensors from models/vae, or the output of USO Load Mini.",
                 ),
-                io.Image.Input(
+                needed(
+                    io.Image,
                     "image",
                     tooltip="Subject picture; a batch counts as several subjects. Alpha serves as mask where none is "
                     "connected.",
                 ),
                 io.Int.Input(
                     "long_side",
+                    optional=True,
                     default=CONTENT_LONG_SIDE,
                     min=step,
                     max=2048,
@@ -75,7 +81,8 @@ class EncodeContent(io.ComfyNode):
                 ),
                 io.Int.Input(
                     "latent_long_side",
-                    default=1024,
+                    optional=True,
+                    default=DRAWN_LONG_SIDE,
                     min=0,
                     max=8192,
                     step=step,
@@ -146,9 +153,9 @@ class EncodeContent(io.ComfyNode):
     def execute(
         cls,
         vae: Vae,
-        image: Tensor,
-        long_side: int,
-        latent_long_side: int,
+        image: Tensor = LEFT_OUT,
+        long_side: int = CONTENT_LONG_SIDE,
+        latent_long_side: int = DRAWN_LONG_SIDE,
         mask: Tensor | None = None,
         background: str = "white",
         placement: str = "diagonal",
@@ -157,8 +164,16 @@ class EncodeContent(io.ComfyNode):
         batch: str = BATCHES[0],
         size_rule: str = "nearest",  # what graphs have that were saved before this input
     ) -> io.NodeOutput:
-        """Return one latent per picture, an empty latent to start from, and what the VAE sees of the first."""
+        """Return one latent per picture, an empty latent to start from, and what the VAE sees of the first.
+
+        Where the picture is left out, there is no content, and the latent is a square.
+        """
+        device = comfy.model_management.intermediate_device()
+        if is_off(image=image):
+            side = latent_long_side or long_side
+            return io.NodeOutput(None, empty_latent(side, side, FLUX_AE.z_channels, device), NOTHING_TO_SHOW)
         check_vae(vae)
+        check_given(image, "image", "a subject picture: connect a Load Image node")
         pictures = visible_part(image, mask, "content", FILLS[background])
         seen = [image_from_pil(fit_content_image(pil_from_image(picture), long_side)) for picture in pictures]
         latents = tuple(vae.encode(picture) for picture in seen)
@@ -171,7 +186,6 @@ class EncodeContent(io.ComfyNode):
         )
         height, width = pictures.shape[1:3]
         canvas = CANVASES[size_rule](width, height, latent_long_side, long_side)
-        device = comfy.model_management.intermediate_device()
         return io.NodeOutput(content, empty_latent(*canvas, FLUX_AE.z_channels, device, frames), seen[0])
 
 

@@ -16,6 +16,8 @@ from ..uso_model.style import StyleFeatures, siglip_pixels, style_layers
 from .graph.checks import check_vision
 from .graph.convert import MID_GREY, image_from_bytes, pil_from_image
 from .graph.host_types import ClipVision, ModelPatch
+from .graph.left_out import LEFT_OUT, NOTHING_TO_SHOW, is_off, needed
+from .graph.model_checks import check_given
 from .graph.pictures import visible_part
 from .graph.projector_patch import fingerprint, project
 from .graph.widgets import checked_widgets
@@ -63,18 +65,21 @@ class EncodeStyle(io.ComfyNode):
                 "reference image",
             ],
             inputs=[
-                io.ClipVision.Input(
+                needed(
+                    io.ClipVision,
                     "clip_vision",
                     tooltip="SigLIP so400m 384: sigclip_vision_patch14_384.safetensors from "
                     "models/clip_vision, or the output of a USO loader.",
                 ),
-                io.Image.Input(
+                needed(
+                    io.Image,
                     "image",
                     tooltip="Style picture; a batch counts as several styles that are used together. Alpha serves as "
                     "mask where none is connected.",
                 ),
                 io.Combo.Input(
                     "fit",
+                    optional=True,
                     options=list(FITS),
                     default=FITS[0],
                     tooltip="How a picture becomes square: squash distorts it (what USO was trained "
@@ -94,9 +99,18 @@ class EncodeStyle(io.ComfyNode):
 
     @classmethod
     @checked_widgets
-    def execute(cls, clip_vision: ClipVision, image: Tensor, fit: str, mask: Tensor | None = None) -> io.NodeOutput:
+    def execute(
+        cls,
+        clip_vision: ClipVision = LEFT_OUT,
+        image: Tensor = LEFT_OUT,
+        fit: str = FITS[0],
+        mask: Tensor | None = None,
+    ) -> io.NodeOutput:
         """Return the features of every picture."""
+        if is_off(clip_vision=clip_vision, image=image):
+            return io.NodeOutput(LEFT_OUT, NOTHING_TO_SHOW)
         check_vision(clip_vision)
+        check_given(image, "image", "a style picture: connect a Load Image node")
         pictures = visible_part(image, mask, "style", MID_GREY)
         # 8 bits first and then the official resize: what the trainer shows SigLIP, to the bit.
         seen = [image_from_bytes(siglip_pixels(pil_from_image(x), clip_vision.image_size, fit)) for x in pictures]
@@ -125,8 +139,9 @@ class ProjectStyle(io.ComfyNode):
                 "style tokens",
             ],
             inputs=[
-                FeaturesSocket.Input("features", tooltip="From USO Encode Style."),
-                ModelPatchSocket.Input(
+                needed(FeaturesSocket, "features", tooltip="From USO Encode Style."),
+                needed(
+                    ModelPatchSocket,
                     "projector",
                     tooltip="USO's style projector: uso-flux1-projector-v1.safetensors from "
                     "models/model_patches, or the output of a USO loader.",
@@ -158,15 +173,18 @@ class ProjectStyle(io.ComfyNode):
     @checked_widgets
     def execute(
         cls,
-        features: StyleFeatures,
-        projector: ModelPatch,
+        features: StyleFeatures = LEFT_OUT,
+        projector: ModelPatch = LEFT_OUT,
         low: float = 1.0,
         mid: float = 1.0,
         high: float = 1.0,
         tokens_per_level: str = "all",
         preset: str = BY_WEIGHT,
     ) -> io.NodeOutput:
-        """Return the style tokens of all pictures."""
+        """Return the style tokens of all pictures, None where what they are made of is left out."""
+        if is_off(features=features, projector=projector):
+            return io.NodeOutput(None)
+        check_given(features, "features", "those of a style picture: connect a USO Encode Style node")
         tokens, sizes = project(projector, features)
         parts = 1 if tokens_per_level == "all" else int(tokens_per_level.partition("/")[2])
         weights = PRESETS.get(preset, {"low": low, "mid": mid, "high": high})

@@ -30,7 +30,7 @@ PACK = "uso-nodes"
 GGUF = COMFY / "custom_nodes/ComfyUI-GGUF"
 """Another pack, which the server loads beside ours where the checkout has it."""
 
-_FOLDERS = ("models", "input", "output", "temp", "user", "custom_nodes")
+FOLDERS = ("models", "input", "output", "temp", "user", "custom_nodes")
 _MODELS = ("diffusion_models", "loras", "model_patches", "clip_vision", "vae", "checkpoints")
 
 _server: ComfyServer | None = None
@@ -63,7 +63,7 @@ def comfy() -> Iterator[ComfyServer]:
     # Not pytest's temporary folders: those are kept for three runs, and the models are large.
     with tempfile.TemporaryDirectory(prefix="uso-comfy-", ignore_cleanup_errors=True) as folder:
         base = Path(folder)
-        for name in (*_FOLDERS, *(f"models/{kind}" for kind in _MODELS)):
+        for name in (*FOLDERS, *(f"models/{kind}" for kind in _MODELS)):
             (base / name).mkdir()
         (base / "custom_nodes" / PACK).symlink_to(HERE.parents[1], target_is_directory=True)
         if GGUF.is_dir():

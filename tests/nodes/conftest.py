@@ -6,7 +6,7 @@ import contextlib
 import functools
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -232,6 +232,31 @@ def drawn(base_model: Any, prompt: Any, sample: Any, style: Any) -> Any:
             return sample(*Apply.execute(base_model, prompt(), prompt(4), style, content, **dials).result, **options)
 
     return draw
+
+
+@pytest.fixture
+def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give ComfyUI empty model folders, and an encoder loader that builds nothing."""
+    import folder_paths
+
+    for folder in ("loras", "model_patches", "clip_vision"):
+        (tmp_path / folder).mkdir()
+        monkeypatch.setitem(folder_paths.folder_names_and_paths, folder, ([str(tmp_path / folder)], {".safetensors"}))
+    monkeypatch.setattr(folder_paths, "filename_list_cache", {})
+    monkeypatch.setattr("comfy.clip_vision.load_clipvision_from_sd", lambda weights: dict(weights))
+    return tmp_path
+
+
+@pytest.fixture
+def put(models: Path) -> Callable[..., Path]:
+    """Return a function that writes a file into one of those folders."""
+    from comfyui_uso.uso_model.checkpoints.files import write_safetensors
+
+    def write(name: str, tensors: dict[str, torch.Tensor]) -> Path:
+        write_safetensors(models / name, tensors)
+        return models / name
+
+    return write
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import pytest
 import torch
 from comfyui_uso.nodes.content import EncodeContent
 from comfyui_uso.nodes.graph.convert import image_from_pil, pil_from_image
+from comfyui_uso.nodes.reference import SubjectReference
 from comfyui_uso.nodes.style import EncodeStyle, ProjectStyle
 from comfyui_uso.uso_model.autoencoder import Autoencoder
 from comfyui_uso.uso_model.images import fit_content_image
@@ -177,3 +178,8 @@ def test_frames_have_one_latent_each_of_either_size(vae: Any) -> None:
             "samples"
         ]
         assert len(empty) == 3
+
+
+def test_the_simple_node_draws_at_the_official_size(vae: Any, prompt: Any) -> None:
+    latent = SubjectReference.execute(prompt(), vae, picture(70, 100)).result[1]["samples"]
+    assert tuple(latent.shape) == (1, 16, 88, 128)

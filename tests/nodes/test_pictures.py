@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from comfyui_uso.nodes.content import EncodeContent
 from comfyui_uso.nodes.graph.convert import pil_from_image
 from comfyui_uso.nodes.graph.dial_inputs import read_dial
 from comfyui_uso.nodes.graph.pictures import read_mask, visible_part
+from comfyui_uso.nodes.style import EncodeStyle
 from comfyui_uso.uso_model.errors import UserError
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -32,6 +34,13 @@ class Pixels:
         return torch.zeros(1, 16, pixels.shape[1] // 8, pixels.shape[2] // 8)
 
 
+VISION: Any = SimpleNamespace(
+    model_type="siglip_vision_model",
+    image_size=28,
+    encode_image=lambda image, crop: SimpleNamespace(all_hidden_states=torch.zeros(1, 6, 4, 8)),
+)
+
+
 @settings(max_examples=300, deadline=None)
 @given(st.data())
 def test_any_tensor_is_a_picture_or_one_sentence(data: st.DataObject) -> None:
@@ -44,18 +53,21 @@ def test_any_tensor_is_a_picture_or_one_sentence(data: st.DataObject) -> None:
         st.just((3, 4)), st.just((1, 3, 4)), st.just((2, 1, 3, 4)), st.just((2, 3, 4, 1)), st.lists(sides, max_size=5)
     )
     image = filled(data.draw(shape), data.draw(st.sampled_from(FLOATS + OTHERS)), data)
-    mask = None
-    if data.draw(st.booleans()):
-        mask = filled(tuple(data.draw(masks)), data.draw(st.sampled_from(FLOATS + OTHERS)), data)
-    role = data.draw(st.sampled_from(["style", "content"]))
-    try:
-        shown = visible_part(image, mask, role, 0.5)
-    except UserError as error:
-        assert "\n" not in str(error) and str(error).endswith(".")
-        return
-    assert shown.shape == (*image.shape[:3], 3) and shown.dtype == torch.float32
-    assert shown.min() >= 0 and shown.max() <= 1
-    assert pil_from_image(shown[0]).size == (image.shape[2], image.shape[1])
+    mask = filled(tuple(data.draw(masks)), data.draw(st.sampled_from(FLOATS + OTHERS)), data)
+    fit = data.draw(st.sampled_from(["squash", "center", "pad"]))
+    for shown in (
+        lambda: EncodeStyle.execute(VISION, image, fit, mask).result[1],
+        lambda: EncodeContent.execute(Pixels(), image, 32, 32, mask).result[2],
+        lambda: read_mask(mask, None, "style_region"),
+        lambda: pil_from_image(visible_part(image, None, "style", 0.5)[0]),
+    ):
+        try:
+            found = shown()
+        except UserError as error:
+            assert "\n" not in str(error) and str(error).endswith(".")
+            continue
+        if isinstance(found, torch.Tensor):
+            assert found.dtype == torch.float32 and found.min() >= 0 and found.max() <= 1
 
 
 def filled(shape: tuple[int, ...], dtype: torch.dtype, data: st.DataObject) -> torch.Tensor:

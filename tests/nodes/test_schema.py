@@ -18,7 +18,10 @@ FACES = {
         ["model", "lora", "lora_strength", "projector", "clip_vision", "lora_blocks"],
         ["MODEL", "MODEL_PATCH", "CLIP_VISION"],
     ),
-    "USO_LoadMini": (["lora_strength", "lora_blocks"], ["MODEL", "CLIP", "VAE", "CLIP_VISION", "MODEL_PATCH"]),
+    "USO_LoadMini": (
+        ["lora_strength", "lora_blocks", "lora", "projector"],
+        ["MODEL", "CLIP", "VAE", "CLIP_VISION", "MODEL_PATCH"],
+    ),
     "USO_Example": (["name"], ["IMAGE", "IMAGE", "STRING"]),
     "USO_StyleReference": (
         ["conditioning", "clip_vision", "projector", "image", "strength", "mask"],
@@ -109,6 +112,7 @@ DEFAULTS = {
     ("USO_Sampler", "sampler_name"): "euler",
     ("USO_Sampler", "denoise"): 1.0,
 }
+ALL_OPTIONAL = {"USO_EncodeStyle", "USO_ProjectStyle", "USO_SaveStyle"}
 WORDS = {
     "style transfer",
     "style reference",
@@ -167,14 +171,12 @@ def test_references_and_dials_may_be_left_out() -> None:
     }
     assert optional == {
         ("USO_LoadModels", "lora_blocks"),
-        ("USO_LoadMini", "lora_blocks"),
-        *((f"USO_{kind}Reference", item) for kind in ("Style", "Subject") for item in ("strength", "mask")),
-        ("USO_EncodeStyle", "mask"),
-        *(("USO_ProjectStyle", dial) for dial in ("low", "mid", "high", "tokens_per_level", "preset")),
-        *(("USO_EncodeContent", dial) for dial in FACES["USO_EncodeContent"][0][4:]),
-        *(("USO_MixStyles", f"style_{n}") for n in range(3, 9)),
-        *(("USO_MixStyles", f"weight_{n}") for n in range(1, 9)),
-        ("USO_SaveStyle", "thumbnail"),
+        *(("USO_LoadMini", item) for item in ("lora_blocks", "lora", "projector")),
+        *((node, item) for node, (items, _) in FACES.items() if node in ALL_OPTIONAL for item in items),
+        *(("USO_StyleReference", item) for item in FACES["USO_StyleReference"][0][1:]),
+        *(("USO_SubjectReference", item) for item in FACES["USO_SubjectReference"][0][2:]),
+        *(("USO_EncodeContent", item) for item in FACES["USO_EncodeContent"][0][1:]),
+        *(("USO_MixStyles", f"{what}_{n}") for what in ("style", "weight") for n in range(1, 9)),
         ("USO_LoadStyle", "projector"),
         *(("USO_Apply", dial) for dial in FACES["USO_Apply"][0][2:]),
         ("USO_Scheduler", "latent"),
