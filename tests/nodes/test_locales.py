@@ -118,3 +118,16 @@ def test_chinese_keeps_the_words_of_the_lists(schemas: dict[str, Any]) -> None:
 
 def test_no_character_that_the_page_would_read_as_its_own() -> None:
     assert [path for path, text in leaves(texts("zh")) if set(text) & set(READ_BY_THE_PAGE)] == []
+
+
+def test_texts_name_inputs_by_the_labels_that_the_page_shows(schemas: dict[str, Any], expected: Texts) -> None:
+    """In English a label is the input's id; in Chinese no id is shown anywhere."""
+    folders = {"clip_vision", "model_patches", "uso_styles", "attn_mask"}
+    ids = {item.id for schema in schemas.values() for item in schema.inputs}
+    for node, english in expected.items():
+        own = set(english["inputs"]) | folders
+        for path, text in leaves(english):
+            assert path[-1] == "name" or set(re.findall(r"(?<![\w.-])[a-z]+(?:_\w+)+(?![\w.])", text)) <= own, (node, path)
+    for path, text in leaves(texts("zh")):
+        if path[-1] != "name":
+            assert not {word for word in re.findall(r"\w+", text, re.ASCII) if "_" in word} & (ids - folders), path
