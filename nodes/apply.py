@@ -10,11 +10,11 @@ from typing import Any
 from comfy_api.latest import io
 
 from ..uso_model.errors import UserError
-from .graph.checks import block_counts, check_content_fits, check_flux, check_style_fits
 from .graph.conditioning import Entries, emptied, with_content, with_style, with_text_strength
 from .graph.dial_inputs import dial_inputs, read_dial
 from .graph.dials import Dial
 from .graph.host_types import Model
+from .graph.model_checks import block_counts, check_content_fits, check_flux, check_style_fits
 from .graph.timing import with_reference
 from .graph.widgets import checked_widgets
 from .sampling.reader import install_reader
@@ -72,6 +72,7 @@ class Apply(io.ComfyNode):
                 ContentSocket.Input("content", optional=True, tooltip="From USO Encode Content."),
                 io.Boolean.Input(
                     "content_on_negative",
+                    optional=True,
                     default=False,
                     **advanced(io.Boolean.Input),
                     tooltip="Give the subject to the negative conditioning too; matters only with a CFG "

@@ -8,18 +8,23 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ..uso_model.config import FLUX_AE
-from ..uso_model.images import CONTENT_LONG_SIDE, fit_content_image
+from ..uso_model.images import CONTENT_LONG_SIDE, fit_content_image, layout_size
 from ..uso_model.packing import PIXELS_PER_TOKEN
 from ..uso_model.positions import Placement
-from .graph.checks import check_images, check_mask, check_vae_latent
-from .graph.convert import empty_latent, filled_outside, image_from_pil, pil_from_image
+from .graph.checks import check_vae_latent
+from .graph.convert import empty_latent, image_from_pil, pil_from_image
 from .graph.dials import Place
 from .graph.host_types import Vae
-from .graph.model_checks import check_vae
+from .graph.left_out import LEFT_OUT, NOTHING_TO_SHOW, is_off, needed
+from .graph.model_checks import check_given, check_vae
+from .graph.pictures import visible_part
 from .graph.widgets import checked_widgets
 from .sockets import Content, ContentSocket, advanced, schema
 
-__all__ = ["EncodeContent"]
+__all__ = ["DRAWN_LONG_SIDE", "EncodeContent"]
+
+DRAWN_LONG_SIDE = 1024
+"""Longer side of the latent in pixels, the official pipeline's."""
 
 FILLS = {"white": 1.0, "grey": 0.5, "black": 0.0}
 
@@ -58,9 +63,15 @@ class EncodeContent(io.ComfyNode):
                     "vae",
                     tooltip="FLUX.1's autoencoder: ae.safetensors from models/vae, or the output of USO Load Mini.",
                 ),
-                io.Image.Input("image", tooltip="Subject picture; a batch counts as several subjects."),
+                needed(
+                    io.Image,
+                    "image",
+                    tooltip="Subject picture; a batch counts as several subjects. Alpha serves as mask where none is "
+                    "connected.",
+                ),
                 io.Int.Input(
                     "long_side",
+                    optional=True,
                     default=CONTENT_LONG_SIDE,
                     min=step,
                     max=2048,
@@ -70,7 +81,8 @@ class EncodeContent(io.ComfyNode):
                 ),
                 io.Int.Input(
                     "latent_long_side",
-                    default=1024,
+                    optional=True,
+                    default=DRAWN_LONG_SIDE,
                     min=0,
                     max=8192,
                     step=step,
@@ -116,6 +128,15 @@ class EncodeContent(io.ComfyNode):
                     tooltip="What a batch of pictures is: several subjects in every drawn picture, or the frames of an "
                     "animation, one for each drawn picture.",
                 ),
+                io.Combo.Input(
+                    "size_rule",
+                    optional=True,
+                    options=list(CANVASES),
+                    default="official",
+                    **advanced(io.Combo.Input),
+                    tooltip="How the latent gets its size. official: aspect ratio of the picture as the VAE sees it, "
+                    "sides cut down to multiples of 16; nearest: that of the picture itself, sides rounded to them.",
+                ),
             ],
             outputs=[
                 ContentSocket.Output(display_name="content", tooltip="Subject latents for USO Apply."),
@@ -132,24 +153,29 @@ class EncodeContent(io.ComfyNode):
     def execute(
         cls,
         vae: Vae,
-        image: Tensor,
-        long_side: int,
-        latent_long_side: int,
+        image: Tensor = LEFT_OUT,
+        long_side: int = CONTENT_LONG_SIDE,
+        latent_long_side: int = DRAWN_LONG_SIDE,
         mask: Tensor | None = None,
         background: str = "white",
         placement: str = "diagonal",
         row_offset: int = 0,
         column_offset: int = 0,
         batch: str = BATCHES[0],
+        size_rule: str = "nearest",  # what graphs have that were saved before this input
     ) -> io.NodeOutput:
-        """Return one latent per picture, an empty latent to start from, and what the VAE sees of the first."""
+        """Return one latent per picture, an empty latent to start from, and what the VAE sees of the first.
+
+        Where the picture is left out, there is no content, and the latent is a square.
+        """
+        device = comfy.model_management.intermediate_device()
+        if is_off(image=image):
+            side = latent_long_side or long_side
+            return io.NodeOutput(None, empty_latent(side, side, FLUX_AE.z_channels, device), NOTHING_TO_SHOW)
         check_vae(vae)
-        check_images(image, "content")
-        image = image.float()
-        if mask is not None:
-            check_mask(mask, image.shape[0], "content")
-            image = filled_outside(image, mask, FILLS[background])
-        seen = [image_from_pil(fit_content_image(pil_from_image(picture), long_side)) for picture in image]
+        check_given(image, "image", "a subject picture: connect a Load Image node")
+        pictures = visible_part(image, mask, "content", FILLS[background])
+        seen = [image_from_pil(fit_content_image(pil_from_image(picture), long_side)) for picture in pictures]
         latents = tuple(vae.encode(picture) for picture in seen)
         for latent in latents:
             check_vae_latent(latent, FLUX_AE.z_channels)
@@ -158,16 +184,30 @@ class EncodeContent(io.ComfyNode):
         content = Content(
             latents=(torch.cat(latents),) if frames > 1 else latents, place=None if place == Place() else place
         )
-        height, width = image.shape[1:3]
-        canvas = _canvas(width, height, latent_long_side or max(width, height))
-        device = comfy.model_management.intermediate_device()
+        height, width = pictures.shape[1:3]
+        canvas = CANVASES[size_rule](width, height, latent_long_side, long_side)
         return io.NodeOutput(content, empty_latent(*canvas, FLUX_AE.z_channels, device, frames), seen[0])
 
 
-def _canvas(width: int, height: int, long_side: int) -> tuple[int, int]:
-    """Return the size with the given aspect ratio, both sides rounded to a multiple of 16 and at least 16."""
-    scale = long_side / max(width, height)
+def _official_canvas(width: int, height: int, drawn: int, long_side: int) -> tuple[int, int]:
+    """Return the official size; a picture's own is cut down to multiples of 16, as the official pipeline does."""
+    if drawn:
+        return layout_size(width, height, drawn, long_side)
+    return _floored(width), _floored(height)
+
+
+def _nearest_canvas(width: int, height: int, drawn: int, long_side: int) -> tuple[int, int]:
+    """Return the size with the picture's aspect ratio, both sides rounded to a multiple of 16 and at least 16."""
+    scale = drawn / max(width, height) if drawn else 1.0
     w, h = (
         max(PIXELS_PER_TOKEN, round(side * scale / PIXELS_PER_TOKEN) * PIXELS_PER_TOKEN) for side in (width, height)
     )
     return w, h
+
+
+def _floored(side: int) -> int:
+    return max(PIXELS_PER_TOKEN, side // PIXELS_PER_TOKEN * PIXELS_PER_TOKEN)
+
+
+CANVASES = {"official": _official_canvas, "nearest": _nearest_canvas}
+"""Size rules: functions of width, height, `latent_long_side` and `long_side`."""

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import comfy.clip_vision
-import folder_paths
 from comfy_api.latest import io
 
-from .graph.checks import check_flux, hidden_size, projector_sizes
-from .graph.folders import AUTO, safetensors_files
+from ..uso_model.errors import UserError
+from .graph.checks import projector_sizes
+from .graph.folders import AUTO, chosen_files, safetensors_files
 from .graph.host_types import Model
 from .graph.lora import blocks_input, with_lora
+from .graph.model_checks import ENCODER_FILE, block_counts, check_flux, hidden_size
+from .graph.node_text import show_on_node
 from .graph.projector_patch import projector_patch
 from .graph.widgets import checked_widgets
 from .sampling.reader import install_reader
@@ -93,14 +94,13 @@ class LoadModels(io.ComfyNode):
     ) -> list[tuple[str, int, int]]:
         """Return what changes when the files that could be loaded change."""
         chosen = {"loras": lora, "model_patches": projector, "clip_vision": clip_vision}
-        names = [
-            (folder, name)
-            for folder, choice in chosen.items()
-            for name in (safetensors_files(folder) if choice == AUTO else [choice])
-            if name != NONE
-        ]
-        paths = [Path(path) for folder, name in names if (path := folder_paths.get_full_path(folder, name))]
-        return [(str(path), path.stat().st_mtime_ns, path.stat().st_size) for path in paths]
+        return chosen_files(
+            {
+                folder: safetensors_files(folder) if choice == AUTO else [choice]
+                for folder, choice in chosen.items()
+                if choice != NONE
+            }
+        )
 
     @classmethod
     @checked_widgets
@@ -109,14 +109,50 @@ class LoadModels(io.ComfyNode):
     ) -> io.NodeOutput:
         """Return the model with the LoRA, the projector and the vision model."""
         # Not above: the readers of weight files are slow to import.
-        from .graph.model_files import EncoderFile, LoraFile, ProjectorFile, load_file
+        from ..uso_model.checkpoints.files import read_safetensors
+        from .graph.model_files import EncoderFile, Found, LoraFile, MissingFile, ModelFile, ProjectorFile, find
 
         check_flux(model)
         width = hidden_size(model)
+        found: dict[str, Found] = {}
+        missing: list[MissingFile] = []
+
+        def look_for(part: str, wanted: ModelFile, choice: str) -> None:
+            try:
+                found[part] = find(wanted, choice)
+            except MissingFile as error:
+                missing.append(error)
+
         if lora != NONE and lora_strength != 0:
-            name, weights = load_file(LoraFile(width), lora)
-            model = with_lora(model, weights, lora_strength, name, lora_blocks)
-        name, weights = load_file(ProjectorFile(width), projector)
-        patch = projector_patch(weights, name)
-        encoder = load_file(EncoderFile(projector_sizes(patch)), clip_vision)[1]
-        return io.NodeOutput(install_reader(model), patch, comfy.clip_vision.load_clipvision_from_sd(encoder))
+            look_for("LoRA", LoraFile(width, block_counts(model)), lora)
+        look_for("projector", ProjectorFile(width), projector)
+        patch = sizes = None
+        if "projector" in found:
+            patch = projector_patch(read_safetensors(found["projector"].path), found["projector"].name)
+            sizes = projector_sizes(patch)
+        look_for("vision model", EncoderFile(sizes), clip_vision)
+        if missing:
+            raise MissingFile.all_of(missing)
+        if "LoRA" in found:
+            name, path, *_ = found["LoRA"]
+            model = with_lora(model, read_safetensors(path), lora_strength, name, lora_blocks)
+        vision = _vision_model(read_safetensors(found["vision model"].path), found["vision model"].name)
+        taken = ";\n".join(f"{part}: {file.told}" for part, file in found.items())
+        show_on_node(taken if AUTO in (lora, projector, clip_vision) else "")
+        return io.NodeOutput(install_reader(model), patch, vision)
+
+
+def _vision_model(weights: dict[str, Any], name: str) -> Any:
+    """Return the CLIP_VISION of a SigLIP.
+
+    Raises:
+        UserError: if ComfyUI does not know its size.
+    """
+    layers = len({key.split(".")[3] for key in weights if key.startswith("vision_model.encoder.layers.")})
+    vision = comfy.clip_vision.load_clipvision_from_sd(weights)
+    if vision is None:
+        raise UserError(
+            f"{name} is a SigLIP vision model of {layers} layers, which ComfyUI does not know, expected so400m with "
+            f"27: choose {ENCODER_FILE}."
+        )
+    return vision

@@ -31,11 +31,10 @@ class MixStyles(io.ComfyNode):
             "others make one set of tokens and cost as much as one.",
             search_aliases=["style mix", "blend", "average", "slerp", "interpolate", "combine embeds", "ip adapter"],
             inputs=[
-                StyleSocket.Input("style_1", tooltip="From USO Project Style or USO Load Style."),
-                StyleSocket.Input("style_2", tooltip="Another one, likewise."),
+                StyleSocket.Input("style_1", optional=True, tooltip="From USO Project Style or USO Load Style."),
                 *(
                     StyleSocket.Input(f"style_{n}", optional=True, tooltip="Another one, likewise.")
-                    for n in range(3, MOST + 1)
+                    for n in range(2, MOST + 1)
                 ),
                 io.Combo.Input(
                     "mode",
@@ -47,6 +46,7 @@ class MixStyles(io.ComfyNode):
                 *(
                     io.Float.Input(
                         f"weight_{n}",
+                        optional=True,
                         default=1.0,
                         min=0.0,
                         max=5.0,
@@ -63,9 +63,10 @@ class MixStyles(io.ComfyNode):
     @classmethod
     @checked_widgets
     def execute(cls, mode: str, **values: Any) -> io.NodeOutput:
-        """Return the mixed style."""
+        """Return the mixed style, None of no style."""
         pairs = [(values.get(f"style_{n}"), values.get(f"weight_{n}", 1.0)) for n in range(1, MOST + 1)]
-        return io.NodeOutput(mixed([(style, weight) for style, weight in pairs if style is not None], mode))
+        parts = [(style, weight) for style, weight in pairs if style is not None]
+        return io.NodeOutput(mixed(parts, mode) if parts else None)
 
 
 def mixed(parts: list[tuple[Style, float]], mode: str) -> Style:

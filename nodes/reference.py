@@ -9,11 +9,12 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ..uso_model.images import CONTENT_LONG_SIDE
-from .content import EncodeContent
+from .content import DRAWN_LONG_SIDE, EncodeContent
 from .graph.conditioning import Entries, with_content, with_style
 from .graph.dial_inputs import LARGEST
 from .graph.dials import Dial
 from .graph.host_types import ClipVision, ModelPatch, Vae
+from .graph.left_out import LEFT_OUT, is_off, needed
 from .graph.timing import with_reference
 from .graph.widgets import checked_widgets
 from .sockets import ModelPatchSocket, schema
@@ -21,10 +22,7 @@ from .style import EncodeStyle, ProjectStyle
 
 __all__ = ["StyleReference", "SubjectReference"]
 
-FIT = "squash"
-
-DRAWN_LONG_SIDE = 1024
-"""Longer side of the latent in pixels, the official pipeline's."""
+FIT, SIZE_RULE = "squash", "official"
 
 
 class StyleReference(io.ComfyNode):
@@ -55,17 +53,20 @@ class StyleReference(io.ComfyNode):
             ],
             inputs=[
                 _conditioning_input("the style"),
-                io.ClipVision.Input(
+                needed(
+                    io.ClipVision,
                     "clip_vision",
                     tooltip="SigLIP so400m 384, in the place of IPAdapter's clip_vision: from USO Load Models, USO "
                     "Load Mini or Load CLIP Vision.",
                 ),
-                ModelPatchSocket.Input(
+                needed(
+                    ModelPatchSocket,
                     "projector",
                     tooltip="USO's style projector, in the place of IPAdapter's model: from USO Load Models or "
                     "USO Load Mini.",
                 ),
-                io.Image.Input(
+                needed(
+                    io.Image,
                     "image",
                     tooltip="Style picture of any size, squashed to a square as USO was trained; a batch counts as "
                     "several styles that are used together.",
@@ -83,14 +84,14 @@ class StyleReference(io.ComfyNode):
     def execute(
         cls,
         conditioning: Entries,
-        clip_vision: ClipVision,
-        projector: ModelPatch,
-        image: Tensor,
+        clip_vision: ClipVision = LEFT_OUT,
+        projector: ModelPatch = LEFT_OUT,
+        image: Tensor = LEFT_OUT,
         strength: float = 1.0,
         mask: Tensor | None = None,
     ) -> io.NodeOutput:
-        """Return the conditioning with the style; at strength 0 the same object, and nothing is read."""
-        if strength == 0:
+        """Return the conditioning with the style; the same object where it is off."""
+        if strength == 0 or is_off(clip_vision=clip_vision, projector=projector, image=image):
             return io.NodeOutput(conditioning)
         features = EncodeStyle.execute(clip_vision, image, FIT, mask).result[0]
         style = ProjectStyle.execute(features, projector).result[0]
@@ -133,7 +134,8 @@ class SubjectReference(io.ComfyNode):
                     tooltip="FLUX.1's autoencoder, the one that decodes the picture: from Load VAE, Load Checkpoint or "
                     "USO Load Mini.",
                 ),
-                io.Image.Input(
+                needed(
+                    io.Image,
                     "image",
                     tooltip="Subject picture of any size, read at 512 pixels as USO was trained; a batch counts as "
                     "several subjects.",
@@ -154,11 +156,16 @@ class SubjectReference(io.ComfyNode):
     @classmethod
     @checked_widgets
     def execute(
-        cls, conditioning: Entries, vae: Vae, image: Tensor, strength: float = 1.0, mask: Tensor | None = None
+        cls,
+        conditioning: Entries,
+        vae: Vae,
+        image: Tensor = LEFT_OUT,
+        strength: float = 1.0,
+        mask: Tensor | None = None,
     ) -> io.NodeOutput:
-        """Return the conditioning with the subject, at strength 0 the same object, and an empty latent."""
-        content, latent, _ = EncodeContent.execute(vae, image, *_long_sides(vae), mask).result
-        if strength != 0:
+        """Return the conditioning with the subject, the same object where it is off, and an empty latent."""
+        content, latent, _ = EncodeContent.execute(vae, image, *_long_sides(vae), mask, size_rule=SIZE_RULE).result
+        if strength != 0 and content is not None:
             add = partial(with_content, content=content)
             conditioning = with_reference(conditioning, Dial(strength=strength), add)
         return io.NodeOutput(conditioning, latent)
@@ -188,8 +195,8 @@ def _mask_input(rest: str) -> Any:
     return io.Mask.Input(
         "mask",
         optional=True,
-        tooltip=f"Part of this picture to read. {rest} It is not IPAdapter's attn_mask: for a region of the drawn "
-        "picture use USO Apply.",
+        tooltip=f"Part of this picture to read. {rest} Alpha serves as mask where none is connected. It is not "
+        "IPAdapter's attn_mask: for a region of the drawn picture use USO Apply.",
     )
 
 

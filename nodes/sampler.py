@@ -10,10 +10,12 @@ import comfy.utils
 import latent_preview
 from comfy_api.latest import io
 
-from .graph.checks import check_flux, check_latent
+from .graph.checks import check_latent
 from .graph.conditioning import Entries, emptied, with_guidance
 from .graph.convert import latent_pixels
+from .graph.frames import of_frames
 from .graph.host_types import Model
+from .graph.model_checks import check_flux
 from .graph.widgets import checked_widgets
 from .sampling.reader import install_reader
 from .scheduler import schedule_inputs, schedule_sigmas, steps_input
@@ -106,14 +108,15 @@ class Sampler(io.ComfyNode):
         start = comfy.sample.fix_empty_latent_channels(model, latent["samples"], *_ratios(latent))
         width, height = latent_pixels(start.unbind()[0] if start.is_nested else start)
         sigmas = schedule_sigmas(schedule, steps, width, height, mu, denoise)
+        negative = emptied(positive) if negative is None else negative
+        frames = latent.get("batch_index")
         samples = comfy.sample.sample_custom(
             install_reader(model),
-            comfy.sample.prepare_noise(start, seed, latent.get("batch_index")),
+            comfy.sample.prepare_noise(start, seed, frames),
             cfg,
             comfy.samplers.sampler_object(sampler_name),
             sigmas,
-            with_guidance(positive, guidance),
-            with_guidance(emptied(positive) if negative is None else negative, guidance),
+            *(of_frames(with_guidance(entries, guidance), frames) for entries in (positive, negative)),
             start,
             noise_mask=latent.get("noise_mask"),
             callback=latent_preview.prepare_callback(model, max(len(sigmas) - 1, 0)),

@@ -9,9 +9,10 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ..uso_model.schedule import flux_schedule, official_schedule, shifted_schedule, token_count
-from .graph.checks import check_flux, check_latent
+from .graph.checks import check_latent
 from .graph.convert import latent_pixels
 from .graph.host_types import Model
+from .graph.model_checks import check_flux
 from .graph.widgets import checked_widgets
 from .sockets import advanced, schema
 

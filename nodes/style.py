@@ -12,10 +12,13 @@ from torch import Tensor
 
 from ..uso_model.errors import UserError
 from ..uso_model.projector import LEVELS
-from ..uso_model.style import StyleFeatures, prepare_style_image, style_layers
-from .graph.checks import check_images, check_mask, check_vision
-from .graph.convert import filled_outside, image_to_planes, planes_to_image
+from ..uso_model.style import StyleFeatures, siglip_pixels, style_layers
+from .graph.checks import check_vision
+from .graph.convert import MID_GREY, image_from_bytes, pil_from_image
 from .graph.host_types import ClipVision, ModelPatch
+from .graph.left_out import LEFT_OUT, NOTHING_TO_SHOW, is_off, needed
+from .graph.model_checks import check_given
+from .graph.pictures import visible_part
 from .graph.projector_patch import fingerprint, project
 from .graph.widgets import checked_widgets
 from .sockets import FeaturesSocket, ModelPatchSocket, Style, StyleSocket, advanced, schema
@@ -62,16 +65,21 @@ class EncodeStyle(io.ComfyNode):
                 "reference image",
             ],
             inputs=[
-                io.ClipVision.Input(
+                needed(
+                    io.ClipVision,
                     "clip_vision",
                     tooltip="SigLIP so400m 384: sigclip_vision_patch14_384.safetensors from "
                     "models/clip_vision, or the output of a USO loader.",
                 ),
-                io.Image.Input(
-                    "image", tooltip="Style picture; a batch counts as several styles that are used together."
+                needed(
+                    io.Image,
+                    "image",
+                    tooltip="Style picture; a batch counts as several styles that are used together. Alpha serves as "
+                    "mask where none is connected.",
                 ),
                 io.Combo.Input(
                     "fit",
+                    optional=True,
                     options=list(FITS),
                     default=FITS[0],
                     tooltip="How a picture becomes square: squash distorts it (what USO was trained "
@@ -91,18 +99,24 @@ class EncodeStyle(io.ComfyNode):
 
     @classmethod
     @checked_widgets
-    def execute(cls, clip_vision: ClipVision, image: Tensor, fit: str, mask: Tensor | None = None) -> io.NodeOutput:
+    def execute(
+        cls,
+        clip_vision: ClipVision = LEFT_OUT,
+        image: Tensor = LEFT_OUT,
+        fit: str = FITS[0],
+        mask: Tensor | None = None,
+    ) -> io.NodeOutput:
         """Return the features of every picture."""
+        if is_off(clip_vision=clip_vision, image=image):
+            return io.NodeOutput(LEFT_OUT, NOTHING_TO_SHOW)
         check_vision(clip_vision)
-        check_images(image, "style")
-        image = image.float()
-        if mask is not None:
-            check_mask(mask, image.shape[0], "style")
-            image = filled_outside(image, mask)
-        seen = [_square(clip_vision, picture[None], fit) for picture in image]
+        check_given(image, "image", "a style picture: connect a Load Image node")
+        pictures = visible_part(image, mask, "style", MID_GREY)
+        # 8 bits first and then the official resize: what the trainer shows SigLIP, to the bit.
+        seen = [image_from_bytes(siglip_pixels(pil_from_image(x), clip_vision.image_size, fit)) for x in pictures]
         levels = [_encode(clip_vision, square) for square in seen]
         features = StyleFeatures(*(torch.cat(level) for level in zip(*levels, strict=True)))
-        return io.NodeOutput(features, torch.cat(seen).cpu())
+        return io.NodeOutput(features, torch.cat(seen))
 
 
 class ProjectStyle(io.ComfyNode):
@@ -125,8 +139,9 @@ class ProjectStyle(io.ComfyNode):
                 "style tokens",
             ],
             inputs=[
-                FeaturesSocket.Input("features", tooltip="From USO Encode Style."),
-                ModelPatchSocket.Input(
+                needed(FeaturesSocket, "features", tooltip="From USO Encode Style."),
+                needed(
+                    ModelPatchSocket,
                     "projector",
                     tooltip="USO's style projector: uso-flux1-projector-v1.safetensors from "
                     "models/model_patches, or the output of a USO loader.",
@@ -158,15 +173,18 @@ class ProjectStyle(io.ComfyNode):
     @checked_widgets
     def execute(
         cls,
-        features: StyleFeatures,
-        projector: ModelPatch,
+        features: StyleFeatures = LEFT_OUT,
+        projector: ModelPatch = LEFT_OUT,
         low: float = 1.0,
         mid: float = 1.0,
         high: float = 1.0,
         tokens_per_level: str = "all",
         preset: str = BY_WEIGHT,
     ) -> io.NodeOutput:
-        """Return the style tokens of all pictures."""
+        """Return the style tokens of all pictures, None where what they are made of is left out."""
+        if is_off(features=features, projector=projector):
+            return io.NodeOutput(None)
+        check_given(features, "features", "those of a style picture: connect a USO Encode Style node")
         tokens, sizes = project(projector, features)
         parts = 1 if tokens_per_level == "all" else int(tokens_per_level.partition("/")[2])
         weights = PRESETS.get(preset, {"low": low, "mid": mid, "high": high})
@@ -216,12 +234,6 @@ def _level_input(level: str, what: str) -> Any:
         step=0.01,
         tooltip=f"Weight of {what}; 0 leaves its tokens out.",
     )
-
-
-def _square(clip_vision: ClipVision, picture: Tensor, fit: str) -> Tensor:
-    """Return one picture `1 h w 3` at the encoder's own size."""
-    planes = image_to_planes(picture).to(clip_vision.load_device)
-    return planes_to_image(prepare_style_image(planes, clip_vision.image_size, fit))
 
 
 def _encode(clip_vision: ClipVision, square: Tensor) -> StyleFeatures:

@@ -72,3 +72,9 @@ def _reason(report: pytest.CollectReport | pytest.TestReport) -> str:
 def golden() -> Path:
     """Return the folder of reference tensors that the official code made."""
     return Path(__file__).parent / "data" / "golden"
+
+
+@pytest.fixture(scope="session")
+def official() -> Path:
+    """Return the folder of photos, with what the official code draws of them."""
+    return Path(__file__).parent / "data" / "official"

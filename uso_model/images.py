@@ -14,8 +14,10 @@ __all__ = [
     "MOST_PIXELS",
     "PICTURE_FORMATS",
     "PICTURE_SUFFIXES",
+    "cropped_size",
     "fit_content_image",
     "fitted_size",
+    "layout_size",
     "picture_formats",
     "picture_tensor",
     "tensor_pictures",
@@ -46,6 +48,8 @@ MOST_PIXELS = 100_000_000
 CONTENT_LONG_SIDE = 512
 """Long side of a content reference in pixels, the official default."""
 
+_ONE_TOKEN = (PIXELS_PER_TOKEN, PIXELS_PER_TOKEN)
+
 
 def picture_formats() -> tuple[str, ...]:
     """Return the formats that this Pillow can open, as `Image.open` takes them; HEIF needs a plugin of its own."""
@@ -71,11 +75,42 @@ def fitted_size(width: int, height: int, long_side: int = CONTENT_LONG_SIDE) -> 
     return size
 
 
+def cropped_size(width: int, height: int, long_side: int = CONTENT_LONG_SIDE) -> tuple[int, int]:
+    """Return the size that a content picture has after `fit_content_image`.
+
+    Raises:
+        UserError: see `fitted_size`.
+    """
+    if (width, height) == _ONE_TOKEN:
+        return _ONE_TOKEN
+    w, h = (side // PIXELS_PER_TOKEN * PIXELS_PER_TOKEN for side in fitted_size(width, height, long_side))
+    return w, h
+
+
+def layout_size(width: int, height: int, drawn_long_side: int, long_side: int = CONTENT_LONG_SIDE) -> tuple[int, int]:
+    """Return the size at which the official code draws in the layout of a content picture of `width` x `height`.
+
+    It scales the picture that the VAE has seen, so that both have one aspect ratio, and floors to multiples of 16.
+
+    Source: bytedance/USO, inference.py (instruct_edit) and uso/flux/pipeline.py (preprocess_ref, `__call__`), where
+    `drawn_long_side` is 1024. A side that becomes 0 there is 16 here.
+
+    Raises:
+        UserError: see `fitted_size`.
+    """
+    scale = drawn_long_side / long_side
+    w, h = (
+        max(PIXELS_PER_TOKEN, int(side * scale) // PIXELS_PER_TOKEN * PIXELS_PER_TOKEN)
+        for side in cropped_size(width, height, long_side)
+    )
+    return w, h
+
+
 def fit_content_image(picture: Image.Image, long_side: int = CONTENT_LONG_SIDE) -> Image.Image:
     """Resize a content picture to `long_side` (Lanczos) and centre-crop both sides to a multiple of 16.
 
     Source: bytedance/USO, uso/flux/pipeline.py (preprocess_ref), whose special case is kept: a picture of exactly
-    16x16 pixels is returned as it is.
+    16x16 pixels is returned as it is. Its callers convert to RGB first.
 
     Returns:
         RGB picture.
@@ -83,11 +118,11 @@ def fit_content_image(picture: Image.Image, long_side: int = CONTENT_LONG_SIDE) 
     Raises:
         UserError: see `fitted_size`.
     """
-    if picture.size == (PIXELS_PER_TOKEN, PIXELS_PER_TOKEN):
+    if picture.size == _ONE_TOKEN:
         return picture.convert("RGB")
     width, height = fitted_size(*picture.size, long_side)
     resized = picture.resize((width, height), Image.Resampling.LANCZOS)
-    crop_width, crop_height = (side // PIXELS_PER_TOKEN * PIXELS_PER_TOKEN for side in (width, height))
+    crop_width, crop_height = cropped_size(*picture.size, long_side)
     left, top = (width - crop_width) // 2, (height - crop_height) // 2
     return resized.crop((left, top, left + crop_width, top + crop_height)).convert("RGB")
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from .errors import UserError
-from .packing import PIXELS_PER_TOKEN
+from .packing import PIXELS_PER_LATENT, PIXELS_PER_TOKEN
 
 __all__ = [
     "flux_schedule",
@@ -36,12 +36,13 @@ def mu_for_tokens(tokens: int) -> float:
 
 
 def official_mu(width: int, height: int) -> float:
-    """Return the shift that USO's pipeline uses.
+    """Return the shift that USO's pipeline uses, both sides floored to a multiple of 16 pixels as it does.
 
     The official pipeline counts `(W//8)*(H//8)//256` tokens, 64 instead of 4096 at 1024x1024, so that its shift is
     nearly independent of the size (0.4675 there). The published samples were made with it.
     """
-    return mu_for_tokens((width // 8) * (height // 8) // 256)
+    latents = token_count(width, height) * (PIXELS_PER_TOKEN // PIXELS_PER_LATENT) ** 2
+    return mu_for_tokens(latents // 256)
 
 
 def shift_time(t: Tensor, mu: float) -> Tensor:

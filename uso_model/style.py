@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
 from .errors import UserError
+from .images import MOST_PIXELS
 
 __all__ = [
     "SIGLIP_SIZE",
     "StyleFeatures",
     "StyleLayers",
-    "prepare_style_image",
     "select_style_features",
     "siglip_pixels",
     "siglip_preprocess",
@@ -26,6 +26,9 @@ __all__ = [
 
 SIGLIP_SIZE = 384
 """Side of the picture that google/siglip-so400m-patch14-384 reads."""
+
+MID_GREY = 128
+"""Of 255: what a half becomes in 8 bits."""
 
 _OFFICIAL_DEPTH, _OFFICIAL_LAYERS = 27, (26, 17, 8)
 
@@ -78,13 +81,32 @@ def select_style_features(hidden_states: Sequence[Tensor], num_layers: int) -> S
     return StyleFeatures(*(hidden_states[layer] for layer in style_layers(num_layers)))
 
 
-def siglip_pixels(picture: Image.Image, size: int = SIGLIP_SIZE) -> np.ndarray:
-    """Squash a picture to `size` x `size` as SiglipImageProcessor does: PIL bicubic, aspect ratio not kept.
+def siglip_pixels(picture: Image.Image, size: int = SIGLIP_SIZE, fit: str = "squash") -> np.ndarray:
+    """Bring a picture to SigLIP's square as SiglipImageProcessor does: PIL bicubic on 8 bits.
+
+    Args:
+        picture: in any mode; becomes RGB.
+        size: side of the result.
+        fit: `squash` resizes both sides (what USO was trained with); `center` first cuts off the longer sides, `pad`
+            first adds bars of mid-grey, which is zero after normalising, and both so keep the aspect ratio.
 
     Returns:
         uint8, `size size 3`.
+
+    Raises:
+        UserError: an unknown fit, or a picture too long for `pad`.
     """
-    return np.asarray(picture.convert("RGB").resize((size, size), Image.Resampling.BICUBIC))
+    picture = picture.convert("RGB")
+    width, height = picture.size
+    if fit == "center":
+        side = min(width, height)
+        left, top = (width - side) // 2, (height - side) // 2
+        picture = picture.crop((left, top, left + side, top + side))
+    elif fit == "pad":
+        picture = _padded(picture, max(width, height))
+    elif fit != "squash":
+        raise UserError(f"unknown fit {fit!r}; use squash, center or pad")
+    return np.asarray(picture.resize((size, size), Image.Resampling.BICUBIC))
 
 
 def siglip_preprocess(picture: Image.Image, size: int = SIGLIP_SIZE) -> Tensor:
@@ -93,38 +115,12 @@ def siglip_preprocess(picture: Image.Image, size: int = SIGLIP_SIZE) -> Tensor:
     return (pixels.movedim(-1, 0)[None] - 0.5) / 0.5
 
 
-def prepare_style_image(image: Tensor, size: int = SIGLIP_SIZE, fit: str = "squash") -> Tensor:
-    """Fit pictures `b c h w` in 0..1 to SigLIP's square, still in 0..1.
-
-    Args:
-        image: pictures.
-        size: side of the result.
-        fit: `squash` resizes both sides (what USO was trained with), `center` keeps the aspect ratio and crops
-            the longer side, `pad` keeps the aspect ratio and fills with mid-grey, which is zero after normalising.
-
-    Returns:
-        `b c size size`.
-
-    Raises:
-        UserError: an unknown fit.
-    """
-    height, width = image.shape[-2:]
-    if fit == "squash":
-        return _resize(image, size, size)
-    if fit == "center":
-        side = min(height, width)
-        top, left = (height - side) // 2, (width - side) // 2
-        return _resize(image[..., top : top + side, left : left + side], size, size)
-    if fit == "pad":
-        scale = size / max(height, width)
-        h, w = max(1, round(height * scale)), max(1, round(width * scale))
-        top, left = (size - h) // 2, (size - w) // 2
-        return F.pad(_resize(image, h, w), (left, size - w - left, top, size - h - top), value=0.5)
-    raise UserError(f"unknown fit {fit!r}; use squash, center or pad")
-
-
-def _resize(image: Tensor, height: int, width: int) -> Tensor:
-    if image.shape[-2:] == (height, width):
-        return image
-    resized = F.interpolate(image, size=(height, width), mode="bicubic", align_corners=False, antialias=True)
-    return resized.clamp(0, 1)
+def _padded(picture: Image.Image, side: int) -> Image.Image:
+    if side * side > MOST_PIXELS:
+        raise UserError(
+            f"Got a style image of {picture.width}x{picture.height} pixels to pad, expected no side above "
+            f"{math.isqrt(MOST_PIXELS)}: make it smaller first, or set fit to squash or center."
+        )
+    square = Image.new("RGB", (side, side), (MID_GREY,) * 3)
+    square.paste(picture, ((side - picture.width) // 2, (side - picture.height) // 2))
+    return square

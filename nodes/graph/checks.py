@@ -14,28 +14,17 @@ from .model_checks import (
     ENCODER_FILE,
     PROJECTOR_FILE,
     VAE_FILE,
-    block_counts,
     check_channels,
-    check_content_fits,
-    check_flux,
     check_given,
-    check_style_fits,
-    hidden_size,
 )
+from .pictures import check_finite
 
 __all__ = [
     "ProjectorSizes",
-    "block_counts",
-    "check_content_fits",
     "check_features",
-    "check_flux",
-    "check_images",
     "check_latent",
-    "check_mask",
-    "check_style_fits",
     "check_vae_latent",
     "check_vision",
-    "hidden_size",
     "projector_sizes",
     "style_projector",
 ]
@@ -48,56 +37,6 @@ class ProjectorSizes(NamedTuple):
     tokens_out: int
     dim_in: int
     dim_out: int
-
-
-def check_images(image: Tensor, role: str) -> None:
-    """Check that an IMAGE is a batch of RGB pictures of more than a pixel.
-
-    Raises:
-        UserError: for an empty batch, another number of channels, a picture under 2 x 2 pixels, NaN or infinity.
-    """
-    if image.ndim != 4 or image.shape[0] == 0:
-        raise UserError(
-            f"Got an empty batch as {role} image, expected at least one picture: connect a Load Image node "
-            "or check the node that makes the batch."
-        )
-    _, height, width, channels = image.shape
-    if channels != 3:
-        raise UserError(
-            f"Got a {role} image with {channels} channels, expected 3 (RGB): remove its alpha channel "
-            "first, for example with the Split Image with Alpha node."
-        )
-    if min(height, width) < 2:
-        raise UserError(
-            f"Got a {role} image of {width}x{height} pixels, expected a picture: use one with at least 16 "
-            "pixels on each side."
-        )
-    _check_finite(image, f"a {role} image", "the node that makes it")
-
-
-def check_mask(mask: Tensor, pictures: int | None, role: str) -> None:
-    """Check that a MASK can be laid over a batch of pictures.
-
-    Args:
-        mask: `h w` or `b h w`.
-        pictures: of the batch; None: any number.
-        role: name for messages.
-
-    Raises:
-        UserError: if it holds nothing, neither one mask nor one per picture, or NaN or infinity.
-    """
-    if mask.ndim < 2 or mask.numel() == 0:
-        raise UserError(
-            f"Got an empty mask of shape {tuple(mask.shape)} for {role}, expected at least one pixel: check the node "
-            "that makes it."
-        )
-    masks = mask.shape[0] if mask.ndim > 2 else 1
-    if pictures is not None and masks not in (1, pictures):
-        raise UserError(
-            f"Got {masks} masks for {pictures} {role} images, expected one mask or one per image: make the "
-            "batches equally long."
-        )
-    _check_finite(mask, f"a mask for {role}", "the node that makes it")
 
 
 def check_vision(vision: Any) -> None:
@@ -160,7 +99,7 @@ def check_features(features: StyleFeatures, sizes: ProjectorSizes) -> None:
             f"FLUX.1 {ENCODER_FILE} (384 px; the 512 px SigLIP and SigLIP 2 do not fit)."
         )
     for level in features:
-        _check_finite(level, "style features", f"the vision model, {ENCODER_FILE}")
+        check_finite(level, "style features", f"the vision model, {ENCODER_FILE}")
 
 
 def check_vae_latent(latent: Tensor, channels: int) -> None:
@@ -174,7 +113,7 @@ def check_vae_latent(latent: Tensor, channels: int) -> None:
             f"Got a VAE whose latents have {latent.shape[1]} channels and {latent.ndim} dimensions, "
             f"expected FLUX.1's with {channels} and 4: load {VAE_FILE} with the Load VAE node."
         )
-    _check_finite(latent, "a latent from the VAE", "the VAE, which some GPUs need in float32 (--fp32-vae)")
+    check_finite(latent, "a latent from the VAE", "the VAE, which some GPUs need in float32 (--fp32-vae)")
 
 
 def check_latent(latent: dict[str, Any], model: Model) -> Tensor:
@@ -196,12 +135,16 @@ def check_latent(latent: dict[str, Any], model: Model) -> Tensor:
     expected = model.get_model_object("latent_format").latent_channels
     if samples.shape[1] != expected and samples.count_nonzero() > 0:
         check_channels([samples.shape[1]], expected, "LATENT", VAE_FILE)
-    _check_finite(samples, "a LATENT", "the node that makes it")
+    check_finite(samples, "a LATENT", "the node that makes it")
     if latent.get("noise_mask") is not None:
-        check_mask(latent["noise_mask"], None, "the LATENT")
+        _check_noise_mask(latent["noise_mask"])
     return samples
 
 
-def _check_finite(tensor: Tensor, what: str, where: str) -> None:
-    if not tensor.isfinite().all():
-        raise UserError(f"Got {what} with NaN or infinite values, expected numbers: check {where}.")
+def _check_noise_mask(mask: Tensor) -> None:
+    if mask.ndim < 2 or mask.numel() == 0:
+        raise UserError(
+            f"Got an empty mask of shape {tuple(mask.shape)} for the LATENT, expected at least one pixel: check the "
+            "node that makes it."
+        )
+    check_finite(mask, "a mask for the LATENT", "the node that makes it")

@@ -1,6 +1,8 @@
-"""The one place where ComfyUI's tensors change shape: IMAGE `b h w c` in 0..1, MASK `b h w`, PIL pictures."""
+"""The one place where ComfyUI's tensors change form: IMAGE `b h w c` in 0..1, MASK `b h w`, PIL pictures."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy
 import torch
@@ -10,44 +12,54 @@ from torch import Tensor
 from ...uso_model.packing import PIXELS_PER_LATENT
 
 __all__ = [
+    "MID_GREY",
     "empty_latent",
     "filled_outside",
+    "image_from_bytes",
     "image_from_pil",
-    "image_to_planes",
     "latent_pixels",
     "pil_from_image",
-    "planes_to_image",
+    "rgb_and_alpha",
 ]
 
 MID_GREY = 0.5
 
 
-def image_to_planes(image: Tensor) -> Tensor:
-    """Turn `b h w c` in 0..1 into `b c h w` in 0..1."""
-    return image.movedim(-1, 1)
+def rgb_and_alpha(image: Tensor) -> tuple[Tensor, Tensor | None]:
+    """Return colours `b h w 3` and alpha `b h w` (1: keep; None: there is none) of `b h w c` in RGB, RGBA or grey.
 
-
-def planes_to_image(planes: Tensor) -> Tensor:
-    """Turn `b c h w` in 0..1 into `b h w c` in 0..1."""
-    return planes.movedim(1, -1)
+    Both are float32 in 0..1, whatever precision came in; bytes are divided by 255.
+    """
+    if image.dtype == torch.uint8:
+        image = image.float() / 255
+    elif image.dtype != torch.float64:  # whose largest values float32 cannot hold
+        image = image.float()
+    image = image.clamp(0, 1).float()
+    return image[..., :3].expand(*image.shape[:-1], 3), image[..., 3] if image.shape[-1] == 4 else None
 
 
 def pil_from_image(image: Tensor) -> Image.Image:
-    """Turn one `h w 3` picture in 0..1 into an 8-bit PIL picture, undoing the division by 255 exactly."""
-    return Image.fromarray((image.detach().float().cpu().clamp(0, 1) * 255).round().to(torch.uint8).numpy())
+    """Turn one `h w c` picture in 0..1 into an 8-bit RGB PIL picture, undoing the division by 255 exactly."""
+    rgb, _ = rgb_and_alpha(image.detach().cpu())
+    return Image.fromarray((rgb * 255).round().to(torch.uint8).numpy())
+
+
+def image_from_bytes(pixels: numpy.ndarray[Any, Any]) -> Tensor:
+    """Turn uint8 pixels `h w 3` into `1 h w 3` in 0..1."""
+    return torch.from_numpy(pixels.astype(numpy.float32) / 255)[None]
 
 
 def image_from_pil(picture: Image.Image) -> Tensor:
     """Turn a PIL picture into `1 h w 3` in 0..1."""
-    return torch.from_numpy(numpy.asarray(picture.convert("RGB"), dtype=numpy.float32) / 255)[None]
+    return image_from_bytes(numpy.asarray(picture.convert("RGB")))
 
 
 def filled_outside(image: Tensor, mask: Tensor, grey: float = MID_GREY) -> Tensor:
-    """Fade `b h w c` to a grey where the mask is 0; mid-grey is zero after SigLIP's normalisation.
+    """Fade `b h w c` to a grey where the mask `b h w` is 0; mid-grey is zero after SigLIP's normalisation.
 
     A mask of another size is resized, one mask serves all pictures.
     """
-    mask = mask.to(image).reshape(-1, 1, *mask.shape[-2:])  # b 1 h w
+    mask = mask.to(image)[:, None]  # b 1 h w
     if mask.shape[-2:] != image.shape[1:3]:
         mask = torch.nn.functional.interpolate(mask, size=image.shape[1:3], mode="bilinear", antialias=True)
     weight = mask.movedim(1, -1).clamp(0, 1)

@@ -12,8 +12,8 @@ from ...uso_model.dials.blocks import parse_blocks
 from ...uso_model.dials.curves import CURVES, curve_values, spans
 from ...uso_model.errors import UserError
 from ..sockets import advanced
-from .checks import check_mask
 from .dials import Dial
+from .pictures import read_mask, warn_if_empty
 
 __all__ = ["LARGEST", "dial_inputs", "read_dial"]
 
@@ -114,8 +114,8 @@ def read_dial(role: str, values: Mapping[str, Any], blocks: tuple[int, int]) -> 
     if weights is not None and min(*weights.double, *weights.single) < 0:
         raise UserError(f"Got a {role} block weight below 0, expected 0 or more: correct {role}_blocks.")
     if region is not None:
-        check_mask(region, None, f"{role}_region")
-        region = region.reshape(-1, *region.shape[-2:])
+        region = read_mask(region, None, f"{role}_region")
+        warn_if_empty(region, "a mask", f"{role}_region")
         if fast:
             raise UserError(
                 f"Got a region for {role} in the fast form, expected no region, which needs a mask: set {role}_form to "

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 __all__ = [
+    "AREA",
     "AREA_KEYS",
+    "AREA_OF_MASK",
     "ATTENTION",
     "ATTENTION_MASK",
     "CONTENT_BIAS",
@@ -63,7 +65,8 @@ POOLED = "pooled_output"
 START, END = "start_percent", "end_percent"
 """The range of an entry, shares of the sampling."""
 
-AREA_KEYS = ("area", "strength", "mask", "mask_strength", "set_area_to_bounds")
+AREA, AREA_OF_MASK = "area", "set_area_to_bounds"
+AREA_KEYS = (AREA, "strength", "mask", "mask_strength", AREA_OF_MASK)
 """Where in the picture an entry counts, and how much."""
 
 # Among an entry's `model_conds`, and in a model call.

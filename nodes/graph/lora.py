@@ -24,13 +24,13 @@ __all__ = ["blocks_input", "with_lora"]
 
 _BLOCK = re.compile(r"\b(double|single)_blocks\.(\d+)\.")
 _EXAMPLES = 3
-_INSTEAD = f"choose {LORA_FILE}"
+_EXPECTED = f"a LoRA for FLUX.1: choose {LORA_FILE}"
 
 logger = logging.getLogger(__name__)
 
 
 def with_lora(
-    model: Model, weights: Mapping[str, Tensor], strength: float, name: str, blocks: str = "", instead: str = _INSTEAD
+    model: Model, weights: Mapping[str, Tensor], strength: float, name: str, blocks: str = "", expected: str = _EXPECTED
 ) -> Model:
     """Return a clone of a MODEL with a LoRA, computed by ComfyUI.
 
@@ -42,7 +42,7 @@ def with_lora(
         strength: of all of it.
         name: of the file, for messages.
         blocks: factors on the strength in single blocks, such as `d0-18:1, s0-37:0.5`.
-        instead: what to do when this is no LoRA for the model, for messages.
+        expected: what was expected and what to do, for the message when nothing fits.
 
     Raises:
         UserError: if no weight of the LoRA belongs to the model, some are not finite, or the blocks cannot be read.
@@ -76,7 +76,7 @@ def with_lora(
     applied = {layer for layer in layers if known.get(layer) in taken}
     strangers = [key for key in strangers if not key.startswith(PREFIX)]
     if not taken:
-        raise UserError(f"{name} {_useless(layers, strangers, misfits)}, expected a LoRA for FLUX.1: {instead}.")
+        raise UserError(f"{name} {_useless(layers, strangers, misfits)}, expected {expected}.")
     _say_left_out(name, layers, applied, strangers)
     return patched
 

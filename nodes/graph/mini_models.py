@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,100 +9,67 @@ import comfy.clip_vision
 import comfy.model_management
 import comfy.model_patcher
 import comfy.sd
-import comfy.supported_models_base
 import torch
 from torch import Tensor, nn
 
 from ...mini.model import (
     PICTURE_SIZE,
     MiniAutoencoder,
-    MiniTokenizer,
     load_autoencoder,
-    load_text,
     missing_files,
     weight_files,
 )
 from ...uso_model.checkpoints.files import read_safetensors
 from ...uso_model.errors import UserError
 from ...uso_model.packing import PIXELS_PER_LATENT
+from .checks import projector_sizes
+from .folders import BUNDLED
 from .lora import with_lora
+from .mini_size import with_size_check
+from .mini_text import mini_clip
+from .model_files import LoraFile, ProjectorFile, find
 from .projector_patch import projector_patch
 
-__all__ = ["MiniClipModel", "MiniClipTokenizer", "host_models"]
+__all__ = ["host_models"]
 
 BYTES_PER_PIXEL = 4 * (2 * 3 + 4 * 64 // 16)
 """Memory of the autoencoder in float32: two pictures, and four maps of 64 channels at a quarter of the side."""
 
-TEXT = "uso_mini"
-"""Name of the only text encoder in the token dictionary."""
+STATES = (*[1] * 8, *[3] * 9, *[4] * 9, 5)
+"""For each of SigLIP's 27 hidden states, the one of the miniature's six that stands for it."""
+
+_FOR_MINI = "choose bundled, or one that the trainer has written for USO-mini"
 
 
-def host_models(lora_strength: float, lora_blocks: str) -> tuple[Any, Any, Any, Any, Any]:
+def host_models(
+    lora_strength: float, lora_blocks: str, lora: str = BUNDLED, projector: str = BUNDLED
+) -> tuple[Any, Any, Any, Any, Any]:
     """Return MODEL, CLIP, VAE, CLIP_VISION and MODEL_PATCH.
 
     Args:
         lora_strength: of the USO LoRA; 0 leaves it out.
         lora_blocks: factors on the strength in single blocks.
+        lora: file in models/loras instead of the bundled one.
+        projector: file in models/model_patches instead of the bundled one.
 
     Raises:
         UserError: if files are missing or do not fit, or the blocks cannot be read.
     """
     files = _files()
-    model = _diffusion_model(files["flux"])
+    model = with_size_check(_diffusion_model(files["flux"]))
+    patch = projector_patch(_weights(files["projector"]), files["projector"].name)
+    sizes = projector_sizes(patch)
     if lora_strength != 0:
-        model = with_lora(model, read_safetensors(files["lora"]), lora_strength, files["lora"].name, lora_blocks)
-    projector = projector_patch(_weights(files["projector"]), files["projector"].name)
-    return model, _clip(), _vae(), _vision(files["vision"], files["vision_config"]), projector
-
-
-class MiniClipTokenizer:
-    """Turn a prompt into the token dictionary ComfyUI passes around."""
-
-    def __init__(self, tokenizer: MiniTokenizer, embedding_directory: Any = None, tokenizer_data: Any = None):
-        """Wrap a tokenizer; ComfyUI's own two arguments are for embeddings, which the mini has not."""
-        self.tokenizer = tokenizer
-
-    def tokenize_with_weights(
-        self, text: str, return_word_ids: bool = False, **options: Any
-    ) -> dict[str, list[list[tuple[Any, ...]]]]:
-        """Return one row of (id, weight) pairs; prompt weights are not supported and stay 1."""
-        row = [
-            (number, 1.0, place) if return_word_ids else (number, 1.0)
-            for place, number in enumerate(self.tokenizer(text))
-        ]
-        return {TEXT: [row]}
-
-    def state_dict(self) -> dict[str, Tensor]:
-        """Return nothing: there is nothing to save."""
-        return {}
-
-
-class MiniClipModel(nn.Module):
-    """Wrap the text encoder of USO-mini in the interface ComfyUI's CLIP expects."""
-
-    disable_offload = True  # plain torch layers cannot be streamed
-
-    def __init__(self, encoder: nn.Module, device: Any = "cpu", dtype: Any = None, model_options: Any = None):
-        """Put the encoder on a device, in float32 whatever dtype is asked for: it is tiny."""
-        super().__init__()
-        self.encoder = encoder.to(device, torch.float32)
-        self.dtypes = {torch.float32}
-        self.execution_device: torch.device | None = None
-
-    def set_clip_options(self, options: dict[str, Any]) -> None:
-        """Take the device to run on; there are no layers to choose."""
-        self.execution_device = options.get("execution_device", self.execution_device)
-
-    def reset_clip_options(self) -> None:
-        """Forget the device."""
-        self.execution_device = None
-
-    def encode_token_weights(self, tokens: dict[str, Any]) -> tuple[Tensor, Tensor]:
-        """Return text tokens `B L C` and the pooled vector `B C`."""
-        device = self.execution_device or next(self.encoder.parameters()).device
-        txt, vec = self.encoder(torch.tensor([[pair[0] for pair in row] for row in tokens[TEXT]], device=device))
-        out = comfy.model_management.intermediate_device()
-        return txt.to(out), vec.to(out)
+        name, path = files["lora"].name, str(files["lora"])
+        if lora != BUNDLED:
+            name, path, *_ = find(LoraFile(sizes.dim_out, instead=_FOR_MINI), lora)
+        expected = f"a LoRA for USO-mini: {_FOR_MINI}"
+        model = with_lora(model, read_safetensors(path), lora_strength, name, lora_blocks, expected)
+    if projector != BUNDLED:
+        wanted = ProjectorFile(sizes.dim_out, sizes, _FOR_MINI)
+        name, path, *_ = find(wanted, projector)
+        patch = projector_patch(_weights(Path(path)), name)
+    return model, mini_clip(), _vae(), _vision(files["vision"], files["vision_config"]), patch
 
 
 def _files() -> dict[str, Path]:
@@ -136,12 +102,14 @@ def _diffusion_model(path: Path, disable_dynamic: bool = False) -> Any:
     return model
 
 
-def _clip() -> Any:
-    tokenizer, encoder = load_text()
-    target = comfy.supported_models_base.ClipTarget(
-        partial(MiniClipTokenizer, tokenizer), partial(MiniClipModel, encoder)
-    )
-    return comfy.sd.CLIP(target, model_options={"dtype": torch.float32})
+class MiniClipVision(comfy.clip_vision.ClipVisionModel):
+    """Give as many hidden states as SigLIP, whose last 20 ComfyUI's own USO node reads by their numbers."""
+
+    def encode_image(self, image: Tensor, crop: bool = True) -> Any:
+        """Return what ComfyUI's class does, with 27 hidden states."""
+        output = super().encode_image(image, crop)
+        output["all_hidden_states"] = output["all_hidden_states"][:, STATES]
+        return output
 
 
 class MiniHostAutoencoder(nn.Module):
@@ -177,7 +145,7 @@ def _vae() -> Any:
 
 
 def _vision(path: Path, config: Path) -> Any:
-    vision = comfy.clip_vision.ClipVisionModel(str(config))
+    vision = MiniClipVision(str(config))
     vision.model.to(torch.float32)
     missing, unknown = vision.load_sd(_weights(path))
     if missing or unknown:

@@ -5,23 +5,67 @@ from __future__ import annotations
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import folder_paths
-from torch import Tensor
 
-from ...uso_model.checkpoints.files import read_safetensors, read_shapes
+from ...uso_model.checkpoints.files import Header, read_header
 from ...uso_model.checkpoints.kinds import kind_of, looks_like
+from ...uso_model.checkpoints.lora import uso_modules
+from ...uso_model.checkpoints.lora_names import UP, place_of
+from ...uso_model.checkpoints.marks import is_own_part, is_trained
 from ...uso_model.errors import UserError
 from ...uso_model.projector import PREFIX
 from .checks import ProjectorSizes
 from .folders import AUTO, safetensors_files
 from .model_checks import ENCODER_FILE, LORA_FILE, PROJECTOR_FILE
 
-__all__ = ["EncoderFile", "LoraFile", "ModelFile", "ProjectorFile", "load_file"]
+__all__ = ["EncoderFile", "Found", "LoraFile", "MissingFile", "ModelFile", "ProjectorFile", "find"]
 
 logger = logging.getLogger(__name__)
 
 Shapes = Mapping[str, tuple[int, ...]]
+
+
+class Found(NamedTuple):
+    """A file that is there and fits."""
+
+    name: str
+    path: str
+    shapes: Shapes
+    fitting: int
+    """How many files of the folder could have been taken."""
+
+    @property
+    def told(self) -> str:
+        """The name, and how many others it was chosen from."""
+        return self.name if self.fitting == 1 else f"{self.name} (1 of {self.fitting} that fit)"
+
+
+class MissingFile(UserError):
+    """A file that is not there."""
+
+    def __init__(self, absent: str, put: str, unread: str = ""):
+        """Keep what several of these are joined of.
+
+        Args:
+            absent: what was not found, and where.
+            put: what to put in place, and where.
+            unread: a file of the folder that could not be read, with the reason.
+        """
+        self.absent, self.put = f"no {absent}{f' ({unread})' if unread else ''}", put
+        super().__init__(f"Found {self.absent}: put {put} in place or choose a file by hand.")
+
+    @staticmethod
+    def all_of(errors: list[MissingFile]) -> UserError:
+        """Return one error of several."""
+        if len(errors) == 1:
+            return errors[0]
+        absent, put = (
+            f"{', '.join(words[:-1])} and {words[-1]}"
+            for words in ([error.absent for error in errors], [error.put for error in errors])
+        )
+        return UserError(f"Found {absent}: put {put} in place or choose files by hand.")
 
 
 class ModelFile(ABC):
@@ -35,6 +79,8 @@ class ModelFile(ABC):
     """The released file and where it belongs, for messages."""
     needs: str
     """The size that is needed, in words."""
+    instead: str | None = None
+    """What to do about a file that does not fit, in words; None: choose the released one."""
 
     @abstractmethod
     def is_kind(self, shapes: Shapes) -> bool:
@@ -44,9 +90,9 @@ class ModelFile(ABC):
     def fits(self, shapes: Shapes) -> bool:
         """Whether a file of this kind has the size that is needed."""
 
-    def is_unmistakable(self, shapes: Shapes) -> bool:
+    def is_unmistakable(self, header: Header) -> bool:
         """Whether a file may be taken without being chosen by hand."""
-        return self.is_kind(shapes) and self.fits(shapes)
+        return self.is_kind(header.shapes) and self.fits(header.shapes)
 
 
 class LoraFile(ModelFile):
@@ -54,9 +100,9 @@ class LoraFile(ModelFile):
 
     role, folder, released = "a USO LoRA", "loras", LORA_FILE
 
-    def __init__(self, width: int):
-        """Take the width of the model that gets the LoRA."""
-        self._width = width
+    def __init__(self, width: int, blocks: tuple[int, int] = (0, 0), instead: str | None = None):
+        """Take the width of the model that gets the LoRA, and its double and single blocks."""
+        self._width, self._blocks, self.instead = width, blocks, instead
         self.needs = f"a model of width {width}"
 
     def is_kind(self, shapes: Shapes) -> bool:
@@ -69,20 +115,23 @@ class LoraFile(ModelFile):
         widths = [shape[0] for name, shape in shapes.items() if name.endswith(marks) and shape]
         return not widths or widths[0] == self._width
 
-    def is_unmistakable(self, shapes: Shapes) -> bool:
-        """Whether a file has USO's own keys; LoRAs of other layouts may be anything."""
-        return kind_of(shapes) == "uso_lora" and self.fits(shapes)
+    def is_unmistakable(self, header: Header) -> bool:
+        """Whether a file has USO's own keys for every block; LoRAs of other layouts may be anything."""
+        if kind_of(header.shapes) != "uso_lora" or not self.fits(header.shapes) or is_own_part(header.metadata):
+            return False
+        places = [place for name in header.shapes if (place := place_of(name))]
+        return {place.layer for place in places if place.part == UP} >= uso_modules(*self._blocks).keys()
 
 
 class ProjectorFile(ModelFile):
     """USO's style projector."""
 
     role, folder, released = "a USO style projector", "model_patches", PROJECTOR_FILE
-    _mark = f"{PREFIX}high_projection.weight"
+    _reads, _mark = f"{PREFIX}high_embedding_linear.0.weight", f"{PREFIX}high_projection.weight"
 
-    def __init__(self, width: int):
-        """Take the width of the model that reads the tokens."""
-        self._width = width
+    def __init__(self, width: int, sizes: ProjectorSizes | None = None, instead: str | None = None):
+        """Take the width of the model that reads the tokens, and the sizes of a projector that it must be like."""
+        self._width, self._like, self.instead = width, sizes, instead
         self.needs = f"a model of width {width}"
 
     def is_kind(self, shapes: Shapes) -> bool:
@@ -90,8 +139,10 @@ class ProjectorFile(ModelFile):
         return self._mark in shapes
 
     def fits(self, shapes: Shapes) -> bool:
-        """Whether its tokens have the model's width."""
-        return shapes[self._mark][:1] == (self._width,)
+        """Whether its tokens have the model's width, and it reads what the other projector reads."""
+        wanted, tokens, width = self._like, shapes.get(self._reads, ()), shapes[self._mark]
+        like = wanted is None or (tokens[1:], width[1:]) == ((wanted.tokens_in,), (wanted.dim_in,))
+        return width[:1] == (self._width,) and like
 
 
 class EncoderFile(ModelFile):
@@ -99,10 +150,12 @@ class EncoderFile(ModelFile):
 
     role, folder, released = "a SigLIP vision model", "clip_vision", ENCODER_FILE
 
-    def __init__(self, sizes: ProjectorSizes):
-        """Take the sizes of the projector."""
-        self._sizes = (sizes.tokens_in, sizes.dim_in)
-        self.needs = f"the projector, which reads {sizes.tokens_in} tokens x {sizes.dim_in}"
+    def __init__(self, sizes: ProjectorSizes | None):
+        """Take the sizes of the projector; None: any."""
+        self._sizes = None if sizes is None else (sizes.tokens_in, sizes.dim_in)
+        self.needs = "USO's projector"
+        if sizes is not None:
+            self.needs = f"the projector, which reads {sizes.tokens_in} tokens x {sizes.dim_in}"
 
     def is_kind(self, shapes: Shapes) -> bool:
         """Whether a file holds a SigLIP of any size."""
@@ -112,50 +165,56 @@ class EncoderFile(ModelFile):
         """Whether tokens and width are the projector's; SigLIP 2 NaFlex has a linear patch embedding instead."""
         position = shapes.get("vision_model.embeddings.position_embedding.weight")
         patch = shapes.get("vision_model.embeddings.patch_embedding.weight", ())
-        return position == self._sizes and len(patch) == 4
+        return self._sizes in (None, position) and len(patch) == 4
 
 
-def load_file(wanted: ModelFile, choice: str) -> tuple[str, dict[str, Tensor]]:
-    """Return name and weights of the chosen file, or of the one found by its keys.
+def find(wanted: ModelFile, choice: str) -> Found:
+    """Return the chosen file, or the one found by its keys.
 
     Raises:
-        UserError: if there is none, or it is of another kind or size.
+        MissingFile: if there is none.
+        UserError: if the chosen one cannot be read, or is of another kind or size.
     """
-    name = _found(wanted) if choice == AUTO else choice
-    path = folder_paths.get_full_path_or_raise(wanted.folder, name)
-    shapes = read_shapes(path)
+    if choice == AUTO:
+        return _by_keys(wanted)
+    path = folder_paths.get_full_path(wanted.folder, choice)
+    if path is None:
+        raise MissingFile(f"{choice} in models/{wanted.folder}", f"{choice} (models/{wanted.folder})")
+    shapes, instead = read_header(path).shapes, wanted.instead or f"choose {wanted.released}"
     if not wanted.is_kind(shapes):
-        raise UserError(f"{name} looks like {looks_like(shapes)}, expected {wanted.role}: choose {wanted.released}.")
+        raise UserError(f"{choice} looks like {looks_like(shapes)}, expected {wanted.role}: {instead}.")
     if not wanted.fits(shapes):
-        raise UserError(
-            f"{name} is {wanted.role} of another size, expected one for {wanted.needs}: choose {wanted.released}."
-        )
-    return name, read_safetensors(path)
+        raise UserError(f"{choice} is {wanted.role} of another size, expected one for {wanted.needs}: {instead}.")
+    return Found(choice, path, shapes, 1)
 
 
-def _found(wanted: ModelFile) -> str:
+def _by_keys(wanted: ModelFile) -> Found:
     """Return the file of a folder that is of the wanted kind and size; one that cannot be read is passed over.
 
+    Of several, released files go before what the trainer has written, and names with `uso` before others: UNO's LoRA
+    has the same keys.
+
     Raises:
-        UserError: if there is none.
+        MissingFile: if there is none.
     """
-    found, broken = [], []
+    fitting: dict[str, tuple[str, Header]] = {}
+    broken = []
     for name in safetensors_files(wanted.folder):
+        path = folder_paths.get_full_path(wanted.folder, name)
+        if path is None:  # removed since the folder was listed
+            continue
         try:
-            shapes = read_shapes(folder_paths.get_full_path_or_raise(wanted.folder, name))
+            header = read_header(path)
         except UserError as error:
             broken.append(str(error).rstrip("."))
             continue
-        if wanted.is_unmistakable(shapes):
-            found.append(name)
-    if not found:
-        unread = f" ({broken[0]})" if broken else ""
-        raise UserError(
-            f"Found no file in models/{wanted.folder} that is {wanted.role} for {wanted.needs}{unread}: "
-            f"put {wanted.released} in place or choose a file by hand."
-        )
-    # UNO's LoRA has the same keys as USO's, so a name decides between equals.
-    best = min(found, key=lambda name: ("uso" not in name.lower(), name))
-    if len(found) > 1:
-        logger.info("%d files in models/%s could be %s; took %s", len(found), wanted.folder, wanted.role, best)
-    return best
+        if wanted.is_unmistakable(header):
+            fitting[name] = path, header
+    if not fitting:
+        absent = f"file in models/{wanted.folder} that is {wanted.role} for {wanted.needs}"
+        raise MissingFile(absent, wanted.released, broken[0] if broken else "")
+    best = min(fitting, key=lambda name: (is_trained(fitting[name][1].metadata), "uso" not in name.lower(), name))
+    if len(fitting) > 1:
+        logger.info("%d files in models/%s could be %s; took %s", len(fitting), wanted.folder, wanted.role, best)
+    path, header = fitting[best]
+    return Found(best, path, header.shapes, len(fitting))

@@ -24,11 +24,12 @@ from comfy.samplers import CFGGuider
 from torch import Tensor
 
 from ...uso_model.errors import UserError
-from ..graph.checks import check_content_fits, check_flux, check_style_fits
 from ..graph.guard import unguarded
 from ..graph.host_types import Guider, Model
 from ..graph.keys import ATTENTION, ATTENTION_MASK, MODEL_CONDS, PLACES, PLAN, READER, REFERENCES, RUN, STYLE
+from ..graph.model_checks import check_content_fits, check_flux, check_style_fits
 from ..sockets import Content
+from .areas import with_partners
 from .attention import AttentionInputs, attention_inputs, layout_of, patch_attention
 from .compile_guard import trace_anew
 from .host_call import HostCall
@@ -80,6 +81,7 @@ def hand_over(executor: Any, *args: Any, **kwargs: Any) -> Any:
     trace_anew(model, run.patches)
     if not found:
         return executor(*args, **kwargs)
+    guider.conds = with_partners(guider.conds)
     before = guider.model_options
     guider.model_options = _watched(before, run)
     try:

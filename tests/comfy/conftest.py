@@ -18,6 +18,7 @@ from comfyui_uso.uso_model.config import FLUX_AE
 from comfyui_uso.uso_model.images import picture_tensor
 from torch import Tensor
 
+from .browser import open_page
 from .graphs import Tiny
 from .mini_graphs import PAIR, Draw, Mini
 from .server import ComfyServer, running_server
@@ -29,7 +30,7 @@ PACK = "uso-nodes"
 GGUF = COMFY / "custom_nodes/ComfyUI-GGUF"
 """Another pack, which the server loads beside ours where the checkout has it."""
 
-_FOLDERS = ("models", "input", "output", "temp", "user", "custom_nodes")
+FOLDERS = ("models", "input", "output", "temp", "user", "custom_nodes")
 _MODELS = ("diffusion_models", "loras", "model_patches", "clip_vision", "vae", "checkpoints")
 
 _server: ComfyServer | None = None
@@ -62,7 +63,7 @@ def comfy() -> Iterator[ComfyServer]:
     # Not pytest's temporary folders: those are kept for three runs, and the models are large.
     with tempfile.TemporaryDirectory(prefix="uso-comfy-", ignore_cleanup_errors=True) as folder:
         base = Path(folder)
-        for name in (*_FOLDERS, *(f"models/{kind}" for kind in _MODELS)):
+        for name in (*FOLDERS, *(f"models/{kind}" for kind in _MODELS)):
             (base / name).mkdir()
         (base / "custom_nodes" / PACK).symlink_to(HERE.parents[1], target_is_directory=True)
         if GGUF.is_dir():
@@ -80,6 +81,14 @@ def wide_files(comfy: ComfyServer) -> Path:
     """Return the models folder, with the files of FLUX.1's real width in it."""
     write_wide_files(comfy.base / "models")
     return comfy.base / "models"
+
+
+@pytest.fixture(scope="module")
+def page(comfy: ComfyServer) -> Iterator[Any]:
+    """Return ComfyUI's page in a browser; one for each module, because Playwright keeps an event loop of its own."""
+    pytest.importorskip("playwright.sync_api", reason="playwright is not installed: make setup")
+    with open_page(comfy.address) as opened:
+        yield opened
 
 
 @pytest.fixture

@@ -56,8 +56,9 @@ class Tiny(Graph):
         return self.add("USO_Apply", model=model, positive=positive, **{"content_on_negative": False, **references})
 
     def core_style(self, model: Ref, image: Ref) -> Ref:
-        """Return a MODEL with ComfyUI's own style node."""
-        seen = self.add("CLIPVisionEncode", clip_vision=self.vision(), image=image, crop="none")[0]
+        """Return a MODEL with ComfyUI's own style node, of pixels that need no resize, which is another there."""
+        square = self.add("USO_EncodeStyle", clip_vision=self.vision(), image=image, fit="squash")[1]
+        seen = self.add("CLIPVisionEncode", clip_vision=self.vision(), image=square, crop="none")[0]
         return self.add("USOStyleReference", model=model, model_patch=self.projector(), clip_vision_output=seen)[0]
 
     def core_content(self, positive: Ref, *images: Ref) -> Ref:

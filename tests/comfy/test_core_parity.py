@@ -124,7 +124,8 @@ def _wide_ours(graph: Tiny, style: Any, content: Any) -> tuple[Any, Any]:
 def _wide_core(graph: Tiny, style: Any, content: Any) -> tuple[Any, Any]:
     model = graph.lora(_wide_flux(graph), "wide-lora.safetensors")
     vision = graph.add("CLIPVisionLoader", clip_name="wide-siglip.safetensors")[0]
-    seen = graph.add("CLIPVisionEncode", clip_vision=vision, image=style, crop="none")[0]
+    square = graph.add("USO_EncodeStyle", clip_vision=vision, image=style, fit="squash")[1]
+    seen = graph.add("CLIPVisionEncode", clip_vision=vision, image=square, crop="none")[0]
     patch = graph.add("ModelPatchLoader", name="wide-projector.safetensors")[0]
     model = graph.add("USOStyleReference", model=model, model_patch=patch, clip_vision_output=seen)[0]
     return model, graph.core_content(graph.prompt(), content)

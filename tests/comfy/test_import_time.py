@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import _FOLDERS, COMFY, HERE, PACK
+from .conftest import COMFY, FOLDERS, HERE, PACK
 
 TRIES = 3
 """The first run may have to compile the modules, and other work on the machine may get in between."""
@@ -19,7 +19,7 @@ TRIES = 3
 @pytest.mark.long
 def test_comfyui_reports_a_quick_import(tmp_path: Path) -> None:
     """ComfyUI rounds to tenths, so 0.1 stands for less than 0.15 seconds."""
-    for name in _FOLDERS:
+    for name in FOLDERS:
         (tmp_path / name).mkdir()
     (tmp_path / "custom_nodes" / PACK).symlink_to(HERE.parents[1], target_is_directory=True)
     command = [

@@ -13,7 +13,7 @@ from comfyui_uso.uso_model.config import FLUX_AE
 from comfyui_uso.uso_model.images import fit_content_image
 from comfyui_uso.uso_model.sampling import Conditioning, euler, velocity
 from comfyui_uso.uso_model.schedule import official_schedule
-from comfyui_uso.uso_model.style import prepare_style_image
+from comfyui_uso.uso_model.style import siglip_preprocess
 from PIL import Image
 
 from .server import ComfyServer, Graph
@@ -90,8 +90,7 @@ def test_pictures_in_latent_out(comfy: ComfyServer, style: bool, content: bool) 
     models = load_mini()
     encoders = models.encoders
     txt, vec = encoders.text(encoders.tokenizer.batch([PROMPT]))
-    square = prepare_style_image(planes(style_image), encoders.vision.picture_size)
-    levels, _ = encoders.vision(square * 2 - 1)
+    levels, _ = encoders.vision(siglip_preprocess(style_image, encoders.vision.picture_size))
     fitted = planes(fit_content_image(content_image, 128)) * 2 - 1
     given = Conditioning(
         txt=txt,

@@ -49,11 +49,6 @@ def other_model(graph: Tiny, family: str) -> Any:
     return graph.add("TestOtherModel", family=family)[0]
 
 
-def with_alpha(graph: Tiny) -> Any:
-    mask = graph.add("SolidMask", value=0.5, width=96, height=80)[0]
-    return graph.add("JoinImageWithAlpha", image=graph.picture(1), alpha=mask)[0]
-
-
 def one_pixel(graph: Tiny) -> Any:
     return graph.add("EmptyImage", width=1, height=1, batch_size=1, color=0)[0]
 
@@ -145,10 +140,6 @@ CASES: dict[str, tuple[Callable[[Tiny], Any], tuple[str, ...]]] = {
 }
 for _role, _encode in (("style", encode_style), ("content", encode_content)):
     CASES |= {
-        f"{_role} with alpha": (
-            lambda g, encode=_encode: encode(g, image=with_alpha(g)),
-            (_role, "4 channels", "alpha", "Split Image with Alpha"),
-        ),
         f"{_role} of one pixel": (
             lambda g, encode=_encode: encode(g, image=one_pixel(g)),
             (_role, "1x1 pixels"),

@@ -6,6 +6,7 @@ import contextlib
 import functools
 import os
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -184,6 +185,24 @@ def fill(module: torch.nn.Module, seed: int) -> None:
             parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.05)
 
 
+def host_vae(sizes: Mapping[str, Any], weights: Mapping[str, torch.Tensor]) -> Any:
+    """Return ComfyUI's VAE of an autoencoder's sizes and weights, in float32."""
+    import comfy.sd
+
+    names = ("z_channels", "in_channels", "out_ch", "ch", "num_res_blocks")
+    ddconfig = {name: sizes[name] for name in names} | {"ch_mult": list(sizes["ch_mult"])}
+    ddconfig |= {"double_z": True, "resolution": 256, "attn_resolutions": [], "dropout": 0.0}
+    channels = sizes["z_channels"]
+    # A configured VAE has two more 1x1 convolutions than FLUX's; as the identity they change nothing.
+    every = dict(weights)
+    for name, width in (("quant_conv", 2 * channels), ("post_quant_conv", channels)):
+        every |= {f"{name}.weight": torch.eye(width)[:, :, None, None], f"{name}.bias": torch.zeros(width)}
+    config = {"params": {"ddconfig": ddconfig, "embed_dim": channels}}
+    vae = comfy.sd.VAE(sd=every, config=config, dtype=torch.float32)
+    vae.latent_channels = channels
+    return vae
+
+
 def content(*sizes: tuple[int, int], seed: int = 5, frames: int = 1, place: Any = None) -> Any:
     """Return USO_CONTENT of random latents, one for each size."""
     from comfyui_uso.nodes.sockets import Content
@@ -213,6 +232,31 @@ def drawn(base_model: Any, prompt: Any, sample: Any, style: Any) -> Any:
             return sample(*Apply.execute(base_model, prompt(), prompt(4), style, content, **dials).result, **options)
 
     return draw
+
+
+@pytest.fixture
+def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give ComfyUI empty model folders, and an encoder loader that builds nothing."""
+    import folder_paths
+
+    for folder in ("loras", "model_patches", "clip_vision"):
+        (tmp_path / folder).mkdir()
+        monkeypatch.setitem(folder_paths.folder_names_and_paths, folder, ([str(tmp_path / folder)], {".safetensors"}))
+    monkeypatch.setattr(folder_paths, "filename_list_cache", {})
+    monkeypatch.setattr("comfy.clip_vision.load_clipvision_from_sd", lambda weights: dict(weights))
+    return tmp_path
+
+
+@pytest.fixture
+def put(models: Path) -> Callable[..., Path]:
+    """Return a function that writes a file into one of those folders."""
+    from comfyui_uso.uso_model.checkpoints.files import write_safetensors
+
+    def write(name: str, tensors: dict[str, torch.Tensor]) -> Path:
+        write_safetensors(models / name, tensors)
+        return models / name
+
+    return write
 
 
 @pytest.fixture

@@ -105,8 +105,8 @@ def test_styles_hold_numbers() -> None:
     ("thumbnail", "parts"),
     [
         (torch.zeros(0, 8, 8, 3), ("empty batch",)),
-        (torch.zeros(8, 8, 3), ("empty batch",)),
-        (torch.zeros(1, 8, 8, 1), ("1 channels",)),
+        (torch.zeros(8, 8, 3), ("4 dimensions",)),
+        (torch.zeros(1, 8, 8, 2), ("2 channels",)),
         (torch.zeros(1, 8, 8, 9), ("9 channels",)),
         (torch.zeros(1, 8, 0, 3), ("0x8 pixels",)),
         (torch.zeros(1, 0, 8, 3), ("8x0 pixels",)),

@@ -2,55 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
-import comfy.clip_vision
-import comfy.sd
 import pytest
 import torch
 from comfyui_uso.nodes.content import EncodeContent
 from comfyui_uso.nodes.graph.convert import image_from_pil, pil_from_image
+from comfyui_uso.nodes.reference import SubjectReference
 from comfyui_uso.nodes.style import EncodeStyle, ProjectStyle
 from comfyui_uso.uso_model.autoencoder import Autoencoder
-from comfyui_uso.uso_model.config import AutoencoderConfig
 from comfyui_uso.uso_model.images import fit_content_image
-from comfyui_uso.uso_model.style import style_layers
+from comfyui_uso.uso_model.style import siglip_pixels, siglip_preprocess, style_layers
 
 import nodes as comfy_nodes
 
-LAYERS = 6
-SIGLIP = {
-    "num_channels": 3,
-    "hidden_act": "gelu_pytorch_tanh",
-    "hidden_size": 48,
-    "image_size": 28,
-    "intermediate_size": 64,
-    "model_type": "siglip_vision_model",
-    "num_attention_heads": 3,
-    "num_hidden_layers": LAYERS,
-    "patch_size": 14,
-    "image_mean": [0.5] * 3,
-    "image_std": [0.5] * 3,
-}
-AE = AutoencoderConfig(
-    in_channels=3,
-    ch=32,
-    out_ch=3,
-    ch_mult=(1, 1, 1, 1),
-    num_res_blocks=1,
-    z_channels=16,
-    scale_factor=0.3611,
-    shift_factor=0.1159,
-)
+from .conftest import host_vae
+from .encoders import AE, LAYERS, SIGLIP, vision_model
 
 
 @pytest.fixture(scope="module")
 def vision() -> Any:
-    from .conftest import fill
-
-    made = comfy.clip_vision.ClipVisionModel(SIGLIP)
-    fill(made.model, 1)
-    return made
+    return vision_model(SIGLIP)
 
 
 @pytest.fixture(scope="module")
@@ -61,27 +34,7 @@ def autoencoder() -> Autoencoder:
 
 @pytest.fixture(scope="module")
 def vae(autoencoder: Autoencoder) -> Any:
-    sizes = autoencoder.config
-    ddconfig = {
-        "double_z": True,
-        "z_channels": sizes.z_channels,
-        "resolution": 256,
-        "in_channels": sizes.in_channels,
-        "out_ch": sizes.out_ch,
-        "ch": sizes.ch,
-        "ch_mult": list(sizes.ch_mult),
-        "num_res_blocks": sizes.num_res_blocks,
-        "attn_resolutions": [],
-        "dropout": 0.0,
-    }
-    weights = autoencoder.state_dict()
-    # A configured VAE has two more 1x1 convolutions than FLUX's; as the identity they change nothing.
-    for name, width in (("quant_conv", 2 * sizes.z_channels), ("post_quant_conv", sizes.z_channels)):
-        weights |= {f"{name}.weight": torch.eye(width)[:, :, None, None], f"{name}.bias": torch.zeros(width)}
-    config = {"params": {"ddconfig": ddconfig, "embed_dim": sizes.z_channels}}
-    vae = comfy.sd.VAE(sd=weights, config=config, dtype=torch.float32)
-    vae.latent_channels = sizes.z_channels
-    return vae
+    return host_vae(asdict(AE), autoencoder.state_dict())
 
 
 def picture(height: int, width: int, count: int = 1, seed: int = 0) -> torch.Tensor:
@@ -89,12 +42,23 @@ def picture(height: int, width: int, count: int = 1, seed: int = 0) -> torch.Ten
     return pixels.float() / 255
 
 
-def test_squash_is_comfyuis_crop_none(vision: Any) -> None:
-    image = picture(40, 70)
+def test_a_square_of_siglips_size_is_seen_as_comfyui_sees_it(vision: Any) -> None:
+    image = picture(28, 28)
     (core,) = comfy_nodes.CLIPVisionEncode().encode(vision, image, "none")
     ours = EncodeStyle.execute(vision, image, "squash").result[0]
     for got, layer in zip(ours, style_layers(LAYERS), strict=True):
         assert torch.equal(got, core.all_hidden_states[:, layer - 1])
+
+
+@pytest.mark.parametrize("fit", ["squash", "center", "pad"])
+@pytest.mark.parametrize("size", [(40, 70), (70, 40), (300, 201), (12, 9)])
+def test_siglip_sees_what_the_trainer_shows_it(vision: Any, size: tuple[int, int], fit: str) -> None:
+    image = picture(*size)
+    seen = EncodeStyle.execute(vision, image, fit).result[1]
+    pixels = siglip_pixels(pil_from_image(image[0]), SIGLIP["image_size"], fit)
+    assert torch.equal(seen * 255, torch.from_numpy(pixels.copy())[None].float())
+    if fit == "squash":
+        assert torch.equal((seen.movedim(-1, 1) - 0.5) / 0.5, siglip_preprocess(pil_from_image(image[0]), 28))
 
 
 def test_layers_are_uso_s_own_at_full_depth() -> None:
@@ -187,10 +151,35 @@ def test_one_latent_per_subject(vae: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("size", "latent"),
-    [((64, 48), (128, 96)), ((48, 64), (96, 128)), ((64, 64), (128, 128)), ((500, 333), (128, 86))],
+    ("size", "long_side", "drawn", "nearest", "official"),
+    [
+        ((64, 48), 48, 1024, (128, 96), (128, 84)),
+        ((48, 64), 48, 1024, (96, 128), (84, 128)),
+        ((64, 64), 48, 1024, (128, 128), (128, 128)),
+        ((500, 333), 48, 1024, (128, 86), (128, 42)),
+        ((70, 100), 512, 1024, (90, 128), (88, 128)),
+        ((216, 152), 64, 0, (28, 20), (26, 18)),
+        ((208, 144), 64, 0, (26, 18), (26, 18)),
+    ],
 )
-def test_empty_latent_has_the_references_shape(vae: Any, size: tuple[int, int], latent: tuple[int, int]) -> None:
-    empty = EncodeContent.execute(vae, picture(*size), 48, 1024).result[1]
-    assert tuple(empty["samples"].shape) == (1, 16, *latent) and not empty["samples"].any()
-    assert all(side % 2 == 0 for side in empty["samples"].shape[2:])
+def test_the_empty_latent_has_a_size_by_a_rule(
+    vae: Any, size: tuple[int, int], long_side: int, drawn: int, nearest: tuple[int, int], official: tuple[int, int]
+) -> None:
+    """A graph that lacks the input has the rule of its time; 0 is the picture's own size by both."""
+    for given, latent in (({}, nearest), ({"size_rule": "nearest"}, nearest), ({"size_rule": "official"}, official)):
+        empty = EncodeContent.execute(vae, picture(*size), long_side, drawn, **given).result[1]["samples"]
+        assert tuple(empty.shape) == (1, 16, *latent) and not empty.any()
+        assert all(side % 2 == 0 for side in empty.shape[2:])
+
+
+def test_frames_have_one_latent_each_of_either_size(vae: Any) -> None:
+    for rule in ("official", "nearest"):
+        empty = EncodeContent.execute(vae, picture(70, 100, 3), 64, 128, batch="frames", size_rule=rule).result[1][
+            "samples"
+        ]
+        assert len(empty) == 3
+
+
+def test_the_simple_node_draws_at_the_official_size(vae: Any, prompt: Any) -> None:
+    latent = SubjectReference.execute(prompt(), vae, picture(70, 100)).result[1]["samples"]
+    assert tuple(latent.shape) == (1, 16, 88, 128)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-import comfy.clip_vision
 import comfy.model_base
 import comfy.supported_models
 import pytest
@@ -17,6 +16,8 @@ from comfyui_uso.nodes.scheduler import Scheduler
 from comfyui_uso.nodes.sockets import Content, Style
 from comfyui_uso.nodes.style import EncodeStyle, ProjectStyle
 from comfyui_uso.uso_model.style import StyleFeatures
+
+from .encoders import vision_model
 
 VISION = {
     "num_channels": 3,
@@ -40,7 +41,7 @@ def refused(*parts: str) -> Any:
 
 def encoder(kind: str) -> Any:
     extra = {"num_patches": 4} if kind == "siglip2_vision_model" else {}
-    return comfy.clip_vision.ClipVisionModel({**VISION, "model_type": kind, **extra})
+    return vision_model({**VISION, "model_type": kind, **extra})
 
 
 def fake(kind: Any, **params: Any) -> Any:
@@ -78,7 +79,7 @@ def test_patch_without_a_projector(patch: Any, features: Any) -> None:
 @pytest.mark.parametrize(
     ("image", "parts"),
     [
-        (torch.zeros(1, 32, 32, 4), ("4 channels", "RGB", "alpha")),
+        (torch.zeros(1, 32, 32, 2), ("2 channels", "RGB", "alpha", "grey")),
         (torch.zeros(1, 1, 1, 3), ("1x1 pixels", "16 pixels")),
         (torch.zeros(0, 32, 32, 3), ("empty batch", "Load Image")),
     ],

@@ -9,13 +9,14 @@ import torch
 from comfyui_uso.mini.model import PICTURE_SIZE, MiniModels, load_mini, missing_files
 from comfyui_uso.nodes.apply import Apply
 from comfyui_uso.nodes.content import EncodeContent
+from comfyui_uso.nodes.graph.convert import pil_from_image
 from comfyui_uso.nodes.load_mini import LoadMini
 from comfyui_uso.nodes.sampler import Sampler
 from comfyui_uso.nodes.style import EncodeStyle, ProjectStyle
 from comfyui_uso.uso_model.config import FLUX_AE
 from comfyui_uso.uso_model.sampling import Conditioning, euler, velocity
 from comfyui_uso.uso_model.schedule import official_schedule
-from comfyui_uso.uso_model.style import prepare_style_image
+from comfyui_uso.uso_model.style import siglip_preprocess
 
 import nodes as comfy_nodes
 
@@ -54,7 +55,7 @@ def test_text(host: Any, reference: MiniModels) -> None:
 def test_style_tokens(host: Any, reference: MiniModels, image: torch.Tensor) -> None:
     features = EncodeStyle.execute(host[3], image, "squash").result[0]
     style = ProjectStyle.execute(features, host[4]).result[0]
-    expected, _ = reference.encoders.vision(prepare_style_image(image.movedim(-1, 1), SIZE) * 2 - 1)
+    expected, _ = reference.encoders.vision(siglip_preprocess(pil_from_image(image[0]), SIZE))
     for got, wanted in zip(features, expected, strict=True):
         assert torch.allclose(got, wanted, atol=1e-4)
     assert torch.allclose(style.tokens, reference.projector(expected), atol=1e-4)

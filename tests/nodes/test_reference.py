@@ -35,6 +35,9 @@ def half(count: int = 1) -> torch.Tensor:
     return mask
 
 
+SIZES = {"long_side": PICTURE_SIZE, "latent_long_side": PICTURE_SIZE, "size_rule": "official"}
+
+
 class Graphs:
     """USO-mini, and both ways of putting references on its prompts."""
 
@@ -57,28 +60,20 @@ class Graphs:
             features = EncodeStyle.execute(self.vision, image, "squash", mask).result[0]
             given = ProjectStyle.execute(features, self.projector).result[0]
         else:
-            given = EncodeContent.execute(self.vae, image, PICTURE_SIZE, PICTURE_SIZE, mask).result[0]
+            given = EncodeContent.execute(
+                self.vae, image, PICTURE_SIZE, PICTURE_SIZE, mask, size_rule="official"
+            ).result[0]
         dials = {kind: given, f"{kind}_strength": strength}
         return Apply.execute(self.model, conditioning, self.prompt(""), **dials).result[1]
 
     def draw(self, positive: Any, cfg: float) -> torch.Tensor:
         """Return latents of two steps."""
-        # The model that reads references, whichever are on the prompt.
-        style, content = (self.given(kind) for kind in KINDS)
-        model = Apply.execute(self.model, positive, None, style, content, style_strength=0.9).result[0]
         empty = torch.zeros(1, 16, 8, 8)
         noise = comfy.sample.prepare_noise(empty, 3)
         negative = self.prompt("")
         return comfy.sample.sample(
-            model, noise, 2, cfg, "euler", "simple", positive, negative, empty, disable_pbar=True
+            self.model, noise, 2, cfg, "euler", "simple", positive, negative, empty, disable_pbar=True
         )
-
-    def given(self, kind: str) -> Any:
-        """Return USO_STYLE or USO_CONTENT."""
-        if kind == "style":
-            features = EncodeStyle.execute(self.vision, pictures(), "squash").result[0]
-            return ProjectStyle.execute(features, self.projector).result[0]
-        return EncodeContent.execute(self.vae, pictures(), PICTURE_SIZE, PICTURE_SIZE).result[0]
 
 
 @pytest.fixture(scope="module")
@@ -142,14 +137,14 @@ def test_what_came_in_is_left_alone(kind: str, graphs: Graphs) -> None:
 @pytest.mark.parametrize("strength", [1.0, 0.0])
 def test_the_latent_is_that_of_encode_content(strength: float, graphs: Graphs) -> None:
     latent = SubjectReference.execute(graphs.prompt(), graphs.vae, pictures(), strength).result[1]
-    expected = EncodeContent.execute(graphs.vae, pictures(), PICTURE_SIZE, PICTURE_SIZE).result[1]
+    expected = EncodeContent.execute(graphs.vae, pictures(), **SIZES).result[1]
     assert same(latent, expected) and latent["samples"].shape == (1, 16, 12, 16)
 
 
 def test_another_vae_gets_the_official_sizes(graphs: Graphs, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(graphs.vae, "uso_picture_size")
     conditioning, latent = SubjectReference.execute(graphs.prompt(), graphs.vae, pictures()).result
-    content, expected, _ = EncodeContent.execute(graphs.vae, pictures(), 512, 1024).result
+    content, expected, _ = EncodeContent.execute(graphs.vae, pictures(), 512, 1024, size_rule="official").result
     assert same(conditioning[0][1]["reference_latents"], content.latents) and same(latent, expected)
     assert latent["samples"].shape == (1, 16, 96, 128)
 
@@ -157,7 +152,7 @@ def test_another_vae_gets_the_official_sizes(graphs: Graphs, monkeypatch: pytest
 def test_wrong_models_are_named(graphs: Graphs) -> None:
     with pytest.raises(UserError, match="expected USO's style projector"):
         StyleReference.execute(graphs.prompt(), graphs.vision, graphs.model, pictures())
-    with pytest.raises(UserError, match="expected SigLIP"):
+    with pytest.raises(UserError, match="expected a SigLIP"):
         StyleReference.execute(graphs.prompt(), None, graphs.projector, pictures())
     with pytest.raises(UserError, match="strength"):
         SubjectReference.execute(graphs.prompt(), graphs.vae, pictures(), float("nan"))

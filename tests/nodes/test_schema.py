@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from typing import Any
 
 import pytest
@@ -17,7 +18,10 @@ FACES = {
         ["model", "lora", "lora_strength", "projector", "clip_vision", "lora_blocks"],
         ["MODEL", "MODEL_PATCH", "CLIP_VISION"],
     ),
-    "USO_LoadMini": (["lora_strength", "lora_blocks"], ["MODEL", "CLIP", "VAE", "CLIP_VISION", "MODEL_PATCH"]),
+    "USO_LoadMini": (
+        ["lora_strength", "lora_blocks", "lora", "projector"],
+        ["MODEL", "CLIP", "VAE", "CLIP_VISION", "MODEL_PATCH"],
+    ),
     "USO_Example": (["name"], ["IMAGE", "IMAGE", "STRING"]),
     "USO_StyleReference": (
         ["conditioning", "clip_vision", "projector", "image", "strength", "mask"],
@@ -38,6 +42,7 @@ FACES = {
             "row_offset",
             "column_offset",
             "batch",
+            "size_rule",
         ],
         ["USO_CONTENT", "LATENT", "IMAGE"],
     ),
@@ -91,6 +96,7 @@ DEFAULTS = {
     ("USO_EncodeContent", "long_side"): 512,
     ("USO_EncodeContent", "latent_long_side"): 1024,
     ("USO_EncodeContent", "placement"): "diagonal",
+    ("USO_EncodeContent", "size_rule"): "official",
     ("USO_Apply", "content_on_negative"): False,
     ("USO_Apply", "style_strength"): 1.0,
     ("USO_Apply", "style_curve"): "constant",
@@ -106,6 +112,7 @@ DEFAULTS = {
     ("USO_Sampler", "sampler_name"): "euler",
     ("USO_Sampler", "denoise"): 1.0,
 }
+ALL_OPTIONAL = {"USO_EncodeStyle", "USO_ProjectStyle", "USO_SaveStyle"}
 WORDS = {
     "style transfer",
     "style reference",
@@ -164,18 +171,41 @@ def test_references_and_dials_may_be_left_out() -> None:
     }
     assert optional == {
         ("USO_LoadModels", "lora_blocks"),
-        ("USO_LoadMini", "lora_blocks"),
-        *((f"USO_{kind}Reference", item) for kind in ("Style", "Subject") for item in ("strength", "mask")),
-        ("USO_EncodeStyle", "mask"),
-        *(("USO_ProjectStyle", dial) for dial in ("low", "mid", "high", "tokens_per_level", "preset")),
-        *(("USO_EncodeContent", dial) for dial in FACES["USO_EncodeContent"][0][4:]),
-        *(("USO_MixStyles", f"style_{n}") for n in range(3, 9)),
-        ("USO_SaveStyle", "thumbnail"),
+        *(("USO_LoadMini", item) for item in ("lora_blocks", "lora", "projector")),
+        *((node, item) for node, (items, _) in FACES.items() if node in ALL_OPTIONAL for item in items),
+        *(("USO_StyleReference", item) for item in FACES["USO_StyleReference"][0][1:]),
+        *(("USO_SubjectReference", item) for item in FACES["USO_SubjectReference"][0][2:]),
+        *(("USO_EncodeContent", item) for item in FACES["USO_EncodeContent"][0][1:]),
+        *(("USO_MixStyles", f"{what}_{n}") for what in ("style", "weight") for n in range(1, 9)),
         ("USO_LoadStyle", "projector"),
-        *(("USO_Apply", dial) for dial in FACES["USO_Apply"][0][2:] if dial != "content_on_negative"),
+        *(("USO_Apply", dial) for dial in FACES["USO_Apply"][0][2:]),
         ("USO_Scheduler", "latent"),
         ("USO_Sampler", "negative"),
     }
+
+
+def test_what_a_node_can_do_without_may_be_left_out() -> None:
+    """ComfyUI refuses an API graph that lacks a required input, whatever default the code has."""
+    for node in nodes.NODES:
+        parameters = inspect.signature(inspect.unwrap(node.execute.__func__)).parameters
+        needless = {name for name, given in parameters.items() if given.default is not inspect.Parameter.empty}
+        refused = [item.id for item in node.define_schema().inputs if not item.optional and item.id in needless]
+        assert refused == [], node
+
+
+@pytest.mark.parametrize(
+    ("node", "order"),
+    [("USO_MixStyles", ["mode", *(f"weight_{n}" for n in range(1, 9))]), ("USO_Apply", ["content_on_negative"])],
+)
+def test_widgets_keep_their_place_in_saved_graphs(node: str, order: list[str]) -> None:
+    """The page saves values by place: those of required inputs first, and then those of optional ones."""
+    face = next(made for made in nodes.NODES if made.define_schema().node_id == node)
+    groups = face.INPUT_TYPES()
+    sockets_ = ("USO_STYLE", "USO_CONTENT", "MODEL", "CONDITIONING", "MASK")
+    names = [
+        name for group in ("required", "optional") for name, kind in groups[group].items() if kind[0] not in sockets_
+    ]
+    assert names[: len(order)] == order
 
 
 def test_schema_drops_what_an_older_comfyui_lacks() -> None:

@@ -68,9 +68,15 @@ def test_nothing_is_overwritten_unasked(folder: Path, style: Style) -> None:
     [
         (" . ", "letters or digits"),
         ("", "letters or digits"),
-        ("../../up", "without '/'"),
-        ("a/b", "without '/'"),
-        ("..\\c", "without"),
+        ("../../up", "in each folder"),
+        ("..\\c", "in each folder"),
+        ("/etc/x", "in each folder"),
+        ("a//b", "in each folder"),
+        ("C:\\styles\\x", "without ':'"),
+        ("sub/nul/x", "reserved"),
+        ("sub./x", "dot"),
+        (".safetensors", "letters or digits"),
+        ("sub/.safetensors", "letters or digits"),
         ("a:b", "without ':'"),
         ("what?", r"without '\?'"),
         ("two\nlines", "without"),
@@ -94,6 +100,57 @@ def test_names_are_kept_as_they_were_typed(name: str, folder: Path, style: Style
     SaveStyle.execute(style, name, False)
     assert [path.name for path in folder.iterdir()] == [f"{name.strip()}.safetensors"]
     LoadStyle.execute(f"{name.strip()}.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [
+        ("warm.safetensors", "warm.safetensors"),
+        ("Warm.SafeTensors", "Warm.safetensors"),
+        ("ink/warm", "ink/warm.safetensors"),
+        ("ink\\warm.safetensors", "ink/warm.safetensors"),
+        (" ink / deep / warm ", "ink/deep/warm.safetensors"),
+        ("\u6c34\u5f69/\u6696\u8272", "\u6c34\u5f69/\u6696\u8272.safetensors"),
+        ("e\u0301t\u00e9", "\u00e9t\u00e9.safetensors"),
+    ],
+)
+def test_endings_and_sub_folders(name: str, file: str, folder: Path, style: Style) -> None:
+    for _ in range(2):  # the second run finds its own file
+        SaveStyle.execute(style, name, False)
+    assert [path.relative_to(folder).as_posix() for path in folder.rglob("*.safetensors")] == [file]
+    with pytest.raises(UserError, match="set overwrite"):
+        SaveStyle.execute(replace(style, tokens=style.tokens + 1), name, False)
+    folder_paths.filename_list_cache.clear()
+    assert style_names() == [file]
+    for typed in (file, file.replace("/", "\\"), file.removesuffix(".safetensors")):
+        assert LoadStyle.validate_inputs(typed) is True and LoadStyle.fingerprint_inputs(typed)
+        assert LoadStyle.execute(typed).result[0].counts == style.counts
+
+
+def test_a_style_that_is_not_there_is_said(folder: Path, style: Style) -> None:
+    SaveStyle.execute(style, "there", False)
+    for name in ("gone", "../../gone", "there.safetensors/x", ""):
+        told = LoadStyle.validate_inputs(name)
+        assert isinstance(told, str) and "is not in models/uso_styles, expected one of the 1 styles there" in told
+        assert LoadStyle.fingerprint_inputs(name) == ""
+        with pytest.raises(UserError, match="is not in models/uso_styles"):
+            LoadStyle.execute(name)
+    assert LoadStyle.validate_inputs() is True, "a name that comes by a link"
+
+
+def test_a_file_where_a_folder_is_needed_is_said(folder: Path, style: Style) -> None:
+    (folder / "ink").write_bytes(b"")
+    with pytest.raises(UserError, match=r"\Aink in models/uso_styles is a file, expected a folder for ink/warm"):
+        SaveStyle.execute(style, "ink/warm", False)
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+def test_thumbnails_of_every_kind(channels: int, dtype: torch.dtype, folder: Path, style: Style) -> None:
+    picture = torch.full((2, 20, 10, channels), 0.25, dtype=dtype)
+    SaveStyle.execute(style, "x", False, picture)
+    thumbnail = LoadStyle.execute("x.safetensors").result[1]
+    assert thumbnail.shape == (1, 20, 10, 3) and (channels == 4 or (thumbnail - 0.25).abs().max() < 0.01)
 
 
 def test_what_has_the_name_already_is_said(folder: Path, style: Style) -> None:

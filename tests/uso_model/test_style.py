@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from comfyui_uso.uso_model.errors import UserError
 from comfyui_uso.uso_model.style import (
     SIGLIP_SIZE,
     StyleLayers,
-    prepare_style_image,
     select_style_features,
     siglip_pixels,
     siglip_preprocess,
@@ -32,8 +32,7 @@ def _processor() -> Processor:
 
 @pytest.mark.parametrize(("width", "height"), [(384, 384), (500, 300), (97, 640), (20, 31)])
 def test_squash_equals_transformers_to_the_pixel(width: int, height: int) -> None:
-    pixels = np.random.default_rng(width).integers(0, 256, (height, width, 3), dtype=np.uint8)
-    picture = Image.fromarray(pixels)
+    picture = random_picture(width, height)
     resized = Processor(
         size={"height": 384, "width": 384},
         resample=Image.Resampling.BICUBIC,
@@ -89,29 +88,31 @@ def test_levels_are_outputs_of_their_layers_in_transformers() -> None:
 
 @pytest.mark.parametrize("fit", ["squash", "center", "pad"])
 def test_a_square_of_the_right_size_is_left_alone(fit: str) -> None:
-    image = torch.rand(2, 3, 24, 24)
-    assert torch.equal(prepare_style_image(image, 24, fit), image)
+    picture = random_picture(24, 24)
+    assert np.array_equal(siglip_pixels(picture, 24, fit), np.asarray(picture))
 
 
-def test_center_crops_and_pad_fills_with_mid_grey() -> None:
-    image = torch.zeros(1, 3, 20, 40)
-    image[..., 10:30] = 1.0
-    assert (prepare_style_image(image, 20, "center") == 1).all()
-    padded = prepare_style_image(image, 40, "pad")
-    assert padded.shape == (1, 3, 40, 40)
-    assert (padded[:, :, :10] == 0.5).all() and (padded[:, :, 30:] == 0.5).all()
-    assert torch.equal(padded[:, :, 10:30], image)
+@pytest.mark.parametrize(("width", "height"), [(40, 20), (20, 40), (31, 7), (2, 9)])
+def test_center_crops_and_pad_fills_with_mid_grey_before_the_same_resize(width: int, height: int) -> None:
+    picture = random_picture(width, height)
+    short, long = min(width, height), max(width, height)
+    left, top = (width - short) // 2, (height - short) // 2
+    cut = picture.crop((left, top, left + short, top + short))
+    assert np.array_equal(siglip_pixels(picture, 20, "center"), siglip_pixels(cut, 20))
+    padded = siglip_pixels(picture, long, "pad")
+    left, top = (long - width) // 2, (long - height) // 2
+    assert np.array_equal(padded[top : top + height, left : left + width], np.asarray(picture))
+    assert (padded == 128).all(axis=2).sum() >= long * long - width * height
+    assert np.array_equal(siglip_pixels(picture, 20, "pad"), siglip_pixels(Image.fromarray(padded), 20))
 
 
-def test_squash_of_a_tensor_is_close_to_the_pil_one() -> None:
-    ramp = np.linspace(0, 255, 60 * 90).reshape(60, 90).astype(np.uint8)
-    picture = Image.fromarray(np.stack([ramp, ramp[::-1], 255 - ramp], axis=-1))
-    tensor = torch.from_numpy(np.asarray(picture).copy()).movedim(-1, 0)[None] / 255
-    got = prepare_style_image(tensor, 48)
-    expected = torch.from_numpy(siglip_pixels(picture, 48).copy()).movedim(-1, 0)[None] / 255
-    assert (got - expected).abs().max() <= 1.5 / 255
+def test_unknown_fits_and_endless_strips_are_refused() -> None:
+    with pytest.raises(UserError, match="unknown fit 'stretch'"):
+        siglip_pixels(random_picture(8, 8), 4, "stretch")
+    with pytest.raises(UserError, match=r"20000x2 pixels to pad.*set fit to squash or center"):
+        siglip_pixels(Image.new("RGB", (20_000, 2)), 4, "pad")
 
 
-def test_unknown_fit_is_refused() -> None:
-    with pytest.raises(ValueError, match="unknown fit 'stretch'"):
-        prepare_style_image(torch.zeros(1, 3, 8, 8), 4, "stretch")
+def random_picture(width: int, height: int) -> Image.Image:
+    """Return a picture of noise, on which every resize differs from every other."""
+    return Image.fromarray(np.random.default_rng(width).integers(0, 256, (height, width, 3), dtype=np.uint8))

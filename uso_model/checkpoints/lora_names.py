@@ -80,12 +80,11 @@ def place_of(key: str) -> Place | None:
         blocks, number, name, side = match.groups()
         layer = USO_PARTS[blocks].get(name)
         return Place(f"{blocks}.{number}.{layer}", DOWN if side == "down" else UP) if layer else None
-    part = None
     if match := _PART.fullmatch(bare):
         part = "dora_scale" if match[2].startswith("lora_magnitude_vector") else match[2]
     elif match := _FACTOR.fullmatch(bare):
         part = DOWN if (match[2] or match[3]) in ("A", "down") else UP
-    if match is None or part is None:
+    else:
         return None
     plain = key.removeprefix("diffusion_model.")
     return Place(_layer(match[1]) or plain[: len(plain) - len(bare) + len(match[1])], part)

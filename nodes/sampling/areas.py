@@ -1,0 +1,37 @@
+"""Areas beside entries that are split along the sampling.
+
+ComfyUI gives every entry with an area a partner on the other side, of the same area, so that both run as one batch. It
+makes the partner of a single entry of that side; of one that is split along the sampling it would take one part for the
+whole sampling (ComfyUI, comfy/samplers.py, create_cond_with_same_area_if_none). Partners that are there already it
+leaves alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..graph.keys import AREA, AREA_KEYS, AREA_OF_MASK, END, START
+
+__all__ = ["with_partners"]
+
+Sides = dict[str, list[dict[str, Any]]]
+
+
+def with_partners(conds: Sides) -> Sides:
+    """Return the entries of all sides, with a partner of every part in time for each area on another side."""
+    found: Sides = {}
+    for side, entries in conds.items():
+        areas = [entry for other, part in conds.items() if other != side for entry in part if _has_area(entry)]
+        parts = [entry for entry in entries if (START in entry or END in entry) and not _has_area(entry)]
+        found[side] = [*entries, *(_partner(part, entry) for entry in areas for part in parts)]
+    return found
+
+
+def _has_area(entry: Mapping[str, Any]) -> bool:
+    return AREA in entry or bool(entry.get(AREA_OF_MASK))
+
+
+def _partner(part: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a part in the area of an entry."""
+    return {**part, **{key: entry[key] for key in AREA_KEYS if key in entry}}
