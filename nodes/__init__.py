@@ -11,6 +11,7 @@ from .host import check_host, host_version
 from .load_mini import LoadMini
 from .load_models import LoadModels
 from .mix_styles import MixStyles
+from .pages import register_pages
 from .reference import StyleReference, SubjectReference
 from .sampler import Sampler
 from .scheduler import Scheduler
@@ -50,4 +51,5 @@ async def comfy_entrypoint() -> ComfyExtension:
     check_host(host_version())
     register_folder()
     register_thumbnails()
+    register_pages()
     return UsoExtension()

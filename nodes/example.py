@@ -12,6 +12,7 @@ from ..uso_model.errors import UserError
 from ..uso_model.untrusted import quoted
 from .graph.convert import image_from_pil
 from .graph.widgets import checked_widgets
+from .host import server_routes
 from .sockets import schema
 
 __all__ = ["THUMBNAILS", "ExamplePair", "register_thumbnails", "thumbnail"]
@@ -81,15 +82,14 @@ def thumbnail(name: str) -> bytes:
 
 def register_thumbnails() -> None:
     """Let ComfyUI's server answer with a thumbnail; without a server, as in a script, nothing is registered."""
-    from aiohttp import web  # both not above: only ComfyUI's own start has them loaded
-    from server import PromptServer
-
-    server = getattr(PromptServer, "instance", None)
-    if server is None:
+    routes = server_routes()
+    if routes is None:
         return
 
-    @server.routes.get(THUMBNAILS)
+    @routes.get(THUMBNAILS)
     async def answer(request: Any) -> Any:
+        from aiohttp import web  # not above: only ComfyUI has it
+
         try:
             body = thumbnail(request.query.get("name", ""))
         except UserError as error:

@@ -1,10 +1,11 @@
-"""Which ComfyUI this is, and whether it has what the nodes need."""
+"""Which ComfyUI this is, whether it has what the nodes need, and its server."""
 
 from __future__ import annotations
 
 import re
+from typing import Any
 
-__all__ = ["OLDEST", "check_host", "host_version"]
+__all__ = ["OLDEST", "check_host", "host_version", "server_routes"]
 
 OLDEST = (0, 17, 0)
 """First ComfyUI whose FLUX hands its transformer options to input patches, and has patches inside attention."""
@@ -31,3 +32,11 @@ def check_host(version: str) -> None:
             f"The USO nodes need ComfyUI {'.'.join(map(str, OLDEST))} or newer, this is {version}: update ComfyUI, or "
             "take the pack out of custom_nodes."
         )
+
+
+def server_routes() -> Any:
+    """Return the routes of ComfyUI's server, to which a pack adds its own; None without a server, as in a script."""
+    from server import PromptServer  # not above: only ComfyUI's own start has it loaded
+
+    server = getattr(PromptServer, "instance", None)
+    return None if server is None else server.routes

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..uso_model.errors import UserError
 from .graph.dials import Dial, Place
+from .graph.translations import search_words
 
 __all__ = [
     "CATEGORY",
@@ -92,6 +93,7 @@ class Content:
 def schema(**fields: Any) -> io.Schema:
     """Build a node schema in the pack's category, without the fields this ComfyUI does not know yet."""
     known = io.Schema.__dataclass_fields__
+    fields["search_aliases"] = [*fields.get("search_aliases", ()), *search_words(fields["node_id"])]
     return io.Schema(category=CATEGORY, **{name: value for name, value in fields.items() if name in known})
 
 

@@ -63,8 +63,8 @@ class MiniClipModel(nn.Module):
         """
         super().__init__()
         self.encoder = encoder.to(device, torch.float32)
-        words = self.encoder.get_parameter("t5.shared.weight")
-        self.encoder.get_submodule("t5.shared").weight = nn.Parameter(words.detach().clone())
+        shared = self.encoder.get_submodule("t5.shared")
+        shared.weight = nn.Parameter(shared.get_parameter("weight").detach().clone())
         self.dtypes = {torch.float32}
         self.execution_device: torch.device | None = None
 

@@ -1,0 +1,63 @@
+"""The pages of `docs/` on ComfyUI's server, so that help pages can lead there without the internet."""
+
+from __future__ import annotations
+
+import html
+from pathlib import Path
+from typing import Any
+
+from .host import server_routes
+from .markdown import markdown_to_html
+
+__all__ = ["PAGES", "page", "register_pages"]
+
+PAGES = "/uso/"
+"""Address on ComfyUI's server, before a file's place in the pack: links between the files work as they stand."""
+
+_ROOT = Path(__file__).resolve().parents[1]
+_FOLDERS = ("docs", "web", "mini")
+_PICTURES = {".jpg": "image/jpeg", ".png": "image/png"}
+_STYLE = """
+body { max-width: 60rem; margin: 2rem auto; padding: 0 1rem; font: 1rem/1.6 system-ui, sans-serif }
+:root { color-scheme: light dark }
+table { border-collapse: collapse }
+td, th { border: 1px solid #8888; padding: .3rem .6rem; vertical-align: top; text-align: left }
+code, pre { background: #8882; border-radius: .3rem; padding: .1rem .3rem }
+pre { overflow: auto }
+img { max-width: 100% }
+"""
+
+
+def page(place: str) -> tuple[bytes, str] | None:
+    """Return a file of the documentation and its type, Markdown as HTML; None for what is no part of it."""
+    file = (_ROOT / place).resolve()
+    if not file.is_relative_to(_ROOT) or not file.is_file():
+        return None
+    parts = file.relative_to(_ROOT).parts
+    if parts[0] not in _FOLDERS and parts != ("README.md",):
+        return None
+    if file.suffix in _PICTURES:
+        return file.read_bytes(), _PICTURES[file.suffix]
+    if file.suffix != ".md":
+        return None
+    text = file.read_text(encoding="utf-8")
+    title = html.escape(text.partition("\n")[0].strip("# "))
+    head = f'<meta charset="utf-8"><title>{title}</title><style>{_STYLE}</style>'
+    return f"<!doctype html>{head}<body>{markdown_to_html(text)}</body>".encode(), "text/html"
+
+
+def register_pages() -> None:
+    """Let ComfyUI's server answer with the documentation; without a server, as in a script, nothing is registered."""
+    routes = server_routes()
+    if routes is None:
+        return
+
+    @routes.get(PAGES + "{place:.+\\.(?:md|jpg|png)}")
+    async def answer(request: Any) -> Any:
+        from aiohttp import web  # not above: only ComfyUI has it
+
+        found = page(request.match_info["place"])
+        if found is None:
+            return web.Response(status=404, text="No such page in this version of the pack.")
+        body, kind = found
+        return web.Response(body=body, content_type=kind, charset="utf-8" if kind == "text/html" else None)
