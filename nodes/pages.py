@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import html
+import re
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from .host import server_routes
-from .markdown import markdown_to_html
 
 __all__ = ["PAGES", "page", "register_pages"]
 
@@ -28,6 +29,9 @@ img { max-width: 100% }
 """
 
 
+_COMMENT = re.compile(r"^<!--.*?-->$", re.MULTILINE)
+
+
 def page(place: str) -> tuple[bytes, str] | None:
     """Return a file of the documentation and its type, Markdown as HTML; None for what is no part of it."""
     file = (_ROOT / place).resolve()
@@ -43,7 +47,7 @@ def page(place: str) -> tuple[bytes, str] | None:
     text = file.read_text(encoding="utf-8")
     title = html.escape(text.partition("\n")[0].strip("# "))
     head = f'<meta charset="utf-8"><title>{title}</title><style>{_STYLE}</style>'
-    return f"<!doctype html>{head}<body>{markdown_to_html(text)}</body>".encode(), "text/html"
+    return f"<!doctype html>{head}<body>{_rendered(text)}</body>".encode(), "text/html"
 
 
 def register_pages() -> None:
@@ -61,3 +65,22 @@ def register_pages() -> None:
             return web.Response(status=404, text="No such page in this version of the pack.")
         body, kind = found
         return web.Response(body=body, content_type=kind, charset="utf-8" if kind == "text/html" else None)
+
+
+def _rendered(text: str) -> str:
+    """Return Markdown as HTML, or as it stands where the library for it is not installed."""
+    try:
+        from markdown_it import MarkdownIt  # not above: only readers of a page need it
+    except ImportError:
+        return f"<pre>{html.escape(text)}</pre>"
+    reader = MarkdownIt("commonmark", {"html": False}).enable("table")
+    tokens = reader.parse(_COMMENT.sub("", text))
+    for token, title in pairwise(tokens):
+        if token.type == "heading_open":
+            token.attrSet("id", _anchor(title.content))
+    return str(reader.renderer.render(tokens, reader.options, {}))
+
+
+def _anchor(heading: str) -> str:
+    """Return what a link to a heading ends with, as GitHub makes it."""
+    return re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-")
