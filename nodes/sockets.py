@@ -54,13 +54,13 @@ class Style:
         """
         if self.tokens.ndim != 3 or self.tokens.shape[0] != 1 or sum(self.counts) != self.tokens.shape[1]:
             raise UserError(
-                f"style tokens of shape {tuple(self.tokens.shape)} do not fit the token counts "
-                f"{self.counts}: expected (1, {sum(self.counts)}, width)"
+                f"Got style tokens of shape {tuple(self.tokens.shape)} for pictures of {list(self.counts)} tokens, "
+                f"expected (1, {sum(self.counts)}, width): make the style again with USO Project Style."
             )
         if self.bias is not None and self.bias.shape != (sum(self.counts),):
             raise UserError(
-                f"strengths of shape {tuple(self.bias.shape)} do not fit the token counts {self.counts}: expected "
-                f"({sum(self.counts)},)"
+                f"Got strengths of shape {tuple(self.bias.shape)} for pictures of {list(self.counts)} tokens, expected "
+                f"({sum(self.counts)},): make the style again with USO Project Style."
             )
         if not all(part is None or part.isfinite().all() for part in (self.tokens, self.bias)):
             raise UserError(

@@ -207,7 +207,7 @@ def of_levels(tokens: Tensor, per_level: int, weights: Sequence[float], parts: i
     if min(weights) < 0 or max(weights) == 0:
         raise UserError(
             f"Got level weights {', '.join(f'{w:g}' for w in weights)} (high, mid, low), expected none below 0 and one "
-            "above: to leave the style out, set its strength in USO Apply to 0."
+            "above: to leave the style out, set style_strength of USO Apply to 0."
         )
     used = [level for level, weight in enumerate(weights) if weight > 0]
     pictures = tokens.shape[1] // (len(weights) * per_level)

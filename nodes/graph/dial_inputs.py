@@ -107,8 +107,9 @@ def read_dial(role: str, values: Mapping[str, Any], blocks: tuple[int, int]) -> 
     if strength == 0:
         return None
     start, end = values.get(f"{role}_start", 0.0), values.get(f"{role}_end", 1.0)
-    parts = spans(start, end, curve_values(values.get(f"{role}_curve", CURVES[0])))
-    weights = parse_blocks(values.get(f"{role}_blocks", ""), *blocks)
+    curve = curve_values(values.get(f"{role}_curve", CURVES[0]), f"{role}_curve")
+    parts = spans(start, end, curve, f"{role}_")
+    weights = parse_blocks(values.get(f"{role}_blocks", ""), *blocks, f"{role}_blocks")
     region: Tensor | None = values.get(f"{role}_region")
     fast = values.get(f"{role}_form", FORMS[0]) == "fast"
     if weights is not None and min(*weights.double, *weights.single) < 0:

@@ -54,7 +54,7 @@ def with_lora(
     from ...uso_model.checkpoints.strict import require_finite
     from ...uso_model.projector import PREFIX
 
-    factors = parse_blocks(blocks, *block_counts(model))
+    factors = parse_blocks(blocks, *block_counts(model), "lora_blocks")
     require_finite(lora_numbers(weights), name)
     places, strangers = placed(comfy.lora_convert.convert_lora(dict(weights)), name)
     layers: dict[str, dict[str, Tensor]] = defaultdict(dict)

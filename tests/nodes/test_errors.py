@@ -148,5 +148,5 @@ def test_latents_of_another_model(base_model: Any, prompt: Any) -> None:
 
 
 def test_counts_cover_the_tokens() -> None:
-    with pytest.raises(ValueError, match="token counts"):
+    with pytest.raises(ValueError, match="tokens of shape"):
         Style(tokens=torch.zeros(1, 10, 4), counts=(4, 4))

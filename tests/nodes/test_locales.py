@@ -127,8 +127,8 @@ def test_texts_name_inputs_by_the_labels_that_the_page_shows(schemas: dict[str, 
     for node, english in expected.items():
         own = set(english["inputs"]) | folders
         for path, text in leaves(english):
-            ids = set(re.findall(r"(?<![\w.-])[a-z]+(?:_\w+)+(?![\w.])", text))
-            assert path[-1] == "name" or ids <= own, (node, path)
+            named = set(re.findall(r"(?<![\w.-])[a-z]+(?:_\w+)+(?![\w.])", text))
+            assert path[-1] == "name" or named <= own, (node, path)
     for path, text in leaves(texts("zh")):
         if path[-1] != "name":
             assert not {word for word in re.findall(r"\w+", text, re.ASCII) if "_" in word} & (ids - folders), path

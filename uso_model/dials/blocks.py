@@ -24,13 +24,14 @@ _PART = re.compile(r"([ds])([0-9]{1,4})(?:-([0-9]{1,4}))?:([-+]?(?:[0-9]+(?:\.[0
 _EXPECTED = "parts such as d0-18:1, s0-37:0.5 (d: double blocks, s: single blocks)"
 
 
-def parse_blocks(text: str, double: int, single: int) -> Blocks | None:
+def parse_blocks(text: str, double: int, single: int, what: str = "block weights") -> Blocks | None:
     """Return a weight for every block; those that are not named keep 1.
 
     Args:
         text: parts `d<first>[-<last>]:<weight>` or `s...`, separated by commas or white space; later ones win.
         double: number of double blocks.
         single: number of single blocks.
+        what: name of the text, for the message.
 
     Returns:
         The weights, or None where all are 1.
@@ -40,16 +41,16 @@ def parse_blocks(text: str, double: int, single: int) -> Blocks | None:
             them an infinite weight.
     """
     weights = [1.0] * (double + single)
-    for part in typed_list(text, "block weights"):
+    for part in typed_list(text, what):
         match = _PART.fullmatch(part.lower())
         if match is None or not math.isfinite(float(match[4])):
-            raise UserError(f"Got {quoted(part)!r} among the block weights, expected {_EXPECTED}: correct it.")
+            raise UserError(f"Got {quoted(part)!r} in {what}, expected {_EXPECTED}: correct it.")
         kind, first, last, weight = match[1], int(match[2]), int(match[3] or match[2]), float(match[4])
         count = double if kind == "d" else single
         if not first <= last < count:
             raise UserError(
-                f"Got blocks {quoted(part)!r}, but the model has {kind}0 to {kind}{count - 1}, expected {_EXPECTED}: "
-                "correct it."
+                f"Got {quoted(part)!r} in {what}, but the model has {kind}0 to {kind}{count - 1}, "
+                f"expected {_EXPECTED}: correct it."
             )
         start = 0 if kind == "d" else double
         weights[start + first : start + last + 1] = [weight] * (last - first + 1)

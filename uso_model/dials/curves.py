@@ -21,11 +21,12 @@ Span = tuple[float, float, float]
 """Start and end as shares of the sampling, 0..1, and the factor on the strength between them."""
 
 
-def curve_values(curve: str) -> list[float]:
+def curve_values(curve: str, what: str = "curve") -> list[float]:
     """Return the factors of a curve, one for each part of its range.
 
     Args:
         curve: a name of CURVES, or numbers separated by commas or white space, such as `1, 0.8, 0.5`.
+        what: its name, for the message.
 
     Raises:
         UserError: it is neither, or too long.
@@ -43,30 +44,33 @@ def curve_values(curve: str) -> list[float]:
     if name in shapes:
         return [shapes[name]((i + 0.5) / SEGMENTS) for i in range(SEGMENTS)]
     try:
-        values = [float(part) for part in typed_list(curve.strip("[]() \t\n"), "the curve")]
+        values = [float(part) for part in typed_list(curve.strip("[]() \t\n"), what)]
     except ValueError:
         values = []
     if not values or not all(math.isfinite(value) and value >= 0 for value in values):
         raise UserError(
-            f"Got the curve {quoted(curve)!r}, expected one of {', '.join(CURVES)} or numbers from 0 such as 1, 0.8, "
+            f"Got {quoted(curve)!r} as {what}, expected one of {', '.join(CURVES)} or numbers from 0 such as 1, 0.8, "
             "0.5: correct it."
         )
     return values
 
 
-def spans(start: float, end: float, values: Sequence[float]) -> list[Span]:
+def spans(start: float, end: float, values: Sequence[float], role: str = "") -> list[Span]:
     """Return the parts of a range with their factors; neighbours with the same factor are one part.
 
     Args:
         start: share of the sampling at which the range begins, 0..1.
         end: share at which it ends.
         values: factors of parts of equal length.
+        role: what the names of both begin with, for the message.
 
     Raises:
         UserError: the range is empty or leaves 0..1.
     """
     if not 0.0 <= start < end <= 1.0:
-        raise UserError(f"Got the range {start} to {end}, expected 0 <= start < end <= 1: correct start and end.")
+        raise UserError(
+            f"Got {role}start {start} and {role}end {end}, expected 0 <= start < end <= 1: correct the two."
+        )
     step = (end - start) / len(values)
     found: list[Span] = []
     for number, value in enumerate(values):
