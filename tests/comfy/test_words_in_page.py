@@ -20,9 +20,12 @@ ENGLISH = {
     "instantstyle": (STYLE, 1),
     "moodboard": (STYLE, 1),
     "image prompt": (STYLE, 1),
-    "style transfer": (STYLE, 8),
+    "style transfer": (STYLE, 2),
+    "ip adapter": (STYLE, 1),
+    "redux": (STYLE, 1),
     "consistent character": (SUBJECT, 1),
-    "face": ("USO Encode Content", 13),  # after all nodes with the word in their names
+    "identity": (SUBJECT, 1),
+    "face": (SUBJECT, 12),  # after the nodes with the word in their names, and those that are used often
 }
 """Search word to the first of our nodes in the list, and its last acceptable place."""
 CHINESE_STYLE, CHINESE_SUBJECT = "USO \u98ce\u683c\u53c2\u8003", "USO \u4e3b\u4f53\u53c2\u8003"
