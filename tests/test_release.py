@@ -72,12 +72,14 @@ def test_the_zip_has_all_that_the_pack_needs() -> None:
         assert path.relative_to(ROOT).as_posix() in names, f"{path} is not packed, or not in git"
     needed = ("pyproject.toml", "README.md", "LICENSE", "NOTICE", "mini/family.yaml", "mini/experiment/claims.yaml")
     assert set(needed) <= names
+    assert {f"web/{path.name}" for path in (ROOT / "web").glob("*.js")} <= names
     for folder in (
         "mini/weights",
         "mini/judges",
         "mini/examples",
         "mini/recipes",
         "trainer/recipes",
+        "subgraphs",
         "web/docs",
         "locales",
     ):
