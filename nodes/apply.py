@@ -39,15 +39,8 @@ class Apply(io.ComfyNode):
             description="Adds style and subject references to the prompt. Several of these nodes in a row "
             "add up; with nothing connected to style and content and no dial turned it changes nothing.",
             search_aliases=[
-                "style transfer",
                 "style reference",
-                "sref",
-                "ip adapter",
-                "ipadapter",
                 "subject",
-                "identity",
-                "reference image",
-                "redux",
                 "uso",
                 "uno",
                 "apply style",

@@ -50,10 +50,8 @@ class EncodeContent(io.ComfyNode):
             "official USO code (long side 512, both sides cropped to a multiple of 16).",
             search_aliases=[
                 "subject",
-                "identity",
                 "reference image",
                 "character reference",
-                "face",
                 "layout",
                 "reference latent",
                 "uno",

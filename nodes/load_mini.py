@@ -24,7 +24,7 @@ class LoadMini(io.ComfyNode):
             display_name="USO Load Mini",
             description="Loads USO-mini, the small model that comes with this pack: 128 x 128 pixels, "
             "runs on a laptop, needs no download. What it returns works with ComfyUI's own nodes for FLUX.1.",
-            search_aliases=["uso mini", "demo model", "style transfer", "load checkpoint", "subject"],
+            search_aliases=["uso mini", "demo model", "load checkpoint", "no download"],
             inputs=[
                 io.Float.Input(
                     "lora_strength",

@@ -38,8 +38,6 @@ class LoadModels(io.ComfyNode):
             "model. 'auto' looks inside the files of the folder, so their names do not matter.",
             search_aliases=[
                 "uso loader",
-                "style transfer",
-                "subject",
                 "load lora",
                 "load model patch",
                 "sigclip",

@@ -29,7 +29,7 @@ class MixStyles(io.ComfyNode):
             display_name="USO Mix Styles",
             description="Makes one style of several. concat keeps the tokens of all and costs as much as all; the "
             "others make one set of tokens and cost as much as one.",
-            search_aliases=["style mix", "blend", "average", "slerp", "interpolate", "combine embeds", "ip adapter"],
+            search_aliases=["style mix", "blend", "average", "slerp", "interpolate", "combine embeds"],
             inputs=[
                 StyleSocket.Input("style_1", optional=True, tooltip="From USO Project Style or USO Load Style."),
                 *(

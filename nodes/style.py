@@ -55,11 +55,7 @@ class EncodeStyle(io.ComfyNode):
             description="Reads the style of one or more pictures with SigLIP. Runs once per picture; the "
             "encoder is not needed afterwards and ComfyUI may unload it.",
             search_aliases=[
-                "style transfer",
                 "style reference",
-                "sref",
-                "ip adapter",
-                "redux",
                 "siglip",
                 "clip vision encode",
                 "reference image",
@@ -131,11 +127,8 @@ class ProjectStyle(io.ComfyNode):
             description="Turns the features of style pictures into the tokens FLUX reads, with USO's "
             "hierarchical projector. Runs once per picture, not once per step.",
             search_aliases=[
-                "style transfer",
                 "style reference",
-                "sref",
                 "uso projector",
-                "ip adapter",
                 "style tokens",
             ],
             inputs=[

@@ -1,6 +1,6 @@
 // Shows the values of our lists in the page's language, as "translation (value)". Saved graphs keep the value itself.
-import { api } from "../../scripts/api.js";
 import { app } from "../../scripts/app.js";
+import { translations } from "./language.js";
 
 let nodes = {};
 
@@ -8,9 +8,7 @@ app.registerExtension({
   name: "USO.values",
 
   async init() {
-    const language = app.ui.settings.getSettingValue("Comfy.Locale");
-    const translations = await (await api.fetchApi("/i18n")).json();
-    nodes = translations[language]?.nodeDefs ?? {};
+    nodes = (await translations()).nodeDefs ?? {};
   },
 
   nodeCreated(node) {

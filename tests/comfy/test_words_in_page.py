@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from .browser import CHROMIUM, READY, nodes_2
+from .conftest import HERE
 
 pytestmark = [
     pytest.mark.long,
@@ -20,9 +23,12 @@ ENGLISH = {
     "instantstyle": (STYLE, 1),
     "moodboard": (STYLE, 1),
     "image prompt": (STYLE, 1),
-    "style transfer": (STYLE, 8),
+    "style transfer": (STYLE, 2),
+    "ip adapter": (STYLE, 1),
+    "redux": (STYLE, 1),
     "consistent character": (SUBJECT, 1),
-    "face": ("USO Encode Content", 13),  # after all nodes with the word in their names
+    "identity": (SUBJECT, 1),
+    "face": (SUBJECT, 12),  # after the nodes with the word in their names, and those that are used often
 }
 """Search word to the first of our nodes in the list, and its last acceptable place."""
 CHINESE_STYLE, CHINESE_SUBJECT = "USO \u98ce\u683c\u53c2\u8003", "USO \u4e3b\u4f53\u53c2\u8003"
@@ -34,6 +40,8 @@ CHINESE = {
     "\u89d2\u8272": (CHINESE_SUBJECT, 1),  # character
 }
 HELP = ".node-help-content"
+HAN = "[\u4e00-\u9fff]"
+TEMPLATE = "USO 1 style and subject (no download).json"
 
 
 def speak(page: Any, language: str) -> None:
@@ -125,6 +133,21 @@ def test_lists_show_their_values_in_chinese_and_keep_them(chinese: Any, vue: boo
         assert chinese.evaluate("() => app.graph._nodes[0].widgets[0]._displayValue") == shown
     assert chinese.evaluate("() => app.graph._nodes[0].serialize().widgets_values") == ["squash"]
     nodes_2(chinese, False)
+
+
+def test_a_template_opens_in_chinese_and_a_graph_of_others_as_it_is(chinese: Any) -> None:
+    graph = json.loads((HERE.parents[1] / "workflows" / TEMPLATE).read_text(encoding="utf-8"))
+    english = next(node for node in graph["nodes"] if node["type"] == "MarkdownNote")["widgets_values"][0]
+    shown = """async graph => { await app.loadGraphData(graph);
+        const note = app.graph._nodes.find(node => node.type === "MarkdownNote");
+        return [note.widgets[0].value, app.graph._groups.map(group => group.title)] }"""
+    note, groups = chinese.evaluate(shown, graph)
+    assert note.count("\n") == english.count("\n")
+    assert groups and all(re.search(HAN, text) for text in [*groups, *filter(None, note.split("\n"))])
+    for node in graph["nodes"]:
+        if node["type"] == "MarkdownNote":
+            node["widgets_values"] = ["mine"]
+    assert chinese.evaluate(shown, graph) == ["mine", [group["title"] for group in graph["groups"]]]
 
 
 def test_help_in_english_and_its_links(english: Any) -> None:
