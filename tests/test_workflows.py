@@ -33,6 +33,7 @@ NAMES = {
     "USO FLUX 5 style and subject (checkpoint)",
     "USO FLUX 6 style (checkpoint)",
     "USO FLUX 7 subject (checkpoint)",
+    "USO FLUX 8 two subjects",
     "USO FLUX example 1 identity",
     "USO FLUX example 2 identity and style",
     "USO FLUX example 3 identity stylised",

@@ -1,0 +1,104 @@
+"""The templates as a new user meets them: an empty input folder, no models, and a press on Run."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from PIL import Image
+
+from .browser import CHROMIUM, nodes_2, open_page
+from .conftest import COMFY, HERE, PACK
+from .layout import covered, show
+from .server import RUN_SECONDS, ComfyServer, running_server
+
+WORKFLOWS = sorted((HERE.parents[1] / "workflows").glob("*.json"))
+MINI = [path for path in WORKFLOWS if "(no download)" in path.stem]
+FLUX = [path for path in WORKFLOWS if "FLUX" in path.stem]
+IN_NODES_2 = MINI[:2] + MINI[5:6]
+
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(CHROMIUM is None, reason="no chromium, chromium-browser or google-chrome is on the PATH"),
+]
+
+
+class Fresh(NamedTuple):
+    """A server that has nothing but the pack, and its page."""
+
+    server: ComfyServer
+    page: Any
+
+
+@pytest.fixture(scope="module")
+def fresh() -> Iterator[Fresh]:
+    with tempfile.TemporaryDirectory(prefix="uso-fresh-", ignore_cleanup_errors=True) as folder:
+        base = Path(folder)
+        for name in ("models", "input", "output", "temp", "user", "custom_nodes"):
+            (base / name).mkdir()
+        (base / "custom_nodes" / PACK).symlink_to(HERE.parents[1], target_is_directory=True)
+        with running_server(COMFY, base) as server, open_page(server.address) as page:
+            page.keyboard.press("Escape")  # the page greets a new user with its own templates
+            yield Fresh(server, page)
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Read a workflow."""
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize(
+    ("path", "new"),
+    [*((path, False) for path in MINI), *((path, True) for path in IN_NODES_2)],
+    ids=lambda value: value.stem if isinstance(value, Path) else "nodes 2.0" if value else "classic",
+)
+def test_run_draws_from_an_empty_input_folder(fresh: Fresh, path: Path, new: bool) -> None:
+    server, page = fresh
+    nodes_2(page, new)
+    show(page, read(path))
+    before = set(server.get_json("/history"))
+    page.get_by_role("button", name="Run", exact=True).first.click()
+    deadline = time.monotonic() + RUN_SECONDS
+    while not (done := set(server.get_json("/history")) - before):
+        assert time.monotonic() < deadline, server.log_tail()
+        time.sleep(0.5)
+    (history,) = (server.get_json(f"/history/{prompt}")[prompt] for prompt in done)
+    assert history["status"]["status_str"] == "success", history["status"]
+    pictures = [item for output in history["outputs"].values() for item in output.get("images", ())]
+    assert len(pictures) == sum(node["type"] == "PreviewImage" for node in read(path)["nodes"])
+    for item in pictures:
+        low, high = Image.open(BytesIO(server.view(item))).convert("L").getextrema()
+        assert high - low > 30, "a flat picture"
+    assert not list((server.base / "input").iterdir())
+    shutil.rmtree(server.base / "models/uso_styles", ignore_errors=True)
+
+
+@pytest.mark.parametrize("path", FLUX, ids=lambda path: path.stem)
+def test_the_page_offers_every_missing_model(fresh: Fresh, path: Path) -> None:
+    page = fresh.page
+    nodes_2(page, False)
+    show(page, read(path))
+    files = {model["name"] for node in read(path)["nodes"] for model in node["properties"].get("models", ())}
+    page.get_by_text("View details").first.click()
+    page.get_by_text("Missing Models").first.wait_for()
+    page.wait_for_timeout(500)
+    assert {word for word in page.inner_text("body").split() if word.endswith(".safetensors")} >= files
+    assert (
+        page.get_by_role("button", name="Download", exact=True).count()
+        == len(files)
+        == (4 if "(checkpoint)" in path.stem else 7)
+    )
+
+
+@pytest.mark.parametrize("new", [False, True], ids=["classic", "nodes 2.0"])
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_nothing_is_covered(fresh: Fresh, path: Path, new: bool) -> None:
+    for advanced in (False, True):
+        assert covered(fresh.page, read(path), new, advanced) == []
