@@ -28,7 +28,7 @@ FOLDERS = {
     "mini/experiment/plans": "sizes of the experiment, and its rows",
     "workflows": "graphs with a picture of the same name; ComfyUI shows them as templates",
     "subgraphs": "blueprints that ComfyUI's node search offers: several nodes in one box",
-    "web": "scripts of ComfyUI's page: folded inputs, colours, thumbnails, forgotten wires, values that old graphs lack",
+    "web": "scripts of ComfyUI's page: folded inputs, colours, thumbnails, forgotten wires, values of old graphs",
     "web/docs": "one help page per node, shown inside ComfyUI",
     "locales": "what the page shows of the nodes in Simplified Chinese; English is in the schemas",
     "docs": "training, the dials, workflows, coming from other nodes, this page",
