@@ -58,6 +58,13 @@ def test_both_have_the_same_sections(node: str) -> None:
 
 
 @for_every_node
+def test_both_name_the_same_template_of_this_pack(node: str) -> None:
+    named = [re.findall(r"\*\*(USO (?:FLUX )?(?:example )?\d[^*]*)\*\*", page) for page in both(node)]
+    assert named[0] == named[1]
+    assert all((ROOT / f"workflows/{name}.json").is_file() for name in named[0]), named[0]
+
+
+@for_every_node
 def test_both_name_every_input_and_output_in_order(node: str) -> None:
     schema, texts = SCHEMAS[node], CHINESE[node]
     expected = [item.id for item in schema.inputs], [item.display_name or item.id for item in schema.outputs]
