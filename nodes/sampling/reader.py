@@ -21,6 +21,7 @@ import torch
 from comfy.model_base import BaseModel
 from comfy.patcher_extension import WrappersMP
 from comfy.samplers import CFGGuider
+from comfy.utils import repeat_to_batch_size
 from torch import Tensor
 
 from ...uso_model.errors import UserError
@@ -103,6 +104,7 @@ def route(executor: Any, *args: Any, **kwargs: Any) -> Any:
     call = HostCall(executor.original, args, kwargs, names, BaseModel._apply_model)
     style, plan = call.take(STYLE), take_plan(call)
     _check_regions(plan, call.get("x"))
+    _repeat_references(call)
     layout = layout_of(call.get("x"), call.get("c_crossattn"), style, call.get("ref_latents") or ())
     # Another node's mask has to grow with the sequence, and is joined with ours, whichever of our tensors is there.
     ours = style is not None or bool(layout.references) or plan.changes_attention
@@ -159,6 +161,13 @@ def install_reader(model: Model) -> Model:
     patched.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, READER, hand_over)
     patched.add_wrapper_with_key(WrappersMP.APPLY_MODEL, READER, route)
     return patched
+
+
+def _repeat_references(call: HostCall) -> None:
+    """Give every row of a call its reference latents: packs that draw tiles in batches repeat only what they know."""
+    rows, references = call.get("x").shape[0], call.get("ref_latents") or []
+    if any(0 < latent.shape[0] < rows for latent in references):
+        call.set("ref_latents", [repeat_to_batch_size(latent, rows) for latent in references])
 
 
 def _check_regions(plan: Plan, x: Tensor) -> None:

@@ -78,6 +78,14 @@ def test_a_call_without_references_is_passed_on_as_it_came() -> None:
     assert out[1] is options and out[2]["attention_mask"] is mask
 
 
+def test_every_tile_of_a_batch_has_its_subject() -> None:
+    """Packs that draw tiles in batches repeat only what they know."""
+    executor = WrapperExecutor.new_executor(_as_today, [route])
+    sides = torch.stack([torch.ones(16, 4, 4), torch.zeros(16, 4, 4)])  # positive and negative
+    out = executor.execute(X.repeat(4, 1, 1, 1), 0, None, TEXT.repeat(4, 1, 1), None, {}, ref_latents=[sides])
+    assert torch.equal(out[2]["ref_latents"][0], sides.repeat(2, 1, 1, 1))
+
+
 @pytest.mark.parametrize("front", [False, True])
 def test_noise_is_found_by_the_name_of_its_argument(front: bool, base_model: Any) -> None:
     def outer_sample(noise: Any, latent_image: Any, sampler: Any, sigmas: Any) -> Any:
