@@ -76,7 +76,7 @@ def test_run_draws_from_an_empty_input_folder(fresh: Fresh, path: Path, new: boo
     for item in pictures:
         low, high = Image.open(BytesIO(server.view(item))).convert("L").getextrema()
         assert high - low > 30, "a flat picture"
-    assert not list((server.base / "input").iterdir())
+    assert not [file for file in (server.base / "input").rglob("*") if file.is_file()]
     shutil.rmtree(server.base / "models/uso_styles", ignore_errors=True)
 
 
