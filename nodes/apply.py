@@ -14,7 +14,7 @@ from .graph.conditioning import Entries, emptied, with_content, with_style, with
 from .graph.dial_inputs import dial_inputs, read_dial
 from .graph.dials import Dial
 from .graph.host_types import Model
-from .graph.model_checks import block_counts, check_content_fits, check_flux, check_style_fits
+from .graph.model_checks import block_counts, check_content_fits, check_flux, check_given, check_style_fits
 from .graph.timing import with_reference
 from .graph.widgets import checked_widgets
 from .sampling.reader import install_reader
@@ -119,6 +119,7 @@ class Apply(io.ComfyNode):
         """Return the model with the reader, and both conditionings; one without a reference stays the same object."""
         if negative is None:
             negative = emptied(positive)
+        check_given(model, "model", "a FLUX.1 model: connect a USO Load Models node")
         if style is None and content is None and text_strength == 1.0:
             return io.NodeOutput(install_reader(model), positive, negative)
         check_flux(model)

@@ -34,8 +34,11 @@ _COMMENT = re.compile(r"^<!--.*?-->$", re.MULTILINE)
 
 def page(place: str) -> tuple[bytes, str] | None:
     """Return a file of the documentation and its type, Markdown as HTML; None for what is no part of it."""
-    file = (_ROOT / place).resolve()
-    if not file.is_relative_to(_ROOT) or not file.is_file():
+    try:
+        file = (_ROOT / place).resolve()
+        if not file.is_relative_to(_ROOT) or not file.is_file():
+            return None
+    except (OSError, ValueError):  # no file can have such a name
         return None
     parts = file.relative_to(_ROOT).parts
     if parts[0] not in _FOLDERS and parts != ("README.md",):

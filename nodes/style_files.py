@@ -137,9 +137,9 @@ class LoadStyle(io.ComfyNode):
         return True if name is None or _style_path(str(name)) is not None else _absent(str(name))
 
     @classmethod
-    def fingerprint_inputs(cls, name: str, projector: Any = None) -> str:
+    def fingerprint_inputs(cls, name: str | None, projector: Any = None) -> str:
         """Return what changes when the file does."""
-        path = _style_path(name)
+        path = None if name is None else _style_path(name)  # None: the name comes over a link, unknown as yet
         return "" if path is None else f"{path.stat().st_mtime_ns} {path.stat().st_size}"
 
     @classmethod

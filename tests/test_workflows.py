@@ -233,6 +233,8 @@ def test_note_says_what_to_do_and_is_legible(path: Path) -> None:
     assert "`" not in text
     assert path in MINI or "**USO Example**" in text
     assert "To switch a reference off" in text
+    # A sampler would miss the latent that comes from it.
+    assert "bypass **USO Subject Reference**" not in text and "or **USO Subject Reference**" not in text
     assert ("**Press Run" in text) is (path in MINI)
 
 

@@ -70,10 +70,11 @@ class Dial:
         return replace(self, strength=0.0, spans=tuple((start, end, 1.0) for start, end, part in self.spans if part))
 
     def stored(self) -> dict[str, Any]:
-        """Return what is set as a plain dict, the form on a conditioning entry."""
+        """Return what is set in plain values, the form on a conditioning entry, which nodes may write to a file."""
         found: dict[str, Any] = {} if self.strength == 1.0 else {"strength": self.strength}
         parts = {name: getattr(self, name) for name in ("tokens", "region", "blocks", "fast", "place", "shared")}
-        return found | {name: part for name, part in parts.items() if part is not None and part is not False}
+        set_ = {name: part for name, part in parts.items() if part is not None and part is not False}
+        return found | {name: tuple(part) if isinstance(part, (Blocks, Place)) else part for name, part in set_.items()}
 
 
 _NAMES = {item.name for item in fields(Dial)}
@@ -88,8 +89,17 @@ def dials_of(values: Mapping[str, Any], key: str, count: int) -> tuple[Dial, ...
         count: references that the entry has.
     """
     stored: Sequence[Mapping[str, Any]] = values.get(key, ())
-    found = [Dial(**{name: value for name, value in dial.items() if name in _NAMES}) for dial in stored]
+    found = [_read(dial) for dial in stored]
     return (*found, *(Dial() for _ in range(count - len(found))))
+
+
+def _read(stored: Mapping[str, Any]) -> Dial:
+    """Return a dial from its plain form; what another version has put there besides is left alone."""
+    known = {name: value for name, value in stored.items() if name in _NAMES}
+    for name, kind in (("blocks", Blocks), ("place", Place)):
+        if name in known:
+            known[name] = kind(*known[name])
+    return Dial(**known)
 
 
 def appended(values: Mapping[str, Any], key: str, had: int, new: Sequence[Dial]) -> dict[str, Any]:

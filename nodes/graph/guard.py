@@ -15,7 +15,7 @@ from comfy.conds import CONDConstant
 from ...uso_model.errors import UserError
 from .keys import GUARD, MODEL_CONDS
 
-__all__ = ["guarded", "unguarded"]
+__all__ = ["guarded", "is_guarded", "unguarded"]
 
 _SENTENCE = (
     "Got a style or a subject on the conditioning, but a MODEL that cannot read it, expected one that comes from USO "
@@ -52,6 +52,11 @@ class _Conds(dict[str, Any]):
 def guarded(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return an entry's values with a guard among what ComfyUI asks for at every model call."""
     return {**values, MODEL_CONDS: _Conds({**values.get(MODEL_CONDS, {}), GUARD: _Guard(_SENTENCE)})}
+
+
+def is_guarded(values: Mapping[str, Any]) -> bool:
+    """Say whether an entry's values have a guard."""
+    return GUARD in values.get(MODEL_CONDS, {})
 
 
 def unguarded(conds: Mapping[str, Any]) -> dict[str, Any]:

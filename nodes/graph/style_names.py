@@ -14,7 +14,10 @@ ENDING = ".safetensors"
 MOST_BYTES = 200
 """Of a name in UTF-8; file systems take 255, of which the ending and a temporary name use some."""
 
-_RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))}
+_RESERVED = {
+    *("con", "prn", "aux", "nul", "conin$", "conout$"),
+    *(f"{port}{n}" for port in ("com", "lpt") for n in "0123456789\u00b9\u00b2\u00b3"),
+}
 """What Windows takes for devices, also with an ending."""
 
 _FORBIDDEN = '<>:"|?*'

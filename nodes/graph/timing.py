@@ -10,6 +10,7 @@ from typing import Any
 
 from .conditioning import Entries
 from .dials import ALWAYS, Dial
+from .guard import guarded, is_guarded
 from .keys import END, START
 
 __all__ = ["with_reference"]
@@ -30,19 +31,28 @@ def with_reference(entries: Entries, dial: Dial, add: Callable[[Entries, Dial], 
         return add(entries, dial)
     out: Entries = []
     for text, values in entries:
-        first, last = values.get(START, 0.0), values.get(END, 1.0)
-        done = first
-        for start, end, factor in dial.spans:
-            low, high = max(start, first), min(end, last)
-            if low >= high:
-                continue
-            if low > done:
-                out.append(_part(text, values, done, low))
-            piece = [_part(text, values, low, high)]
-            out += add(piece, dial.at(factor)) if factor else piece
-            done = high
-        if done < last or done == first:
-            out.append(_part(text, values, done, last))
+        out += _parts(text, values, dial, add)
+    return out
+
+
+def _parts(text: Any, values: dict[str, Any], dial: Dial, add: Callable[[Entries, Dial], Entries]) -> Entries:
+    """Return the parts of an entry; if one of them is guarded all are, so that the first step tells."""
+    out: Entries = []
+    first, last = values.get(START, 0.0), values.get(END, 1.0)
+    done = first
+    for start, end, factor in dial.spans:
+        low, high = max(start, first), min(end, last)
+        if low >= high:
+            continue
+        if low > done:
+            out.append(_part(text, values, done, low))
+        piece = [_part(text, values, low, high)]
+        out += add(piece, dial.at(factor)) if factor else piece
+        done = high
+    if done < last or done == first:
+        out.append(_part(text, values, done, last))
+    if any(is_guarded(part) for _, part in out):
+        return [[said, part if is_guarded(part) else guarded(part)] for said, part in out]
     return out
 
 

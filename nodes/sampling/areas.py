@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from torch import Tensor
+
 from ..graph.keys import AREA, AREA_KEYS, AREA_OF_MASK, END, START
 
 __all__ = ["with_partners"]
@@ -24,8 +26,25 @@ def with_partners(conds: Sides) -> Sides:
     for side, entries in conds.items():
         areas = [entry for other, part in conds.items() if other != side for entry in part if _has_area(entry)]
         parts = [entry for entry in entries if (START in entry or END in entry) and not _has_area(entry)]
-        found[side] = [*entries, *(_partner(part, entry) for entry in areas for part in parts)]
+        partners = {
+            (number, *_area_of(entry)): _partner(part, entry)
+            for entry in areas
+            for number, part in enumerate(parts)
+            if _meet(part, entry)
+        }
+        found[side] = [*entries, *partners.values()]
     return found
+
+
+def _meet(part: Mapping[str, Any], entry: Mapping[str, Any]) -> bool:
+    """Whether two entries count at the same time, ever."""
+    return max(part.get(START, 0.0), entry.get(START, 0.0)) < min(part.get(END, 1.0), entry.get(END, 1.0))
+
+
+def _area_of(entry: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Return what tells areas apart: one partner is enough for all entries of one area."""
+    values = (entry.get(key) for key in AREA_KEYS)
+    return tuple(id(value) if isinstance(value, Tensor) else repr(value) for value in values)
 
 
 def _has_area(entry: Mapping[str, Any]) -> bool:

@@ -27,7 +27,19 @@ from torch import Tensor
 from ...uso_model.errors import UserError
 from ..graph.guard import unguarded
 from ..graph.host_types import Guider, Model
-from ..graph.keys import ATTENTION, ATTENTION_MASK, MODEL_CONDS, PLACES, PLAN, READER, REFERENCES, RUN, STYLE
+from ..graph.keys import (
+    ATTENTION,
+    ATTENTION_MASK,
+    METHOD,
+    MODEL_CONDS,
+    PLACES,
+    PLAN,
+    READER,
+    REFERENCES,
+    RUN,
+    STYLE,
+    UNO_METHOD,
+)
 from ..graph.model_checks import check_content_fits, check_flux, check_style_fits
 from ..sockets import Content
 from .areas import with_partners
@@ -75,8 +87,8 @@ def hand_over(executor: Any, *args: Any, **kwargs: Any) -> Any:
         added = [entry_conds(entry, device, dtype, size) for entry in entries]
         guider.conds[name] = [_handed(entry, conds) for entry, conds in zip(entries, added, strict=True)]
         for entry, conds in zip(entries, added, strict=True):
-            if conds:
-                found = True
+            found = found or bool(conds)
+            if conds or entry.get(METHOD) == UNO_METHOD:
                 _check_entry(entry, model)
     run = _Run(_patches(guider.conds) if found else {})
     trace_anew(model, run.patches)

@@ -36,6 +36,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "batched": {"style_on": "positive, batched", "content_on_negative": True},
     "negative side": {"style_on": "negative"},
     "both sides": {"style_on": "both"},
+    "split on both sides": {"style_curve": "fade in", "style_on": "both"},
     "subject on both": {"content_on_negative": True, "content_strength": 0.7},
     "style region": {"style_region": REGION},
     "subject region": {"content_region": REGION},
@@ -133,3 +134,13 @@ def test_halves_are_finite_and_keep_their_references(
     assert with_both.isfinite().all()
     for half in (slice(0, SIDE // 2), slice(SIDE // 2, SIDE)):
         assert not torch.allclose(with_both[..., half], without[..., half], atol=1e-3)
+
+
+def test_partners_are_as_few_as_the_areas(area_drawn: Draw, batches: list[int]) -> None:
+    """One for each part in time that an entry of the area meets, however finely both sides are split."""
+    rows = []
+    for area in (None, AREAS["area"]):
+        batches.clear()
+        area_drawn("split on both sides", 3.0, positive=area)
+        rows.append(sum(batches))
+    assert rows[1] <= 2 * rows[0], rows

@@ -18,6 +18,7 @@ def test_every_page_is_shown_and_its_links_lead_on(place: str) -> None:
     body, kind = page(place) or (b"", "")
     text = body.decode()
     assert kind == "text/html" and text.count("<h1") == 1
+    assert "<p>|" not in text, "a row stands outside its table"
     assert "](" not in re.sub(r"<(code|pre)>.*?</\1>", "", text, flags=re.DOTALL), "a link was not read"
     for picture in re.findall(r'<img src="([^"]+)"', text):
         found = page((Path(place).parent / picture).as_posix())
@@ -34,7 +35,16 @@ def test_every_page_is_shown_and_its_links_lead_on(place: str) -> None:
 
 @pytest.mark.parametrize(
     "place",
-    ["docs/nothing.md", "docs", "../docs/dials.md", "/etc/hostname", "nodes/apply.py", "docs/../NOTICE"],
+    [
+        "docs/nothing.md",
+        "docs",
+        "../docs/dials.md",
+        "/etc/hostname",
+        "nodes/apply.py",
+        "docs/../NOTICE",
+        "docs/a\0b.md",
+        f"docs/{'a' * 300}.md",
+    ],
 )
 def test_nothing_else_is_given(place: str) -> None:
     assert page(place) is None

@@ -13,8 +13,9 @@ import pytest
 import torch
 from comfy_extras.nodes_model_merging import ModelMergeSimple
 from comfyui_uso.nodes.apply import Apply
-from comfyui_uso.nodes.graph.dials import Place
-from comfyui_uso.nodes.graph.keys import COUNTS, MODEL_CONDS, STYLE
+from comfyui_uso.nodes.graph.conditioning import with_content
+from comfyui_uso.nodes.graph.dials import Dial, Place
+from comfyui_uso.nodes.graph.keys import MODEL_CONDS
 from comfyui_uso.nodes.sampler import Sampler
 from comfyui_uso.nodes.sampling.reader import install_reader
 from comfyui_uso.nodes.sockets import Style
@@ -150,8 +151,26 @@ def test_copies_keep_the_guard_and_files_leave_it_out(applied: Any, base_model: 
         copied = [[text, {**values, MODEL_CONDS: copying(values[MODEL_CONDS])}] for text, values in positive]
         with pytest.raises(UserError, match="a MODEL that cannot read it"):
             sample(base_model, copied, negative)
-    guards = positive[-1][1][MODEL_CONDS]
     file = io.BytesIO()
-    torch.save({MODEL_CONDS: guards, "tokens": positive[-1][1].get(STYLE), "counts": positive[-1][1][COUNTS]}, file)
+    torch.save(positive, file)
     file.seek(0)
-    assert torch.load(file, weights_only=True)[MODEL_CONDS] == {}
+    loaded = torch.load(file, weights_only=True)
+    assert all(values[MODEL_CONDS] == {} for _, values in loaded)
+    reads = install_reader(base_model)
+    assert torch.equal(sample(reads, loaded, negative, cfg=3.0), sample(reads, positive, negative, cfg=3.0))
+
+
+def test_the_first_step_tells_of_a_reference_that_counts_later(
+    base_model: Any, prompt: Any, style: Style, batches: list[int], sample: Any
+) -> None:
+    _, positive, negative = Apply.execute(base_model, prompt(), prompt(4), style, style_start=0.9).result
+    with pytest.raises(UserError, match="a MODEL that cannot read it"):
+        sample(base_model, positive, negative)
+    assert batches == []
+
+
+def test_a_subject_without_dials_is_checked_too(make_model: Any, prompt: Any, sample: Any) -> None:
+    fill = install_reader(make_model(in_channels=96))
+    positive = with_content(prompt(), Dial(), content=content((4, 4)))
+    with pytest.raises(UserError, match=r"FLUX\.1 Fill"):
+        sample(fill, positive, prompt(4))
