@@ -12,10 +12,10 @@ import folder_paths
 from ...uso_model.checkpoints.files import Header, read_header
 from ...uso_model.checkpoints.kinds import kind_of, looks_like
 from ...uso_model.checkpoints.lora import uso_modules
-from ...uso_model.checkpoints.lora_names import UP, place_of
+from ...uso_model.checkpoints.lora_names import DOWN, UP, place_of
 from ...uso_model.checkpoints.marks import is_own_part, is_trained
 from ...uso_model.errors import UserError
-from ...uso_model.projector import PREFIX
+from ...uso_model.projector import LEVELS, PREFIX
 from .checks import ProjectorSizes
 from .folders import AUTO, safetensors_files
 from .model_checks import ENCODER_FILE, LORA_FILE, PROJECTOR_FILE
@@ -120,7 +120,8 @@ class LoraFile(ModelFile):
         if kind_of(header.shapes) != "uso_lora" or not self.fits(header.shapes) or is_own_part(header.metadata):
             return False
         places = [place for name in header.shapes if (place := place_of(name))]
-        return {place.layer for place in places if place.part == UP} >= uso_modules(*self._blocks).keys()
+        parts = ({place.layer for place in places if place.part == part} for part in (DOWN, UP))
+        return all(layers >= uso_modules(*self._blocks).keys() for layers in parts)
 
 
 class ProjectorFile(ModelFile):
@@ -137,6 +138,11 @@ class ProjectorFile(ModelFile):
     def is_kind(self, shapes: Shapes) -> bool:
         """Whether a file holds a projector."""
         return self._mark in shapes
+
+    def is_unmistakable(self, header: Header) -> bool:
+        """Whether a file has all three levels."""
+        whole = all(f"{PREFIX}{level}_projection.weight" in header.shapes for level in LEVELS)
+        return whole and super().is_unmistakable(header)
 
     def fits(self, shapes: Shapes) -> bool:
         """Whether its tokens have the model's width, and it reads what the other projector reads."""

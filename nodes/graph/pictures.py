@@ -82,8 +82,9 @@ def read_mask(mask: Tensor, pictures: int | None, role: str) -> Tensor:
         mask = mask[None]
     elif mask.ndim == 4 and 1 in (mask.shape[1], mask.shape[3]):
         mask = mask.squeeze(1 if mask.shape[1] == 1 else 3)
-    # Several masks one pixel wide are one mask with a channel behind, `h w 1`.
-    if mask.ndim != 3 or (mask.shape[2] == 1 and mask.shape[0] > 1 and mask.shape[1] > 1):
+    # Many masks one, three or four pixels wide are one mask, or one picture, with its channels behind: `h w c`.
+    most = {1: 1, 3: 4, 4: 4}.get(mask.shape[-1])
+    if mask.ndim != 3 or (most is not None and min(mask.shape[:2]) > most):
         raise UserError(
             f"Got a mask of shape {shape} for {role}, expected (masks, height, width): make a mask of it, for example "
             "with the Convert Image to Mask node."

@@ -72,6 +72,15 @@ def test_auto_takes_no_lora_of_some_blocks(put: Any, base_model: Any) -> None:
     assert load(base_model, lora="uso.safetensors")[0].patches
 
 
+def test_auto_goes_past_damaged_files(put: Any) -> None:
+    put("loras/a_uso.safetensors", {name: tensor for name, tensor in lora().items() if ".down." not in name})
+    put("loras/b.safetensors", lora())
+    put("model_patches/a_uso.safetensors", {name: part for name, part in projector().items() if "low_" not in name})
+    put("model_patches/b.safetensors", projector())
+    found = [find(wanted, "auto") for wanted in (LoraFile(HIDDEN, (2, 2)), ProjectorFile(HIDDEN))]
+    assert [file.name for file in found] == ["b.safetensors"] * 2
+
+
 def test_auto_finds_usos_names_after_a_prefix(put: Any, base_model: Any) -> None:
     put("loras/saved.safetensors", {f"diffusion_model.{name}": tensor for name, tensor in lora().items()})
     put("model_patches/p.safetensors", projector())

@@ -146,6 +146,7 @@ def test_masks_with_a_channel_are_taken(shape: tuple[int, ...]) -> None:
     [
         ((5,), ("shape \\(5,\\)", "Convert Image to Mask")),
         ((12, 10, 1), ("shape \\(12, 10, 1\\)", "masks, height, width")),
+        ((12, 10, 3), ("shape \\(12, 10, 3\\)", "Convert Image to Mask")),
         ((1, 12, 10, 3), ("shape \\(1, 12, 10, 3\\)", "Convert Image to Mask")),
         ((1, 1, 1, 12, 10), ("shape", "masks, height, width")),
         ((3, 12, 10), ("3 masks for 2 style images",)),
