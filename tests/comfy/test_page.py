@@ -28,7 +28,9 @@ def test_workflow_opens_and_is_saved_as_it_was(page: Any, path: Any) -> None:
         "() => app.graph._nodes.filter(n => !LiteGraph.registered_node_types[n.type]).map(n => n.type)"
     )
     assert unknown == []
-    assert [text for text in page.said if PACK in text or "USO" in text] == []
+    # The page asks for the sizes of missing models, and this server forbids it to: their addresses have our name.
+    said = [text for text in page.said if "Content Security Policy" not in text]
+    assert [text for text in said if PACK in text or "USO" in text] == []
     again = page.evaluate("() => JSON.parse(JSON.stringify(app.graph.serialize()))")
     assert _essence(again) == _essence(graph)
 
