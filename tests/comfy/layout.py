@@ -47,7 +47,11 @@ _COVERED = """() => {
 
 
 def show(page: Any, graph: dict[str, Any]) -> None:
-    """Open a graph in the tab that is open."""
+    """Open a graph in the tab that is open.
+
+    The page keeps the pictures of earlier runs by the nodes' numbers, and would show them on these nodes.
+    """
+    page.evaluate("() => { app.nodeOutputs = {}; app.nodePreviewImages = {}; }")
     page.evaluate(_SHOW, graph)
     page.wait_for_timeout(800)
 
