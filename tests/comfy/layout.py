@@ -47,11 +47,7 @@ _COVERED = """() => {
 
 
 def show(page: Any, graph: dict[str, Any]) -> None:
-    """Open a graph in the tab that is open.
-
-    The page keeps the pictures of earlier runs by the nodes' numbers, and would show them on these nodes.
-    """
-    page.evaluate("() => { app.nodeOutputs = {}; app.nodePreviewImages = {}; }")
+    """Open a graph in the tab that is open."""
     page.evaluate(_SHOW, graph)
     page.wait_for_timeout(800)
 
