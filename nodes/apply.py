@@ -119,7 +119,7 @@ class Apply(io.ComfyNode):
         """Return the model with the reader, and both conditionings; one without a reference stays the same object."""
         if negative is None:
             negative = emptied(positive)
-        check_given(model, "model", "a FLUX.1 model: connect a USO Load Models node")
+        check_given(model, "model", "a FLUX.1 model: load one with the USO Load Models node")
         if style is None and content is None and text_strength == 1.0:
             return io.NodeOutput(install_reader(model), positive, negative)
         check_flux(model)

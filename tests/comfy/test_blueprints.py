@@ -37,7 +37,10 @@ def insert(page: Any, name: str) -> Any:
     page.keyboard.press("Enter")
     find = "before => app.graph.nodes.find(node => !before.includes(node.id))"
     page.wait_for_function(f"before => !!({find})(before)", arg=before, timeout=20_000)
+    # The node follows the mouse until it is put down; Escape in another graph would delete that graph's node of its id.
+    page.wait_for_timeout(500)
     page.mouse.click(1500, 650)
+    page.wait_for_function("() => app.canvas.state.ghostNodeId == null", timeout=20_000)
     return page.evaluate_handle(find, before)
 
 
