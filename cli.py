@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 from .mini.cli import add_commands as add_mini_commands
 from .mini.cli import add_demo
-from .trainer.cli import add_commands as add_trainer_commands
 from .trainer.cli import new_parser, run
+from .trainer.commands import add_training_commands
+from .trainer.data.commands import add_data_commands
 
 __all__ = ["build_parser", "main"]
 
@@ -23,7 +24,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser = new_parser()
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     add_demo(commands)
-    add_trainer_commands(commands)
+    add_data_commands(commands)
+    add_training_commands(commands)
     mini = commands.add_parser("mini", help="make, train and measure USO-mini")
     add_mini_commands(mini.add_subparsers(title="commands", metavar="COMMAND", required=True))
     return parser

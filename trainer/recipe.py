@@ -8,20 +8,21 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from ..uso_model.errors import UserError
-from .config import LoopConfig, Settings
+from .settings.base import Settings
+from .settings.data import LARGEST, DataConfig
+from .settings.loop import LoopConfig
+from .settings.lora import LoraSettings
+from .settings.memory import MemoryConfig
+from .settings.monitor import MonitorConfig
 
 __all__ = [
     "FLUX",
     "RENAMED",
     "ConditionsConfig",
-    "DataConfig",
     "DropMode",
     "FlowConfig",
     "Level",
-    "LoraSettings",
-    "MemoryConfig",
     "ModelsConfig",
-    "MonitorConfig",
     "PriorPreservationConfig",
     "PriorPrompt",
     "RewardConfig",
@@ -30,9 +31,6 @@ __all__ = [
     "TimestepSampling",
     "TrainConfig",
 ]
-
-LARGEST = 8192
-"""Longest side of a picture in pixels; FLUX.1 draws up to about 2048."""
 
 FLUX = "comfyui_uso.trainer.flux_family:FLUX"
 """Import path of the family of FLUX.1."""
@@ -56,35 +54,6 @@ PriorPrompt = Literal["empty", "own"]
 """Prompt that comes without references: the empty one, or that of the row."""
 
 
-class DataConfig(Settings):
-    """Which rows, at which sizes."""
-
-    manifests: list[Path] = Field(min_length=1, description="triplet manifests (JSON Lines)")
-    cache: Path = Field(description="folder of encoded pictures and prompts")
-    cache_memory: float = Field(
-        1.0, ge=0, description="GiB of it kept in RAM once read, for training and validation each"
-    )
-    size: int = Field(
-        1024, gt=0, le=LARGEST, multiple_of=16, description="side of the square with as many pixels as a target has"
-    )
-    buckets: bool = Field(True, description="targets keep about their aspect ratio; false: all are cropped square")
-    content_size: int = Field(512, gt=0, le=LARGEST, multiple_of=16, description="long side of the content reference")
-    rows: int | None = Field(None, gt=0, description="use only so many rows of each manifest")
-    layout: Literal["preserved", "shifted"] | None = Field(None, description="use only rows of this layout")
-    preserved_share: float | None = Field(None, ge=0, le=1, description="share of layout-preserved rows; none: as is")
-    styles: int = Field(1, gt=0, description="style references drawn of a row that has more")
-    style_features: Literal["cached", "online"] = Field(
-        "cached", description="online encodes style pictures in every step: 5 MB less on disk for each"
-    )
-    text_dropout: float = Field(0.0, ge=0, le=1, description="share of prompts that are emptied")
-    pooled_shuffle: float = Field(
-        0.0,
-        ge=0,
-        le=1,
-        description="share of samples with the pooled text of another row: the tokens must carry the prompt",
-    )
-
-
 class ModelsConfig(Settings):
     """Files of the frozen networks: ComfyUI's single files or Hugging Face folders.
 
@@ -104,17 +73,6 @@ class ModelsConfig(Settings):
         None, description="folder with the tokenizers of T5 and CLIP, or a ComfyUI checkout; none: searched for"
     )
     csd: Path | None = Field(None, description="style descriptor for the reward, made by `uso csd`")
-
-
-class LoraSettings(Settings):
-    """The adapters of stage `triplet`."""
-
-    rank: int = Field(128, gt=0, le=4096)
-    start: Literal["new", "continue", "add"] = Field(
-        "new",
-        description="continue: train the factors of models.lora on; add: freeze it into the base and train new ones of "
-        "`rank`, exported together by concatenation",
-    )
 
 
 class ConditionsConfig(Settings):
@@ -166,34 +124,6 @@ class PriorPreservationConfig(Settings):
     prompt: PriorPrompt = Field(
         "empty", description="empty: the negative side of classifier-free guidance; own: the row's prompt"
     )
-
-
-class MemoryConfig(Settings):
-    """How the frozen transformer is held."""
-
-    base: Literal["fp32", "bf16", "fp8"] = Field("bf16", description="precision of the frozen weights")
-    blocks_to_swap: int = Field(0, ge=0, description="so many blocks wait in RAM and visit the GPU in turn")
-    modulation: Literal["resident", "offloaded"] = Field(
-        "resident", description="offloaded: modulation layers stay in RAM, their outputs are computed there"
-    )
-    checkpointing: bool = Field(True, description="recompute each block in the backward pass")
-    compile: bool = Field(False, description="torch.compile of each block: slow first steps, then faster ones")
-
-    @property
-    def in_ram(self) -> bool:
-        """Whether part of the frozen transformer waits in RAM."""
-        return self.blocks_to_swap > 0 or self.modulation == "offloaded"
-
-
-class MonitorConfig(Settings):
-    """What is looked at during training. 0 steps: never."""
-
-    samples_every: int = Field(0, ge=0, description="draw a grid of pictures from rows of the validation manifest")
-    samples: int = Field(4, gt=0)
-    sample_steps: int = Field(20, gt=0)
-    cfg: float = Field(1.0, description="classifier-free guidance of the samples; 1, none, where guidance is distilled")
-    validation_every: int = Field(0, ge=0, description="loss at fixed times and noise, of rows with split `validation`")
-    validation_rows: int = Field(16, gt=0)
 
 
 class TrainConfig(Settings):

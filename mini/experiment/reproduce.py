@@ -17,11 +17,11 @@ from typing import Any
 
 import torch
 
-from ...trainer.config import LoopConfig
 from ...trainer.engine.checkpoint import checkpoints, latest
 from ...trainer.engine.log import time_spent
 from ...trainer.export import export_run
 from ...trainer.recipe import TrainConfig
+from ...trainer.settings.loop import LoopConfig
 from ..judges.networks import load_judges
 from ..judges.protocol import Judges
 from ..model import load_descriptor

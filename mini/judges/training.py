@@ -18,10 +18,11 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from ...trainer.config import LoopConfig, Settings
 from ...trainer.engine.loop import run_to_ema
 from ...trainer.engine.loss import LossTerm
 from ...trainer.engine.randomness import StepRandom, seeded
+from ...trainer.settings.base import Settings
+from ...trainer.settings.loop import LoopConfig
 from ..world import (
     IMPROVISED,
     STYLES,

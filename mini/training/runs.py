@@ -7,10 +7,11 @@ from pathlib import Path
 import torch
 from pydantic import Field
 
-from ...trainer.config import LoopConfig, Settings
 from ...trainer.engine.loop import run_to_ema
 from ...trainer.engine.loss import LossTerm
 from ...trainer.engine.randomness import seeded
+from ...trainer.settings.base import Settings
+from ...trainer.settings.loop import LoopConfig
 from ...uso_model.errors import UserError
 from ..model import (
     MiniAutoencoder,

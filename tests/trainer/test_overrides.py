@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from comfyui_uso.trainer.config import Settings, load_config, typed
+from comfyui_uso.trainer.config import load_config, typed
 from comfyui_uso.trainer.recipe import RENAMED, TrainConfig
 from comfyui_uso.trainer.recipe_files import RECIPES, load_recipe, make_recipe
+from comfyui_uso.trainer.settings.base import Settings
 from comfyui_uso.uso_model.errors import UserError
 from hypothesis import example, given
 from hypothesis import strategies as st

@@ -13,7 +13,7 @@ from torch import Tensor
 from ...uso_model.errors import UserError
 from ...uso_model.images import fit_content_image, picture_tensor
 from ..encoders import Encoders
-from ..recipe import DataConfig
+from ..settings.data import DataConfig
 from .buckets import nearest_bucket, require_size
 from .pictures import fit_target, open_picture
 

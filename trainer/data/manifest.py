@@ -13,7 +13,7 @@ from pydantic import ConfigDict, Field, ValidationError
 from ...uso_model.checkpoints.files import atomic_write
 from ...uso_model.errors import UserError
 from ...uso_model.untrusted import Line, json_lines, quoted
-from ..config import Settings
+from ..settings.base import Settings
 
 __all__ = ["Row", "read_manifest", "scan_manifest", "write_manifest", "write_rows"]
 

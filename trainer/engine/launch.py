@@ -8,7 +8,7 @@ import torch
 from accelerate import Accelerator
 
 from ...uso_model.errors import UserError
-from ..config import LoopConfig
+from ..settings.loop import LoopConfig
 
 __all__ = ["autocast", "launch"]
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from ..config import LoopConfig
+from ..settings.loop import LoopConfig
 from .distributed import gather
 
 __all__ = ["LOG", "RunLog", "time_spent"]

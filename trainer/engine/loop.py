@@ -17,7 +17,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from ...uso_model.errors import UserError
-from ..config import LoopConfig
+from ..settings.loop import LoopConfig
 from . import checkpoint
 from .crash import Observed, report_crash
 from .distributed import agree, broadcast, gather, sum_gradients

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from ...uso_model.errors import UserError
-from ..config import LoopConfig
+from ..settings.loop import LoopConfig
 
 __all__ = ["learning_rate", "make_optimizer"]
 

@@ -10,7 +10,7 @@ from torch.distributed.fsdp import fully_shard
 
 from ...uso_model.errors import UserError
 from ...uso_model.transformer import UsoTransformer
-from ..config import LoopConfig
+from ..settings.loop import LoopConfig
 
 __all__ = ["shard"]
 

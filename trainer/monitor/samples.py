@@ -21,7 +21,7 @@ from ..encoders import Encoders
 from ..engine.loss import Monitor
 from ..networks import Networks
 from ..objective.conditions import conditioning_of, unconditional
-from ..recipe import MonitorConfig
+from ..settings.monitor import MonitorConfig
 
 __all__ = ["Shown", "samples"]
 

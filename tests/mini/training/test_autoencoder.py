@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from comfyui_uso.mini.model import PICTURE_SIZE, WEIGHTS, load_descriptor, load_vision
 from comfyui_uso.mini.training.autoencoder import AutoencoderObjective
 from comfyui_uso.mini.training.runs import AutoencoderRun, train_decoder
-from comfyui_uso.trainer.config import LoopConfig
+from comfyui_uso.trainer.settings.loop import LoopConfig
 from torch import Tensor, nn
 
 

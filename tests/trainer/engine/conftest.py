@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 import torch
-from comfyui_uso.trainer.config import LoopConfig
 from comfyui_uso.trainer.engine.loss import LossTerm
 from comfyui_uso.trainer.engine.randomness import StepRandom
+from comfyui_uso.trainer.settings.loop import LoopConfig
 from torch import Tensor, nn
 
 

@@ -67,7 +67,7 @@ def test_a_failed_save_leaves_the_former_one(moment, tmp_path, monkeypatch):
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from comfyui_uso.trainer.config import LoopConfig
+from comfyui_uso.trainer.settings.loop import LoopConfig
 from comfyui_uso.trainer.engine import checkpoint
 from comfyui_uso.trainer.engine.loop import run
 from comfyui_uso.trainer.engine.loss import LossTerm

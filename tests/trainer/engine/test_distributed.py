@@ -10,9 +10,9 @@ import sys
 import pytest
 import torch
 import yaml
-from comfyui_uso.trainer.config import LoopConfig
 from comfyui_uso.trainer.engine.checkpoint import latest
 from comfyui_uso.trainer.engine.shard import shard
+from comfyui_uso.trainer.settings.loop import LoopConfig
 
 TOLERANCE = 1e-6
 """Only the order of sums differs; measured: 3e-7."""

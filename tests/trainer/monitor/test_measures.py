@@ -12,7 +12,7 @@ from comfyui_uso.trainer.monitor.drift import drift
 from comfyui_uso.trainer.monitor.samples import Shown, samples
 from comfyui_uso.trainer.monitor.validation import TIMES, validation
 from comfyui_uso.trainer.networks import Networks
-from comfyui_uso.trainer.recipe import MonitorConfig
+from comfyui_uso.trainer.settings.monitor import MonitorConfig
 from PIL import Image
 
 

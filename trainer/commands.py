@@ -1,0 +1,113 @@
+"""`uso doctor`, `cache`, `train`, `export` and `verify`: what the command line says of runs."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .cli import complain, device, log_to_terminal
+
+if TYPE_CHECKING:
+    from .recipe import TrainConfig
+
+__all__ = ["add_training_commands"]
+
+
+def add_training_commands(commands: argparse._SubParsersAction) -> None:
+    """Add the sub-commands that plan, train, export and verify."""
+    doctor = commands.add_parser("doctor", help="say what this machine can train, and what is missing")
+    doctor.add_argument("recipe", nargs="?", help="recipe to plan for; without it every shipped one")
+    doctor.add_argument("settings", nargs="*", metavar="NAME=VALUE")
+    doctor.set_defaults(handler=_doctor)
+
+    cache = commands.add_parser("cache", help="encode the pictures and prompts of a recipe, so that training can begin")
+    train = commands.add_parser(
+        "train",
+        help="train a stage, or go on with a run",
+        description="Train a stage by a recipe, or go on with the run in a folder. Ctrl-C or a file named STOP in the "
+        "run's folder ends it after a checkpoint; a file named SAVE makes a checkpoint.",
+    )
+    for command in (cache, train):
+        command.add_argument("recipe", help="YAML file, or the name of a shipped recipe such as my_style")
+        command.add_argument("settings", nargs="*", metavar="NAME=VALUE", help="settings that differ: loop.steps=200")
+    train.add_argument("--allow-change", action="store_true", help="go on with other settings than the run began with")
+    cache.add_argument("--prune", action="store_true", help="remove what other recipes have left in the cache")
+    cache.set_defaults(handler=_cache)
+    train.set_defaults(handler=_train)
+
+    export = commands.add_parser("export", help="write a checkpoint of a run as files that ComfyUI loads")
+    export.add_argument("run", type=Path, help="folder of the run")
+    export.add_argument("--step", type=int, help="checkpoint of this step (the newest)")
+    export.add_argument("--out", type=Path, help="folder to write (the run's own `out`)")
+    export.add_argument("--dtype", choices=("bf16", "fp16", "fp32"), help="(the model family's own; bf16 for FLUX.1)")
+    export.add_argument(
+        "--weights", choices=("ema", "live"), default="ema", help="averaged or last weights (%(default)s)"
+    )
+    export.set_defaults(handler=_export)
+
+    verify = commands.add_parser(
+        "verify",
+        help="recompute a folder of golden cases",
+        description="Recompute a folder of golden cases and print the largest errors; exit 1 above 1e-4.",
+    )
+    verify.add_argument("folder", type=Path, metavar="DIR", help="folder with the weights and the cases")
+    verify.set_defaults(handler=_verify)
+
+
+def _verify(args: argparse.Namespace) -> int:
+    from . import verify
+
+    text, code = verify.run(args.folder)
+    if code == 2:
+        return complain(text)
+    print(text)
+    return code
+
+
+def _doctor(args: argparse.Namespace) -> None:
+    from .doctor import diagnose
+
+    print(diagnose(_recipe(args.recipe, args.settings) if args.recipe else None))
+
+
+def _cache(args: argparse.Namespace) -> None:
+    from .data.cache import Cache
+    from .encoders.open import open_encoders
+    from .train import encode, held_out_data, training_data
+
+    log_to_terminal()
+    config = _recipe(args.recipe, args.settings)
+    encoders = open_encoders(config, device())
+    datasets = [data for data in (training_data(config, encoders), held_out_data(config, encoders)) if data is not None]
+    for data in datasets:
+        encode(data)
+        print(f"{config.data.cache}: {len(data)} rows are encoded")
+    if args.prune:
+        kept = set().union(*(data.entries() for data in datasets))
+        print(f"{config.data.cache}: {Cache(config.data.cache).prune(kept)} entries removed")
+
+
+def _train(args: argparse.Namespace) -> None:
+    from .train import train
+
+    log_to_terminal()
+    config = _recipe(args.recipe, args.settings)
+    train(config, allow_change=args.allow_change)
+
+
+def _export(args: argparse.Namespace) -> None:
+    from .export import export_run
+
+    print(export_run(args.run, args.step, args.out, args.dtype, args.weights))
+
+
+def _recipe(name: str, settings: Sequence[str]) -> TrainConfig:
+    """Return the settings of a run's folder, a file, or a shipped recipe."""
+    from .recipe_files import load_recipe, recipe_file
+    from .run_folder import CONFIG, read_run
+
+    if (Path(name) / CONFIG).is_file():
+        return read_run(name, settings)
+    return load_recipe(recipe_file(name), texts=settings)
