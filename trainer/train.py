@@ -29,7 +29,7 @@ from .engine.lock import locked
 from .engine.loop import run
 from .engine.loss import LossTerm
 from .engine.shard import shard
-from .export import export, require_own_files
+from .export import complete, export, require_own_files
 from .memory.plan import memory_text
 from .monitor.monitors import monitors
 from .networks import Networks, build_networks
@@ -95,9 +95,8 @@ def _train(config: TrainConfig, encoders: Encoders | None, allow_change: bool, a
     kept = write_run(config, len(data), fingerprint) if accelerator.is_main_process else {}
 
     def save(found: Checkpoint, weights: Mapping[str, Tensor]) -> None:
-        logger.info(
-            "step %d of %s\n%s", found.step, config.loop.run_dir.name, export(config, found.step, weights, kept)
-        )
+        if not complete(config, found):  # it is after a resume, unless a kill came between a checkpoint and its export
+            logger.info("step %d of %s\n%s", found.step, config.loop.run_dir.name, export(config, found, weights, kept))
 
     done = run(
         config.loop,
