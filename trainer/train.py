@@ -19,7 +19,8 @@ from torch import Tensor
 from ..uso_model.errors import UserError
 from .data.cache import Cache
 from .data.dataset import TripletDataset
-from .data.manifest import Row, read_manifest
+from .data.manifest import Row
+from .data.sources import held_out_rows, training_rows
 from .encoders import Encoders
 from .encoders.open import open_encoders
 from .engine.checkpoint import Checkpoint
@@ -42,9 +43,6 @@ from .run_folder import require_same_data, require_unchanged, write_run
 __all__ = ["encode", "held_out_data", "train", "training_data"]
 
 logger = logging.getLogger(__name__)
-
-VALIDATION = "validation"
-"""Split of the rows that no step sees."""
 
 
 def train(config: TrainConfig, encoders: Encoders | None = None, allow_change: bool = False) -> int:
@@ -144,17 +142,16 @@ def training_data(config: TrainConfig, encoders: Encoders) -> TripletDataset:
     """
     if config.reward is not None and encoders.descriptor is None:
         raise UserError("the style reward needs a descriptor: name CSD's file as models.csd, made by `uso csd`")
-    rows = [row for path in config.data.manifests for row in read_manifest(path)[: config.data.rows]]
-    return _dataset(config, encoders, rows)
+    return _dataset(config, encoders, training_rows(config.data))
 
 
 def held_out_data(config: TrainConfig, encoders: Encoders) -> TripletDataset | None:
     """Return the rows of split `validation`, None where no manifest has any."""
-    rows = [row for path in config.data.manifests for row in read_manifest(path, split=None)]
-    rows = [row for row in rows if row.split == VALIDATION]
+    rows = held_out_rows(config.data)
     if not rows or not (config.monitor.samples_every or config.monitor.validation_every):
         return None
-    plain = config.data.model_copy(update={"text_dropout": 0.0, "pooled_shuffle": 0.0, "preserved_share": None})
+    off = {"text_dropout": 0.0, "pooled_shuffle": 0.0, "preserved_share": None, "flip": 0.0}
+    plain = config.data.model_copy(update={**off, "size": config.data.sizes[-1]})
     return _dataset(config.model_copy(update={"data": plain}), encoders, rows)
 
 
