@@ -52,7 +52,10 @@ _FREE = (
     "loop.run_dir",
     "loop.save_every",
     "loop.steps",
+    "memory.blocks_to_swap",
+    "memory.checkpointing",
     "monitor.",
+    "needs",
     "out",
 )
 """Settings that do not change what a step computes. `loop.steps` does under a cosine decay, but prolonging a run is
