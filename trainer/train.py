@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from contextlib import nullcontext
 
+from accelerate import Accelerator
 from torch import Tensor
 
 from ..uso_model.errors import UserError
@@ -21,7 +23,10 @@ from .data.manifest import Row
 from .data.sources import held_out_rows, training_rows
 from .encoders import Encoders
 from .encoders.open import open_encoders
+from .engine.checkpoint import Checkpoint
+from .engine.distributed import wait_for_all
 from .engine.launch import launch
+from .engine.lock import locked
 from .engine.loop import run
 from .engine.loss import LossTerm
 from .engine.shard import shard
@@ -55,8 +60,14 @@ def train(config: TrainConfig, encoders: Encoders | None = None, allow_change: b
         UserError: settings, rows or files that do not fit, with what to do.
         FloatingPointError: a loss or gradient was not finite; see `loop.run`.
     """
-    # 1. What can be known before anything is encoded.
     accelerator = launch(config.loop)
+    with locked(config.loop.run_dir) if accelerator.is_main_process else nullcontext():
+        return _train(config, encoders, allow_change, accelerator)
+
+
+def _train(config: TrainConfig, encoders: Encoders | None, allow_change: bool, accelerator: Accelerator) -> int:
+    """Do what `train` says."""
+    # 1. What can be known before anything is encoded.
     if not allow_change:
         require_unchanged(config)
     require_own_files(config)
@@ -69,7 +80,7 @@ def train(config: TrainConfig, encoders: Encoders | None = None, allow_change: b
     for rows in (data, held_out):
         if rows is not None:
             encode(rows, accelerator.process_index / accelerator.num_processes)
-    accelerator.wait_for_everyone()
+    wait_for_all("it encodes pictures and prompts")
     encoders.release()
     # 3. Networks.
     if accelerator.is_main_process:
@@ -81,8 +92,10 @@ def train(config: TrainConfig, encoders: Encoders | None = None, allow_change: b
     # 5. The loop. The folder is written last, when all that the recipe names has been found to be there.
     kept = write_run(config, len(data), fingerprint) if accelerator.is_main_process else {}
 
-    def save(step: int, weights: Mapping[str, Tensor]) -> None:
-        logger.info("step %d of %s\n%s", step, config.loop.run_dir.name, export(config, step, weights, kept))
+    def save(found: Checkpoint, weights: Mapping[str, Tensor]) -> None:
+        logger.info(
+            "step %d of %s\n%s", found.step, config.loop.run_dir.name, export(config, found.step, weights, kept)
+        )
 
     done = run(
         config.loop,
