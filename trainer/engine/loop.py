@@ -28,6 +28,7 @@ from .loss import LossTerm, Monitor
 from .optimizer import learning_rate, make_optimizer
 from .prefetch import prefetched
 from .randomness import StepRandom
+from .shares import shares
 from .signals import StopSignals
 
 __all__ = ["run", "run_to_ema"]
@@ -75,7 +76,7 @@ def run(
     ema = EMA(trained, config.ema) if config.ema is not None else None
     start = _resume(config, trained, ema, optimizer)
     broadcast(trained.values())
-    shares = _shares(config, accelerator)
+    own = shares(config, accelerator.num_processes, accelerator.process_index)
     count = sum(p.numel() for p in trained.values())
     if accelerator.is_main_process:
         logger.info("%s: step %d of %d, %d values trained", config.run_dir.name, start, config.steps, count)
@@ -99,7 +100,7 @@ def run(
         accelerator.wait_for_everyone()
 
     done, saved = start, start
-    plan = (StepRandom(config.seed, step, *share) for step in range(start, config.steps) for share in shares)
+    plan = (StepRandom(config.seed, step, *share) for step in range(start, config.steps) for share in own)
     with (
         StopSignals(config.run_dir) as signals,
         RunLog(config, accelerator, start) as log,
@@ -111,7 +112,7 @@ def run(
             rate = learning_rate(config, step)
             for group in optimizer.param_groups:
                 group["lr"] = rate
-            micro = [next(batches) for _ in shares]
+            micro = [next(batches) for _ in own]
             observed, comparison = _gradients(
                 config, accelerator, trained, terms, micro, step, log.due(step + 1), names_of
             )
@@ -203,26 +204,6 @@ def _comparison(parts: Mapping[str, Tensor]) -> dict[str, float]:
 def _prefix(term: str, terms: Sequence[LossTerm]) -> str:
     """The first term's numbers go by their own names, those of others by the term's name too."""
     return "" if term == terms[0].name else f"{term}_"
-
-
-def _shares(config: LoopConfig, accelerator: Accelerator) -> list[tuple[int, int]]:
-    """Return first row and number of rows of each of this process's micro-batches in a step.
-
-    Raises:
-        UserError: the batch cannot be shared evenly.
-    """
-    processes = accelerator.num_processes
-    if config.batch_size % processes:
-        raise UserError(f"batch_size {config.batch_size} cannot be shared by {processes} processes; use a multiple")
-    own = config.batch_size // processes
-    rows = config.micro_batch or own
-    if own % rows:
-        raise UserError(
-            f"batch_size {config.batch_size} on {processes} processes gives each {own} rows, not a multiple of "
-            f"micro_batch {rows}; change one of them"
-        )
-    begin = accelerator.process_index * own
-    return [(first, rows) for first in range(begin, begin + own, rows)]
 
 
 def _require_writable(config: LoopConfig) -> None:
