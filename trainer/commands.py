@@ -80,19 +80,23 @@ def _verify(args: argparse.Namespace) -> int:
     return code
 
 
-def _doctor(args: argparse.Namespace) -> None:
+def _doctor(args: argparse.Namespace) -> int:
     from .doctor import diagnose
 
-    print(diagnose(_recipe(args) if args.recipe else None))
+    report = diagnose(_recipe(args) if args.recipe else None)
+    print(report.text)
+    return 1 if report.problems else 0
 
 
 def _cache(args: argparse.Namespace) -> None:
     from .data.cache import Cache
     from .encoders.open import open_encoders
+    from .preflight import require_ready
     from .train import encode, held_out_data, training_data
 
     log_to_terminal()
     config = _recipe(args)
+    require_ready(config)
     encoders = open_encoders(config, device())
     datasets = [data for data in (training_data(config, encoders), held_out_data(config, encoders)) if data is not None]
     for data in datasets:

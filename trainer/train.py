@@ -30,13 +30,14 @@ from .engine.lock import locked
 from .engine.loop import run
 from .engine.loss import LossTerm
 from .engine.shard import shard
-from .export import export, require_own_files
+from .export import export
 from .memory.plan import memory_text
 from .monitor.monitors import monitors
 from .networks import Networks, build_networks
 from .objective.prior_preservation import PriorPreservationObjective, prior_preservation_weight
 from .objective.reward import RewardObjective, reward_weight
 from .objective.step import flow_matching_term
+from .preflight import require_ready
 from .recipe import TrainConfig
 from .run_folder import require_same_data, require_unchanged, write_run
 
@@ -70,7 +71,7 @@ def _train(config: TrainConfig, encoders: Encoders | None, allow_change: bool, a
     # 1. What can be known before anything is encoded.
     if not allow_change:
         require_unchanged(config)
-    require_own_files(config)
+    require_ready(config, encoders is None, accelerator.is_main_process)
     # 2. Rows and their encodings; every process encodes what the others have not.
     encoders = encoders or open_encoders(config, accelerator.device)
     data, held_out = training_data(config, encoders), held_out_data(config, encoders)

@@ -16,7 +16,6 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from ...uso_model.errors import UserError
 from ..settings.loop import LoopConfig
 from . import checkpoint
 from .byproduct import byproduct
@@ -33,6 +32,7 @@ from .prefetch import prefetched
 from .prune import prune
 from .randomness import StepRandom
 from .resume import optimizer_state, resume
+from .shares import shares
 from .signals import StopSignals
 
 __all__ = ["run", "run_to_ema"]
@@ -96,7 +96,7 @@ def _run(
     resumed = resume(config, trained, ema, optimizer)
     start = 0 if resumed is None else resumed.step
     broadcast(trained.values())
-    shares = _shares(config, accelerator)
+    own = shares(config, accelerator.num_processes, accelerator.process_index)
     count = sum(p.numel() for p in trained.values())
     if accelerator.is_main_process:
         logger.info("%s: step %d of %d, %d values trained", config.run_dir.name, start, config.steps, count)
@@ -133,7 +133,7 @@ def _run(
         wait_for_all("it writes a checkpoint")
 
     done, saved = start, start
-    plan = (StepRandom(config.seed, step, *share) for step in range(start, config.steps) for share in shares)
+    plan = (StepRandom(config.seed, step, *share) for step in range(start, config.steps) for share in own)
     with (
         StopSignals(config.run_dir) as signals,
         RunLog(config, accelerator, start) as log,
@@ -147,7 +147,7 @@ def _run(
             rate = learning_rate(config, step)
             for group in optimizer.param_groups:
                 group["lr"] = rate
-            micro = [next(batches) for _ in shares]
+            micro = [next(batches) for _ in own]
             observed, comparison = _gradients(
                 config, accelerator, trained, terms, micro, step, log.due(step + 1), names_of
             )
@@ -242,21 +242,3 @@ def _prefix(term: str, terms: Sequence[LossTerm]) -> str:
     return "" if term == terms[0].name else f"{term}_"
 
 
-def _shares(config: LoopConfig, accelerator: Accelerator) -> list[tuple[int, int]]:
-    """Return first row and number of rows of each of this process's micro-batches in a step.
-
-    Raises:
-        UserError: the batch cannot be shared evenly.
-    """
-    processes = accelerator.num_processes
-    if config.batch_size % processes:
-        raise UserError(f"batch_size {config.batch_size} cannot be shared by {processes} processes; use a multiple")
-    own = config.batch_size // processes
-    rows = config.micro_batch or own
-    if own % rows:
-        raise UserError(
-            f"batch_size {config.batch_size} on {processes} processes gives each {own} rows, not a multiple of "
-            f"micro_batch {rows}; change one of them"
-        )
-    begin = accelerator.process_index * own
-    return [(first, rows) for first in range(begin, begin + own, rows)]
