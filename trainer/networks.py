@@ -12,6 +12,7 @@ from ..uso_model.projector import HierarchicalProjector
 from ..uso_model.transformer import UsoTransformer
 from .adapters import add_lora, load_into
 from .engine.randomness import seeded
+from .engine.telling import telling
 from .family import family_of
 from .memory.block_swap import swap_blocks
 from .memory.checkpointing import checkpoint_blocks
@@ -83,7 +84,8 @@ def _transformer(config: TrainConfig, device: torch.device, merged: Lora | None)
     if path is None:
         with seeded(config.loop.seed):
             return family_of(config).fresh_transformer(config.models).to(device)
-    return load_frozen(path, memory.base, device, merged, memory.blocks_to_swap, memory.modulation == "offloaded")
+    with telling(f"reading {path.name}" + ("" if merged is None else " and adding the LoRA to its weights")):
+        return load_frozen(path, memory.base, device, merged, memory.blocks_to_swap, memory.modulation == "offloaded")
 
 
 def _projector(config: TrainConfig, width: int) -> HierarchicalProjector:

@@ -29,6 +29,7 @@ from .optimizer import learning_rate, make_optimizer
 from .prefetch import prefetched
 from .randomness import StepRandom
 from .signals import StopSignals
+from .telling import telling
 
 __all__ = ["run", "run_to_ema"]
 
@@ -45,6 +46,7 @@ def run(
     monitors: Sequence[Monitor] = (),
     on_save: Callable[[int, Mapping[str, Tensor]], None] | None = None,
     names_of: Callable[[StepRandom], list[str]] | None = None,
+    requests: StopSignals | None = None,
 ) -> int:
     """Lower the sum of `terms` step by step and leave the trained parameters in the network and in the run's folder.
 
@@ -58,6 +60,7 @@ def run(
         on_save: called on the main process after each checkpoint, with the number of finished steps and the weights to
             be used: averaged ones where the run keeps them.
         names_of: ids of the rows of a micro-batch, for the report of a crash.
+        requests: to stop and to save; None watches for those of the run's folder.
 
     Returns:
         Finished steps: fewer than asked for when the run was stopped.
@@ -80,8 +83,8 @@ def run(
     if accelerator.is_main_process:
         logger.info("%s: step %d of %d, %d values trained", config.run_dir.name, start, config.steps, count)
 
-    def run_monitors(done: int) -> None:
-        due = [m for m in monitors if m.every and done % m.every == 0]
+    def run_monitors(done: int, stop: bool = False) -> None:
+        due = [m for m in monitors if m.every and done % m.every == 0 and not stop]
         with ema.applied() if ema is not None and due else nullcontext():
             for monitor in due:
                 with autocast(config, accelerator):
@@ -91,7 +94,8 @@ def run(
     def save(done: int) -> None:
         if accelerator.is_main_process:
             weights = None if ema is None else ema.weights
-            checkpoint.save(config.run_dir, done, trained, weights, optimizer.state_dict())
+            with telling(f"saving step {done}"):
+                checkpoint.save(config.run_dir, done, trained, weights, optimizer.state_dict())
             checkpoint.prune(config.run_dir, config.keep, config.keep_every)
             if on_save is not None:
                 on_save(done, weights or {name: p.detach() for name, p in trained.items()})
@@ -101,13 +105,14 @@ def run(
     done, saved = start, start
     plan = (StepRandom(config.seed, step, *share) for step in range(start, config.steps) for share in shares)
     with (
-        StopSignals(config.run_dir) as signals,
+        requests or StopSignals(config.run_dir) as signals,
         RunLog(config, accelerator, start) as log,
         prefetched(batch_of, plan, config.prefetch) as batches,
     ):
         if start == 0:
             run_monitors(0)
         for step in range(start, config.steps):
+            log.begin()
             rate = learning_rate(config, step)
             for group in optimizer.param_groups:
                 group["lr"] = rate
@@ -131,7 +136,7 @@ def run(
             for part in observed:
                 log.add({f"{_prefix(part.term, terms)}{k}": v for k, v in part.losses.items() if v.ndim == 0})
             log.step(done, {"norm": norm, "learning_rate": rate, **comparison})
-            run_monitors(done)
+            run_monitors(done, stop)
             if stop or asked or done % config.save_every == 0 or done == config.steps:
                 save(done)
                 saved = done
