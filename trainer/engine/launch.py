@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import datetime
 import importlib.util
 
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, InitProcessGroupKwargs
 
 from ...uso_model.errors import UserError
 from ..settings.loop import LoopConfig
@@ -27,6 +28,7 @@ def launch(config: LoopConfig) -> Accelerator:
         log_with=list(config.loggers) or None,
         # TensorBoard's files go into a folder of the run's name in there: the run's own.
         project_dir=config.run_dir.absolute().parent,
+        kwargs_handlers=[InitProcessGroupKwargs(timeout=datetime.timedelta(minutes=config.process_timeout))],
     )
 
 

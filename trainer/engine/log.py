@@ -45,7 +45,7 @@ class RunLog:
     def __init__(self, config: LoopConfig, accelerator: Accelerator, start: int):
         self._config, self._accelerator, self._main = config, accelerator, accelerator.is_main_process
         self._sums: dict[str, list[Tensor]] = {}
-        self._began, self._start = time.monotonic(), start
+        self._began = time.monotonic()
         self._times, self._losses = StepTimes(), deque[float](maxlen=RECENT)
         self._first = ExitStack()
         self._loggers = bool(config.loggers)
@@ -61,10 +61,8 @@ class RunLog:
             text = json.dumps(environment, indent=1)
             self._try(ENVIRONMENT, lambda: (self._config.run_dir / ENVIRONMENT).write_text(text, encoding="utf-8"))
         if self._loggers:
-            # Lines of steps that a killed run had taken and that are now taken again are hidden by TensorBoard itself.
-            again = {"tensorboard": {"purge_step": self._start + 1 if self._start else 0}}
             name = self._config.run_dir.absolute().name
-            self._loggers = self._try("loggers", lambda: self._accelerator.init_trackers(name, init_kwargs=again))
+            self._loggers = self._try("loggers", lambda: self._accelerator.init_trackers(name))
         self._redirected.__enter__()
         return self
 
