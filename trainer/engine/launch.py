@@ -24,7 +24,8 @@ def launch(config: LoopConfig) -> Accelerator:
     return Accelerator(
         mixed_precision="no",  # a setting of the whole process there; `autocast` does it for one run
         log_with=list(config.loggers) or None,
-        project_dir=config.run_dir,
+        # TensorBoard's files go into a folder of the run's name in there: the run's own.
+        project_dir=config.run_dir.absolute().parent,
         kwargs_handlers=[InitProcessGroupKwargs(timeout=datetime.timedelta(minutes=config.process_timeout))],
     )
 

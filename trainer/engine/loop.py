@@ -34,6 +34,7 @@ from .randomness import StepRandom
 from .resume import optimizer_state, resume
 from .shares import shares
 from .signals import StopSignals
+from .telling import telling
 
 __all__ = ["run", "run_to_ema"]
 
@@ -50,6 +51,7 @@ def run(
     monitors: Sequence[Monitor] = (),
     on_save: Callable[[checkpoint.Checkpoint, Mapping[str, Tensor]], None] | None = None,
     names_of: Callable[[StepRandom], list[str]] | None = None,
+    requests: StopSignals | None = None,
 ) -> int:
     """Lower the sum of `terms` step by step and leave the trained parameters in the network and in the run's folder.
 
@@ -63,6 +65,7 @@ def run(
         on_save: called on the main process after each checkpoint, and with the one that a run goes on from, whose
             files a kill may have prevented; with the weights to be used, averaged ones where the run keeps them.
         names_of: ids of the rows of a micro-batch, for the report of a crash.
+        requests: to stop and to save; None watches for those of the run's folder.
 
     Returns:
         Finished steps: fewer than asked for when the run was stopped.
@@ -76,7 +79,7 @@ def run(
     """
     accelerator = accelerator or launch(config)
     with locked(config.run_dir) if accelerator.is_main_process else nullcontext():
-        return _run(config, network, terms, batch_of, accelerator, monitors, on_save, names_of)
+        return _run(config, network, terms, batch_of, accelerator, monitors, on_save, names_of, requests)
 
 
 def _run(
@@ -88,6 +91,7 @@ def _run(
     monitors: Sequence[Monitor],
     on_save: Callable[[checkpoint.Checkpoint, Mapping[str, Tensor]], None] | None,
     names_of: Callable[[StepRandom], list[str]] | None,
+    requests: StopSignals | None,
 ) -> int:
     """Do what `run` says."""
     trained = {name: p for name, p in network.named_parameters() if p.requires_grad}
@@ -103,8 +107,8 @@ def _run(
         with byproduct("cutting back the log", "Its lines after that step stand twice."):
             cut_back(config.run_dir, start)
 
-    def run_monitors(done: int) -> None:
-        due = [m for m in monitors if m.every and done % m.every == 0]
+    def run_monitors(done: int, stop: bool = False) -> None:
+        due = [m for m in monitors if m.every and done % m.every == 0 and not stop]
         with ema.applied() if ema is not None and due else nullcontext():
             for monitor in due:
                 with byproduct(f"{monitor.name} at step {done}", "The next one is tried again."):
@@ -124,7 +128,8 @@ def _run(
     def save(done: int, wanted: bool) -> None:
         if accelerator.is_main_process:
             weights = None if ema is None else ema.weights
-            found = checkpoint.save(config.run_dir, done, trained, weights, optimizer_state(optimizer), wanted)
+            with telling(f"saving step {done}"):
+                found = checkpoint.save(config.run_dir, done, trained, weights, optimizer_state(optimizer), wanted)
             with byproduct("removing older checkpoints", "The next save tries it again."):
                 prune(config.run_dir, config.keep, config.keep_every, config.keep_weights, done)
             hand_over(found)
@@ -135,7 +140,7 @@ def _run(
     done, saved = start, start
     plan = (StepRandom(config.seed, step, *share) for step in range(start, config.steps) for share in own)
     with (
-        StopSignals(config.run_dir) as signals,
+        requests or StopSignals(config.run_dir) as signals,
         RunLog(config, accelerator, start) as log,
         prefetched(batch_of, plan, config.prefetch) as batches,
     ):
@@ -144,6 +149,7 @@ def _run(
         elif accelerator.is_main_process:
             hand_over(resumed)
         for step in range(start, config.steps):
+            log.begin()
             rate = learning_rate(config, step)
             for group in optimizer.param_groups:
                 group["lr"] = rate
@@ -168,7 +174,7 @@ def _run(
                 log.add({f"{_prefix(part.term, terms)}{k}": v for k, v in part.losses.items() if v.ndim == 0})
             with byproduct(f"the log of step {done}", "Training does not need it."):
                 log.step(done, {"norm": norm, "learning_rate": rate, **comparison})
-            run_monitors(done)
+            run_monitors(done, stop)
             if stop or asked or done % config.save_every == 0 or done == config.steps:
                 save(done, stop or asked)
                 saved = done
