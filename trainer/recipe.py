@@ -181,6 +181,7 @@ class TrainConfig(Settings):
 
 
 RENAMED = {
+    "loop.decay": "loop.schedule",
     "flow.time_law": "flow.timestep_sampling",
     "memory.stream_blocks": "memory.blocks_to_swap",
     "preserve": "prior_preservation",

@@ -86,7 +86,7 @@ def plan(config: TrainConfig, sizes: FluxConfig = FLUX_DEV) -> MemoryPlan:
     trained = lora * (config.stage == "triplet") + PROJECTOR * (config.stage == "style" or config.train_projector)
     if config.stage == "base":
         trained, frozen = round(frozen / 4), 0
-    states = _OPTIMIZER[config.loop.optimizer] + 4 * (config.loop.ema is not None)
+    states = _OPTIMIZER.get(config.loop.optimizer, _OPTIMIZER["adamw"]) + 4 * (config.loop.ema is not None)
     states += 4 * sum(
         term is not None for term in (config.reward, config.prior_preservation)
     )  # their gradients, to compare

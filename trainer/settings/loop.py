@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,14 +23,25 @@ class LoopConfig(Settings):
     steps: int = Field(gt=0, description="optimiser steps in all")
     batch_size: int = Field(gt=0, description="rows of one optimiser step, over all processes and micro-batches")
     micro_batch: int | None = Field(None, gt=0, description="rows that one process computes at once; none: its share")
-    optimizer: Literal["adamw", "adamw8bit", "prodigy"] = Field(
-        "adamw", description="adamw8bit needs bitsandbytes, prodigy needs prodigyopt"
+    optimizer: str = Field(
+        "adamw",
+        min_length=1,
+        description="adamw, adamw8bit (bitsandbytes), prodigy (prodigyopt), or the import path of any optimizer "
+        "that is installed, such as torch.optim.Adagrad, bitsandbytes.optim.Lion8bit, transformers.Adafactor",
+    )
+    optimizer_args: dict[str, Any] = Field(
+        {}, description="further arguments of the optimizer by name, such as {eps: 1.0e-6}"
     )
     learning_rate: float = Field(gt=0)
     warmup: int = Field(0, ge=0, description="steps of linear warm-up")
-    decay: Literal["constant", "cosine"] = Field("constant", description="shape of the learning rate after the warm-up")
+    schedule: Literal["constant", "constant_with_warmup", "linear", "cosine", "cosine_with_restarts", "polynomial"] = (
+        Field("constant", description="shape of the learning rate after the warm-up, as in transformers and diffusers")
+    )
+    min_learning_rate: float = Field(0.0, ge=0, description="at which the schedule ends")
+    cycles: int = Field(1, gt=0, description="cosine_with_restarts: how many cosines, one after the other")
+    power: float = Field(1.0, gt=0, description="polynomial: 1 is linear, more falls faster at first")
     weight_decay: float = Field(0.01, ge=0)
-    betas: tuple[float, float] = (0.9, 0.999)
+    betas: tuple[float, float] = Field((0.9, 0.999), description="of adamw, adamw8bit and prodigy")
     clip: float = Field(1.0, gt=0, description="largest norm of the gradient")
     ema: float | None = Field(None, gt=0, lt=1, description="decay of the averaged weights; none: no average")
     precision: Literal["no", "bf16"] = Field("no", description="autocast of the forward pass")
@@ -41,6 +55,18 @@ class LoopConfig(Settings):
         ("tensorboard",), description="where numbers go besides log.jsonl; each needs its package"
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _decay_is_schedule(cls, values: Any) -> Any:
+        if isinstance(values, Mapping) and "decay" in values and "schedule" not in values:
+            return {("schedule" if name == "decay" else name): value for name, value in values.items()}
+        return values
+
+    @field_validator("optimizer_args")
+    @classmethod
+    def _finite_numbers(cls, values: dict[str, Any]) -> dict[str, Any]:
+        return {name: _argument(value, name) for name, value in values.items()}
+
     @field_validator("precision", mode="before")
     @classmethod
     def _no_is_no_boolean(cls, value: Any) -> Any:
@@ -48,7 +74,30 @@ class LoopConfig(Settings):
         return "no" if value is False or value is None or value == "none" else value
 
     @model_validator(mode="after")
+    def _downwards(self) -> LoopConfig:
+        if self.min_learning_rate > self.learning_rate:
+            raise UserError(
+                f"min_learning_rate {self.min_learning_rate} is above learning_rate {self.learning_rate}; lower it"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _whole_micro_batches(self) -> LoopConfig:
         if self.micro_batch is not None and self.batch_size % self.micro_batch:
             raise UserError(f"batch_size {self.batch_size} is not a multiple of micro_batch {self.micro_batch}")
         return self
+
+
+def _argument(value: Any, name: str) -> Any:
+    """Return an argument of an optimizer; YAML reads 1e-6 as text.
+
+    Raises:
+        UserError: it is not finite.
+    """
+    if isinstance(value, (list, tuple)):
+        return tuple(_argument(part, name) for part in value)
+    with suppress(ValueError):
+        value = float(value) if isinstance(value, str) else value
+    if isinstance(value, float) and not math.isfinite(value):
+        raise UserError(f"{name} is {value}, expected a finite number")
+    return value
