@@ -23,6 +23,7 @@ __all__ = [
     "FlowConfig",
     "Level",
     "ModelsConfig",
+    "Needs",
     "PriorPreservationConfig",
     "PriorPrompt",
     "RewardConfig",
@@ -52,6 +53,10 @@ Level = Literal["high", "mid", "low"]
 
 PriorPrompt = Literal["empty", "own"]
 """Prompt that comes without references: the empty one, or that of the row."""
+
+
+Needs = Literal["style", "content", "both", "none"]
+"""References that rows must have for a recipe to train what it is for."""
 
 
 class ModelsConfig(Settings):
@@ -131,6 +136,7 @@ class TrainConfig(Settings):
 
     stage: Stage
     family: str = Field(FLUX, description="import path of the model family, package.module:object")
+    needs: Needs = Field("none", description="references without which the rows do not serve this recipe")
     data: DataConfig
     models: ModelsConfig
     lora: LoraSettings = LoraSettings()

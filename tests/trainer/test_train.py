@@ -62,7 +62,7 @@ def test_files_of_frozen_networks_are_untouched(recipe, tiny_encoders, tiny_file
     assert all(path.read_bytes() == before[name] for name, path in tiny_files.items())
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_one_triplet_is_learnt(recipe, tiny_encoders, tiny_transformer, tiny_files, manifest):
     """The loss at fixed times and noise falls by more than 90 %.
 

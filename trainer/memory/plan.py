@@ -90,7 +90,7 @@ def plan(config: TrainConfig, sizes: FluxConfig = FLUX_DEV) -> MemoryPlan:
     states += 4 * sum(
         term is not None for term in (config.reward, config.prior_preservation)
     )  # their gradients, to compare
-    tokens = _tokens(config, config.data.size)
+    tokens = _tokens(config, config.data.sizes[-1])
     phase, peak = max(_phases(config, sizes, trained).items(), key=lambda item: item[1])
     gpu = {
         "frozen weights": frozen,
@@ -113,7 +113,7 @@ def plan(config: TrainConfig, sizes: FluxConfig = FLUX_DEV) -> MemoryPlan:
 def _phases(config: TrainConfig, sizes: FluxConfig, trained: int) -> dict[str, float]:
     """Return what is on the GPU only for a while; no two of these are there at once."""
     rows = config.loop.micro_batch or config.loop.batch_size
-    phases = {"activations": rows * _activations(config, sizes, _tokens(config, config.data.size))}
+    phases = {"activations": rows * _activations(config, sizes, _tokens(config, config.data.sizes[-1]))}
     reward = config.reward
     if reward is not None:
         passes = reward.active if reward.form == "endpoint" else 1
@@ -122,7 +122,7 @@ def _phases(config: TrainConfig, sizes: FluxConfig, trained: int) -> dict[str, f
     if config.monitor.samples_every:
         live = 4 * trained if config.loop.ema is not None else 0  # put aside while the averages are in the network
         models = AUTOENCODER if reward is None else 0
-        phases["drawing samples"] = live + models + DECODE * config.data.size**2
+        phases["drawing samples"] = live + models + DECODE * config.data.sizes[-1] ** 2
     return phases
 
 
