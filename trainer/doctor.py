@@ -66,7 +66,8 @@ def _gpu(lines: list[str]) -> float | None:
 
 
 def _planned(config: TrainConfig, free: float | None, ram: int) -> list[str]:
-    lines = [f"stage {config.stage}, {config.loop.steps} steps of {config.loop.batch_size} rows"]
+    length = f"{config.loop.steps} steps" if config.loop.epochs is None else f"{config.loop.epochs:g} epochs, steps"
+    lines = [f"stage {config.stage}, {length} of {config.loop.batch_size} rows"]
     note = family_of(config).memory_note(config)
     if note is not None:
         lines.append(note)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from ...uso_model.errors import UserError
+
 __all__ = ["add_data_commands"]
 
 
@@ -15,7 +17,10 @@ def add_data_commands(commands: argparse._SubParsersAction) -> None:
         help="open every picture of triplet manifests",
         description="Open every picture of triplet manifests and print what was found; exit 1 if anything is wrong.",
     )
-    check.add_argument("manifests", type=Path, nargs="+", metavar="MANIFEST")
+    check.add_argument("manifests", type=Path, nargs="*", metavar="MANIFEST")
+    check.add_argument(
+        "--by-loss", type=Path, metavar="RUN", help="list the rows of a run by their losses instead, the highest first"
+    )
     check.add_argument("--size", type=int, default=1024, help="size the buckets are counted for (%(default)s)")
     check.set_defaults(handler=_check)
 
@@ -44,6 +49,13 @@ def add_data_commands(commands: argparse._SubParsersAction) -> None:
 
 
 def _check(args: argparse.Namespace) -> int:
+    if args.by_loss is not None:
+        from .by_loss import by_loss
+
+        print(by_loss(args.by_loss))
+        return 0
+    if not args.manifests:
+        raise UserError("got no manifest to check; name one or several, or a run with --by-loss")
     from .check import check
 
     report = check(args.manifests, args.size)

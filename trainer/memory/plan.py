@@ -175,6 +175,6 @@ def _lora_values(config: TrainConfig, sizes: FluxConfig) -> int:
 def _activations(config: TrainConfig, sizes: FluxConfig, tokens: int) -> float:
     """Return the bytes of one row's activations: the input of every block and the inside of one, or of all."""
     blocks = sizes.depth + sizes.depth_single_blocks
-    width = sizes.hidden_size * tokens * (2 if config.loop.precision == "bf16" else 4)
+    width = sizes.hidden_size * tokens * (4 if config.loop.precision == "no" else 2)
     inside = HELD + MOMENTARY
     return width * (blocks + inside if config.memory.checkpointing else HELD * (blocks - 1) + inside)

@@ -20,7 +20,10 @@ class LoopConfig(Settings):
     """The optimisation, the same for every network that is trained here."""
 
     run_dir: Path = Field(description="folder of checkpoints, log and pictures; an existing one is resumed")
-    steps: int = Field(gt=0, description="optimiser steps in all")
+    steps: int = Field(0, ge=0, description="optimiser steps in all; 0: as many as epochs say")
+    epochs: float | None = Field(
+        None, gt=0, le=1e6, description="the length of the run in place of steps: how often all rows are seen"
+    )
     batch_size: int = Field(gt=0, description="rows of one optimiser step, over all processes and micro-batches")
     micro_batch: int | None = Field(None, gt=0, description="rows that one process computes at once; none: its share")
     optimizer: str = Field(
@@ -44,7 +47,9 @@ class LoopConfig(Settings):
     betas: tuple[float, float] = Field((0.9, 0.999), description="of adamw, adamw8bit and prodigy")
     clip: float = Field(1.0, gt=0, description="largest norm of the gradient")
     ema: float | None = Field(None, gt=0, lt=1, description="decay of the averaged weights; none: no average")
-    precision: Literal["no", "bf16"] = Field("no", description="autocast of the forward pass")
+    precision: Literal["no", "bf16", "fp16"] = Field(
+        "no", description="autocast of the forward pass; fp16, with a scaled loss, is for cards without bf16"
+    )
     seed: int = Field(0, ge=-(2**62), le=2**62)
     prefetch: int = Field(1, ge=0, description="micro-batches read ahead")
     save_every: int = Field(500, gt=0)
@@ -57,6 +62,7 @@ class LoopConfig(Settings):
         30.0, gt=0, le=10_000, description="minutes that processes wait for each other in one exchange of tensors"
     )
     log_every: int = Field(20, gt=0)
+    row_losses: bool = Field(True, description="keep the loss of each row in rows.jsonl, for `uso check --by-loss`")
     loggers: tuple[Literal["tensorboard", "wandb", "trackio"], ...] = Field(
         ("tensorboard",), description="where numbers go besides log.jsonl; each needs its package"
     )
@@ -78,6 +84,24 @@ class LoopConfig(Settings):
     def _no_is_no_boolean(cls, value: Any) -> Any:
         # YAML reads `no` without quotes as False, and `none` says the same.
         return "no" if value is False or value is None or value == "none" else value
+
+    @model_validator(mode="after")
+    def _one_length(self) -> LoopConfig:
+        if (self.steps > 0) == (self.epochs is not None):
+            got = "both" if self.steps else "neither"
+            raise UserError(f"got {got} of steps and epochs, expected one: set steps=0 where epochs count")
+        return self
+
+    def of_length(self, samples: int) -> LoopConfig:
+        """Return the settings with steps in the place of epochs.
+
+        Args:
+            samples: of an epoch.
+        """
+        if self.epochs is None:
+            return self
+        steps = math.ceil(self.epochs * samples / self.batch_size)
+        return self.model_copy(update={"steps": steps, "epochs": None})
 
     @model_validator(mode="after")
     def _downwards(self) -> LoopConfig:
