@@ -85,6 +85,7 @@ def _train(config: TrainConfig, encoders: Encoders | None, allow_change: bool, a
             encode(rows, accelerator.process_index / accelerator.num_processes)
     wait_for_all("it encodes pictures and prompts")
     encoders.release()
+    config = config.model_copy(update={"loop": config.loop.of_length(data.epoch)})
     # 3. Networks.
     if accelerator.is_main_process:
         logger.info("memory:\n%s", memory_text(config))

@@ -45,4 +45,5 @@ def require_loggers(config: LoopConfig) -> None:
 
 def autocast(config: LoopConfig, accelerator: Accelerator) -> torch.autocast:
     """Return a context in which forward passes compute in the precision of the settings."""
-    return torch.autocast(accelerator.device.type, torch.bfloat16, enabled=config.precision == "bf16")
+    dtype = torch.float16 if config.precision == "fp16" else torch.bfloat16
+    return torch.autocast(accelerator.device.type, dtype, enabled=config.precision != "no")

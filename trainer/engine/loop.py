@@ -22,7 +22,7 @@ from .byproduct import byproduct
 from .crash import Observed, report_crash
 from .cut_back import cut_back
 from .distributed import agree, broadcast, gather, sum_gradients, wait_for_all
-from .ema import EMA
+from .ema import averages
 from .launch import autocast, launch
 from .lock import locked
 from .log import RunLog
@@ -32,6 +32,8 @@ from .prefetch import prefetched
 from .prune import prune
 from .randomness import StepRandom
 from .resume import optimizer_state, resume
+from .row_losses import RowLosses
+from .scaling import LossScaler
 from .shares import shares
 from .signals import StopSignals
 from .telling import telling
@@ -96,8 +98,8 @@ def _run(
     """Do what `run` says."""
     trained = {name: p for name, p in network.named_parameters() if p.requires_grad}
     optimizer = make_optimizer(config, trained)
-    ema = EMA(trained, config.ema) if config.ema is not None else None
-    resumed = resume(config, trained, ema, optimizer)
+    ema, scaler = averages(config, trained, optimizer), LossScaler(accelerator.device, config.precision == "fp16")
+    resumed = resume(config, trained, ema, optimizer, scaler)
     start = 0 if resumed is None else resumed.step
     broadcast(trained.values())
     own = shares(config, accelerator.num_processes, accelerator.process_index)
@@ -126,10 +128,13 @@ def _run(
                 on_save(found, averaged or {name: p.detach() for name, p in trained.items()})
 
     def save(done: int, wanted: bool) -> None:
+        with byproduct("writing the losses of rows", "Training does not need them."):
+            rows.write()
         if accelerator.is_main_process:
             weights = None if ema is None else ema.weights
             with telling(f"saving step {done}"):
-                found = checkpoint.save(config.run_dir, done, trained, weights, optimizer_state(optimizer), wanted)
+                state = optimizer_state(optimizer, scaler)
+                found = checkpoint.save(config.run_dir, done, trained, weights, state, wanted)
             with byproduct("removing older checkpoints", "The next save tries it again."):
                 prune(config.run_dir, config.keep, config.keep_every, config.keep_weights, done)
             hand_over(found)
@@ -137,6 +142,7 @@ def _run(
                 signals.answered()
         wait_for_all("it writes a checkpoint")
 
+    rows = RowLosses(config, accelerator.is_main_process)
     done, saved = start, start
     plan = (StepRandom(config.seed, step, *share) for step in range(start, config.steps) for share in own)
     with (
@@ -155,16 +161,19 @@ def _run(
                 group["lr"] = rate
             micro = [next(batches) for _ in own]
             observed, comparison = _gradients(
-                config, accelerator, trained, terms, micro, step, log.due(step + 1), names_of
+                config, accelerator, trained, terms, micro, step, log.due(step + 1), names_of, scaler
             )
             sum_gradients(list(trained.values()))
+            scaler.unscale(optimizer)
             norm = float(nn.utils.clip_grad_norm_(trained.values(), config.clip))
-            finite = math.isfinite(norm) and all(torch.isfinite(part.losses["loss"]) for part in observed)
+            finite = (math.isfinite(norm) or scaler.may_skip()) and all(
+                torch.isfinite(part.losses["loss"]) for part in observed
+            )
             broken, stop, asked = agree([not finite, signals.stop(), signals.save()], accelerator.device)
             if broken:
                 records = [record for own in gather([part.record() for part in observed]) for record in own]
                 raise report_crash(config.run_dir, step + 1, records, trained, norm, accelerator.is_main_process)
-            optimizer.step()
+            scaler.step(optimizer)
             optimizer.zero_grad(set_to_none=True)
             if ema is not None:
                 ema.update()
@@ -173,7 +182,10 @@ def _run(
             for part in observed:
                 log.add({f"{_prefix(part.term, terms)}{k}": v for k, v in part.losses.items() if v.ndim == 0})
             with byproduct(f"the log of step {done}", "Training does not need it."):
-                log.step(done, {"norm": norm, "learning_rate": rate, **comparison})
+                rows.add(done, observed)
+                if log.due(done):
+                    rows.write()
+                log.step(done, {"norm": norm, "learning_rate": rate, **scaler.numbers(), **comparison})
             run_monitors(done, stop)
             if stop or asked or done % config.save_every == 0 or done == config.steps:
                 save(done, stop or asked)
@@ -207,6 +219,7 @@ def _gradients(
     step: int,
     compare: bool,
     names_of: Callable[[StepRandom], list[str]] | None,
+    scaler: LossScaler,
 ) -> tuple[list[Observed], dict[str, float]]:
     """Add up the gradients of all terms over a process's micro-batches; return the losses and how the terms agree."""
     observed: list[Observed] = []
@@ -220,11 +233,11 @@ def _gradients(
                 losses = dict(term.losses(batch, random))
             if "loss" not in losses:
                 continue
-            (weight * random.rows / config.batch_size * losses["loss"]).backward()
+            scaler.scaled(weight * random.rows / config.batch_size * losses["loss"]).backward()
             detached = {name: value.detach() for name, value in losses.items()}
             observed.append(Observed(term.name, names_of(random) if names_of else [], detached))
         if compare and len(active) > 1:
-            so_far = _flat_gradient(trained)
+            so_far = _flat_gradient(trained) / scaler.scale
             parts[term.name] = so_far if total is None else so_far - total
             total = so_far
     return observed, _comparison(parts)
@@ -246,5 +259,3 @@ def _comparison(parts: Mapping[str, Tensor]) -> dict[str, float]:
 def _prefix(term: str, terms: Sequence[LossTerm]) -> str:
     """The first term's numbers go by their own names, those of others by the term's name too."""
     return "" if term == terms[0].name else f"{term}_"
-
-
