@@ -195,7 +195,7 @@ def _write(write: Writer, part: Part, config: TrainConfig, parameters: Mapping[s
     elif config.stage == "base":
         write.plain(part, to_bfl(_under(parameters, "transformer.")))
     else:
-        lora = lora_from_parameters(_under(parameters, "transformer."))
+        lora = lora_from_parameters(_under(parameters, "transformer."), config.lora.alpha)
         if config.lora.start != "add":
             write.lora(part, lora, {})
         else:

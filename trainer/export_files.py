@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import logging
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from ..uso_model.config import FLUX_DEV
 from .encoders.fingerprint import fingerprint
 from .export_names import Part, file_name
 from .family import family_of
+from .lora_layers import layer_names
 from .recipe import TrainConfig
 from .run_folder import run_id, shareable
 from .starting_files import lora_file, transformer_file
@@ -75,7 +77,7 @@ class Writer:
             found |= {} if copy is None else {f"{name} down": copy.down, f"{name} up": copy.up}
         _require_equal(path, expected, found)
         tensors = read_safetensors(path)
-        mapped = [key for key in tensors if _comfy_knows(key, known)]
+        mapped = [key for key in tensors if _comfy_knows(key)]
         self.told.append(
             f"{path}: rank {ranks}, {len(mapped)}/{len(tensors)} keys map in ComfyUI, values read back equal"
         )
@@ -130,16 +132,15 @@ def metadata_of(config: TrainConfig, step: int, data: Mapping[str, str]) -> dict
     return metadata
 
 
-def _comfy_knows(key: str, known: Mapping[str, str]) -> bool:
+def _comfy_knows(key: str) -> bool:
     """Say whether stock ComfyUI applies a key: USO's names by its conversion (comfy/lora_convert.py), others by the
     names of FLUX's weights and `linear1_qkv` (comfy/lora.py)."""
-    for side in (".down.weight", ".up.weight"):
-        if key.removesuffix(side) in known.values():
-            return True
-    for side in (".lora_A.weight", ".lora_B.weight"):
-        if key.removeprefix("diffusion_model.").removesuffix(side) in known:
-            return True
-    return False
+    layer, _, side = key.removeprefix("diffusion_model.").partition(".lora_")
+    if side:
+        bare = re.sub(r"_blocks\.[0-9]+\.", "_blocks.0.", layer)
+        return side in ("A.weight", "B.weight") and (bare.endswith(".linear1") or bare in layer_names(1, 1))
+    known = uso_modules(FLUX_DEV.depth, FLUX_DEV.depth_single_blocks).values()
+    return key.removesuffix(".down.weight").removesuffix(".up.weight") in known
 
 
 def _require_equal(path: Path, written: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> None:

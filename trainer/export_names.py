@@ -89,12 +89,18 @@ def newest_lora(folder: Path) -> Path | None:
     return newest(folder, WITH_USO) or newest(folder, OWN)
 
 
-def meant(path: Path, wanted: Literal["transformer", "lora", "projector"]) -> Path:
+def meant(path: Path, wanted: str) -> Path:
     """Return the file that a recipe means by a path: a folder stands for the newest export in it.
 
     Older recipes name what an earlier stage writes as it was called then; where no such file is there, they mean the
     newest one of its folder.
+
+    Args:
+        path: as the recipe has it.
+        wanted: setting that it stands at, `transformer`, `lora` or `projector`; others are files as they are.
     """
+    if wanted not in ("transformer", "lora", "projector"):
+        return path
     if not path.is_dir() and (path.exists() or path.name not in _OLDER):
         return path
     folder = path if path.is_dir() else path.parent

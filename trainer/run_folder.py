@@ -44,15 +44,20 @@ ROWS, DATA_HASH = "uso.dataset_rows", "uso.dataset_sha256"
 
 _FREE = (
     "data.cache",
+    "loop.epochs",
     "loop.keep",
     "loop.log_every",
     "loop.loggers",
     "loop.prefetch",
     "loop.process_timeout",
+    "loop.row_losses",
     "loop.run_dir",
     "loop.save_every",
     "loop.steps",
+    "memory.blocks_to_swap",
+    "memory.checkpointing",
     "monitor.",
+    "needs",
     "out",
 )
 """Settings that do not change what a step computes. `loop.steps` does under a cosine decay, but prolonging a run is

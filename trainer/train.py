@@ -19,7 +19,8 @@ from torch import Tensor
 from ..uso_model.errors import UserError
 from .data.cache import Cache
 from .data.dataset import TripletDataset
-from .data.manifest import Row, read_manifest
+from .data.manifest import Row
+from .data.sources import held_out_rows, training_rows
 from .encoders import Encoders
 from .encoders.open import open_encoders
 from .engine.checkpoint import Checkpoint
@@ -29,22 +30,22 @@ from .engine.lock import locked
 from .engine.loop import run
 from .engine.loss import LossTerm
 from .engine.shard import shard
-from .export import complete, export, require_own_files
+from .engine.signals import Interruptible
+from .engine.telling import telling
+from .export import complete, export
 from .memory.plan import memory_text
 from .monitor.monitors import monitors
 from .networks import Networks, build_networks
 from .objective.prior_preservation import PriorPreservationObjective, prior_preservation_weight
 from .objective.reward import RewardObjective, reward_weight
 from .objective.step import flow_matching_term
+from .preflight import require_ready
 from .recipe import TrainConfig
 from .run_folder import require_same_data, require_unchanged, write_run
 
 __all__ = ["encode", "held_out_data", "train", "training_data"]
 
 logger = logging.getLogger(__name__)
-
-VALIDATION = "validation"
-"""Split of the rows that no step sees."""
 
 
 def train(config: TrainConfig, encoders: Encoders | None = None, allow_change: bool = False) -> int:
@@ -72,7 +73,7 @@ def _train(config: TrainConfig, encoders: Encoders | None, allow_change: bool, a
     # 1. What can be known before anything is encoded.
     if not allow_change:
         require_unchanged(config)
-    require_own_files(config)
+    require_ready(config, encoders is None, accelerator.is_main_process)
     # 2. Rows and their encodings; every process encodes what the others have not.
     encoders = encoders or open_encoders(config, accelerator.device)
     data, held_out = training_data(config, encoders), held_out_data(config, encoders)
@@ -84,10 +85,12 @@ def _train(config: TrainConfig, encoders: Encoders | None, allow_change: bool, a
             encode(rows, accelerator.process_index / accelerator.num_processes)
     wait_for_all("it encodes pictures and prompts")
     encoders.release()
+    config = config.model_copy(update={"loop": config.loop.of_length(data.epoch)})
     # 3. Networks.
     if accelerator.is_main_process:
         logger.info("memory:\n%s", memory_text(config))
-    networks = build_networks(config, accelerator.device)
+    with Interruptible():
+        networks = build_networks(config, accelerator.device)
     shard(accelerator, networks.transformer, config.loop, config.memory.in_ram)
     # 4. Losses.
     terms = _terms(config, networks, encoders, data)
@@ -95,8 +98,11 @@ def _train(config: TrainConfig, encoders: Encoders | None, allow_change: bool, a
     kept = write_run(config, len(data), fingerprint) if accelerator.is_main_process else {}
 
     def save(found: Checkpoint, weights: Mapping[str, Tensor]) -> None:
-        if not complete(config, found):  # it is after a resume, unless a kill came between a checkpoint and its export
-            logger.info("step %d of %s\n%s", found.step, config.loop.run_dir.name, export(config, found, weights, kept))
+        if complete(config, found):  # as after a resume, unless a kill came between a checkpoint and its export
+            return
+        with telling(f"exporting step {found.step}"):
+            report = export(config, found, weights, kept)
+        logger.info("step %d of %s\n%s", found.step, config.loop.run_dir.name, report)
 
     done = run(
         config.loop,
@@ -143,17 +149,16 @@ def training_data(config: TrainConfig, encoders: Encoders) -> TripletDataset:
     """
     if config.reward is not None and encoders.descriptor is None:
         raise UserError("the style reward needs a descriptor: name CSD's file as models.csd, made by `uso csd`")
-    rows = [row for path in config.data.manifests for row in read_manifest(path)[: config.data.rows]]
-    return _dataset(config, encoders, rows)
+    return _dataset(config, encoders, training_rows(config.data))
 
 
 def held_out_data(config: TrainConfig, encoders: Encoders) -> TripletDataset | None:
     """Return the rows of split `validation`, None where no manifest has any."""
-    rows = [row for path in config.data.manifests for row in read_manifest(path, split=None)]
-    rows = [row for row in rows if row.split == VALIDATION]
+    rows = held_out_rows(config.data)
     if not rows or not (config.monitor.samples_every or config.monitor.validation_every):
         return None
-    plain = config.data.model_copy(update={"text_dropout": 0.0, "pooled_shuffle": 0.0, "preserved_share": None})
+    off = {"text_dropout": 0.0, "pooled_shuffle": 0.0, "preserved_share": None, "flip": 0.0}
+    plain = config.data.model_copy(update={**off, "size": config.data.sizes[-1]})
     return _dataset(config.model_copy(update={"data": plain}), encoders, rows)
 
 
@@ -170,8 +175,11 @@ def encode(data: TripletDataset, begin: float = 0.0) -> None:
             and skip what another has made since, so none of them waits long for the others.
     """
 
-    def tell(done: int, total: int) -> None:
-        if done == total or done % 100 == 0:
-            logger.info("encoded %d of %d", done, total)
+    with Interruptible(), telling("encoding", every=10.0) as phase:
 
-    data.prepare(tell, begin)
+        def tell(done: int, total: int) -> None:
+            phase.now = f"encoded {done} of {total}"
+            if done == total:
+                logger.info("encoded %d of %d", done, total)
+
+        data.prepare(tell, begin)

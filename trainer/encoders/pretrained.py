@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from accelerate import init_empty_weights
@@ -33,12 +33,16 @@ from ...uso_model.checkpoints.sizes import block_count, shape_of
 from ...uso_model.style import SIGLIP_SIZE
 from ...uso_model.untrusted import parse_json, quoted, read_text
 
-__all__ = ["load_clip", "load_siglip", "load_t5"]
+__all__ = ["encoder_sizes", "load_clip", "load_siglip", "load_t5"]
 
 # One key of each encoder; what stands before it differs between files, folders and all-in-one checkpoints.
 _T5_KEY = "encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight"
 _CLIP_KEY = "embeddings.token_embedding.weight"
 _SIGLIP_KEY = "embeddings.patch_embedding.weight"
+
+_WANTED_T5 = "t5xxl_fp16.safetensors (models/text_encoders)"
+_WANTED_CLIP = "clip_l.safetensors (models/text_encoders)"
+_WANTED_SIGLIP = "sigclip_vision_patch14_384.safetensors (models/clip_vision)"
 
 _HEAD_WIDTH = 64
 _SIGLIP_HEADS = {1152: 16}
@@ -78,7 +82,7 @@ def load_t5(path: Path, dtype: torch.dtype, device: torch.device) -> T5EncoderMo
     Raises:
         CheckpointError: another kind of file, or missing or unknown keys.
     """
-    tensors = _weights(path, _T5_KEY, dtype, "t5xxl_fp16.safetensors (models/text_encoders)")
+    tensors = _weights(path, _T5_KEY, dtype, _WANTED_T5)
     # Files have the embedding under one of its two names, or under both.
     both = ("shared.weight", "encoder.embed_tokens.weight")
     found = [tensors[name] for name in both if name in tensors]
@@ -91,32 +95,51 @@ def load_t5(path: Path, dtype: torch.dtype, device: torch.device) -> T5EncoderMo
 
 def load_clip(path: Path, dtype: torch.dtype, device: torch.device) -> CLIPTextModel:
     """Read the CLIP text encoder from `clip_l.safetensors`, a checkpoint or a folder; see `load_t5`."""
-    tensors = _weights(path, _CLIP_KEY, dtype, "clip_l.safetensors (models/text_encoders)")
+    tensors = _weights(path, _CLIP_KEY, dtype, _WANTED_CLIP)
     config = _config(path, CLIPTextConfig, _clip_config, tensors)
     return _frozen(_built(CLIPTextModel, config, tensors, path.name), device)
 
 
 def load_siglip(path: Path, dtype: torch.dtype, device: torch.device) -> SiglipVisionModel:
     """Read the SigLIP vision tower, without its pooling head; see `load_t5`."""
-    tensors = _weights(path, _SIGLIP_KEY, dtype, "sigclip_vision_patch14_384.safetensors (models/clip_vision)")
+    tensors = _weights(path, _SIGLIP_KEY, dtype, _WANTED_SIGLIP)
     tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith("head.")}
     config = _config(path, SiglipVisionConfig, _siglip_config, tensors)
     config.vision_use_head = False
     return _frozen(_built(SiglipVisionModel, config, tensors, path.name), device)
 
 
+def encoder_sizes(kind: Literal["t5", "clip", "siglip"], path: Path) -> PretrainedConfig:
+    """Return the sizes of an encoder, read off the names and shapes of its weights.
+
+    Raises:
+        CheckpointError: another kind of file.
+    """
+    if kind == "clip":
+        return _clip_config(_stored(path, _CLIP_KEY, _WANTED_CLIP), path.name)
+    if kind == "siglip":
+        return _siglip_config(_stored(path, _SIGLIP_KEY, _WANTED_SIGLIP), path.name)
+    tensors = _stored(path, _T5_KEY, _WANTED_T5)
+    other_name = tensors.get("encoder.embed_tokens.weight")
+    return _t5_config(tensors if other_name is None else {"shared.weight": other_name, **tensors}, path.name)
+
+
 def _weights(path: Path, key: str, dtype: torch.dtype, wanted: str) -> dict[str, Tensor]:
-    """Return the weights of the part that has `key`, without the names before it."""
+    """Return the weights of the part that has `key`, without the names before it, 8-bit ones multiplied out."""
+    return dequantize(_stored(path, key, wanted), path.name, dtype)
+
+
+def _stored(path: Path, key: str, wanted: str) -> dict[str, Tensor]:
+    """Return the weights of the part that has `key` as they are stored."""
     stored = read_folder(path) if path.is_dir() else read_safetensors(path)
     prefixes = [name.removesuffix(key) for name in stored if name == key or name.endswith(f".{key}")]
     if len(prefixes) != 1:
         raise CheckpointError(f"{path.name} looks like {looks_like(stored)}; choose {wanted}.")
-    part = {
+    return {
         name.removeprefix(prefixes[0]): tensor
         for name, tensor in stored.items()
         if name.startswith(prefixes[0]) and not name.endswith("position_ids")
     }
-    return dequantize(part, path.name, dtype)
 
 
 def _config(path: Path, kind: Any, guess: Callable[[Weights, str], PretrainedConfig], tensors: Weights) -> Any:
