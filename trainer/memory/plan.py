@@ -1,22 +1,22 @@
-"""How much memory a recipe will need, on the GPU and in RAM, computed before anything is loaded."""
+"""How much memory a recipe will need, on the GPU and in RAM, phase by phase, computed before anything is loaded."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
-import torch
-
-from ...uso_model.checkpoints.fp8 import is_block_matrix
-from ...uso_model.checkpoints.lora import uso_modules
-from ...uso_model.config import FLUX_DEV, FluxConfig
+from ...uso_model.config import FluxConfig
+from ...uso_model.errors import UserError
 from ...uso_model.schedule import token_count
-from ...uso_model.transformer import UsoTransformer
+from ..data.cache_plan import cache_bytes
+from ..data.manifest import read_manifest
 from ..family import family_of
 from ..recipe import TrainConfig
-from .block_swap import swapped_names
-from .load import MODULATION
+from .encoder_sizes import autoencoder_size, siglip_size, text_sizes
+from .weights import Weights, flux_sizes, lora_values, start_bytes, trained_values, transformer_weights
 
-__all__ = ["MemoryPlan", "memory_text", "plan"]
+__all__ = ["Device", "MemoryPlan", "Phase", "memory_text", "plan"]
+
+Device = Literal["cuda", "cpu"]
 
 TEXT_TOKENS, STYLE_TOKENS = 512, 192
 """T5's padded length, and three levels of 64 tokens a style reference."""
@@ -24,104 +24,243 @@ TEXT_TOKENS, STYLE_TOKENS = 512, 192
 CONTEXT = 1.5e9
 """Bytes of CUDA's own context and of the allocator's slack; our own estimate."""
 
-PROJECTOR = 10_773_120
-"""Parameters of USO's projector."""
+PROCESS = {"cpu": 0.45e9, "cuda": 2e9}
+"""Bytes of RAM that Python and the libraries take: measured on the CPU, our own estimate with CUDA."""
 
-TEXT_ENCODERS, SIGLIP, AUTOENCODER, DESCRIPTOR = 9.77e9, 1.71e9, 0.34e9, 1.22e9
-"""Bytes of T5-XXL and CLIP-L in bfloat16; of SigLIP-so400m, FLUX's autoencoder and CSD in float32."""
+DESCRIPTOR = 1.22e9
+"""Bytes of CSD in float32."""
 
 HELD, MOMENTARY = 21, 26
 """Values of one token, in widths, that a single-stream block keeps for its backward pass, and that come and go in it:
 gradients and the adapters' float32 copies. Measured on the CPU with torch's profiler, under bfloat16 autocast; a
 double-stream block needs fewer."""
 
-DECODE, DECODE_WITH_GRADIENT = 4_420, 9_430
-"""Bytes a pixel of decoding in float32; with a gradient after `checkpoint_decoder`. Measured in the same way."""
+ENCODE, DECODE, DECODE_WITH_GRADIENT = 3_110, 4_420, 9_430
+"""Bytes a pixel of encoding and decoding in float32; with a gradient after `checkpoint_decoder`. Measured in the same
+way."""
 
 _BYTES = {"fp32": 4, "bf16": 2, "fp8": 1}
 _OPTIMIZER = {"adamw": 16, "prodigy": 24, "adamw8bit": 10}
 """Bytes a trained value needs for itself, its gradient and the optimizer's state."""
 
+Items = dict[str, float]
+
+
+class Phase(NamedTuple):
+    """Bytes by what they are for, at the peak of one phase."""
+
+    name: str
+    gpu: Items
+    ram: Items
+    """Private memory, which must be free."""
+    mapped: Items
+    """Files that are read through the system's cache: quicker where they find room, no harm where they do not."""
+
+    @property
+    def on_gpu(self) -> float:
+        """Bytes on the GPU."""
+        return sum(self.gpu.values())
+
+    @property
+    def in_ram(self) -> float:
+        """Bytes of private memory."""
+        return sum(self.ram.values())
+
+    @property
+    def from_files(self) -> float:
+        """Bytes of mapped files."""
+        return sum(self.mapped.values())
+
 
 class MemoryPlan(NamedTuple):
-    """Bytes by what they are for."""
+    """The phases of a run, in the order in which they come."""
 
-    gpu: dict[str, float]
-    """While training, at the peak."""
-    ram: dict[str, float]
-    encoding: float
-    """On the GPU while prompts are encoded, before training."""
+    phases: tuple[Phase, ...]
     tokens: int
     """Tokens of one row, the longest sequence."""
+    movable: bool
+    """Whether prompts are encoded on the GPU only if they find room there: `models.text_device` auto."""
+
+    @property
+    def gpu(self) -> Items:
+        """Bytes on the GPU by what they are for, at the peak of training and of what is done in between."""
+        return max((phase for phase in self.phases if not phase.name.startswith("encoding")), key=_on_gpu).gpu
+
+    @property
+    def ram(self) -> Items:
+        """Bytes of private RAM by what they are for, at the peak of the whole run."""
+        return max(self.phases, key=lambda phase: phase.in_ram).ram
 
     @property
     def on_gpu(self) -> float:
         """Bytes on the GPU at the peak of training."""
         return sum(self.gpu.values())
 
+    @property
+    def encoding(self) -> float:
+        """Bytes on the GPU while prompts and pictures are encoded, before training."""
+        return max(phase.on_gpu for phase in self.phases if phase.name.startswith("encoding"))
+
+    @property
+    def gpu_needed(self) -> float:
+        """Bytes that must be free on the GPU; prompts that may be encoded on the CPU do not count."""
+        return max(phase.on_gpu for phase in self.phases if not (self.movable and phase.name == PROMPTS))
+
+    @property
+    def ram_needed(self) -> float:
+        """Bytes of RAM that must be free."""
+        return max(phase.in_ram for phase in self.phases)
+
     def text(self) -> str:
-        """Return a table in GB."""
-        lines = [*self.gpu.items(), ("on the GPU, computed", self.on_gpu)]
-        lines += [(f"{name} (RAM)", size) for name, size in self.ram.items()]
-        lines.append(("GPU, before: encoding prompts", self.encoding))
-        return "\n".join(f"  {name:<34}{size / 1e9:6.1f} GB" for name, size in lines)
+        """Return a table in GB, and what the most of it is."""
+        lines = [f"  {'GB':<26}{'GPU':>7}{'RAM':>7}  files read through"]
+        for phase in self.phases:
+            sizes = f"{phase.on_gpu / 1e9:7.1f}{phase.in_ram / 1e9:7.1f}{phase.from_files / 1e9:7.1f}"
+            lines.append(f"  {phase.name:<26}{sizes}")
+        if self.encoding or self.on_gpu:
+            lines.append(f"  most on the GPU, training: {_listed(self.gpu)}")
+        return "\n".join([*lines, f"  most in RAM: {_listed(self.ram)}"])
 
 
-def memory_text(config: TrainConfig) -> str:
+PROMPTS = "encoding prompts"
+
+
+def memory_text(config: TrainConfig, device: Device = "cuda") -> str:
     """Return what a recipe needs of memory: a table, or its family's own line."""
-    return family_of(config).memory_note(config) or plan(config).text()
+    return family_of(config).memory_note(config) or plan(config, device=device).text()
 
 
-def plan(config: TrainConfig, sizes: FluxConfig = FLUX_DEV) -> MemoryPlan:
+def plan(
+    config: TrainConfig, sizes: FluxConfig | None = None, device: Device = "cuda", free: float | None = None
+) -> MemoryPlan:
     """Return what a recipe needs; weights are counted exactly, activations by formula.
 
     Args:
-        config: the recipe.
-        sizes: of the transformer.
+        config: the recipe. Files that it names and that are there are counted by their headers.
+        sizes: of the transformer; None takes those of its file, or FLUX.1-dev's.
+        device: what computes; on `cpu` everything lies in RAM.
+        free: bytes that are free on the GPU, which decide where prompts are encoded; None: there is room for them.
     """
-    frozen, modulation, streamed = _weights(config, sizes)
-    lora = _lora_values(config, sizes)
-    trained = lora * (config.stage == "triplet") + PROJECTOR * (config.stage == "style" or config.train_projector)
-    if config.stage == "base":
-        trained, frozen = round(frozen / 4), 0
+    sizes = sizes or flux_sizes(config)
+    phases = [_prompts(config, device, free), _pictures(config, device), *_after_encoding(config, sizes, device)]
+    return MemoryPlan(tuple(phases), _tokens(config, config.data.size), config.models.text_device == "auto")
+
+
+def _phase(name: str, device: Device, computing: Items, waiting: Items, mapped: Items) -> Phase:
+    """Return a phase whose networks compute on a device, and lie in RAM where that is the CPU."""
+    ram = {"Python and libraries": PROCESS[device], **waiting}
+    gpu = {**computing, "CUDA and slack": CONTEXT}
+    if device == "cpu":
+        gpu, ram = {}, {**computing, **ram}
+    return Phase(name, *({name: size for name, size in items.items() if size} for items in (gpu, ram, mapped)))
+
+
+def _prompts(config: TrainConfig, device: Device, free: float | None) -> Phase:
+    """T5 and CLIP, without SigLIP and the autoencoder."""
+    found = text_sizes(config.models)
+    size = sum(one.held + one.block for one in found.values())
+    asked = config.models.text_device
+    on_gpu = device == "cuda" and (asked == "cuda" or (asked == "auto" and (free is None or size + CONTEXT <= free)))
+    if on_gpu:
+        held = {name: one.held for name, one in found.items()}
+        return _phase(PROMPTS, device, {**held, "a block of T5": found["T5"].block}, {}, {})
+    held = {name: one.held - one.mapped for name, one in found.items()}
+    mapped = {f"{name}'s file": one.mapped for name, one in found.items()}
+    phase = _phase(PROMPTS, device, {}, {**held, "a block of T5": found["T5"].block}, mapped)
+    return phase._replace(gpu={})
+
+
+def _pictures(config: TrainConfig, device: Device) -> Phase:
+    """SigLIP and the autoencoder together, and the style descriptor of a reward."""
+    siglip, autoencoder = siglip_size(config.models), autoencoder_size(config.models)
+    own = device == "cpu"
+    computing = {
+        "SigLIP": siglip.held - siglip.mapped * own,
+        "autoencoder": autoencoder.held - autoencoder.mapped * own,
+        "style descriptor": DESCRIPTOR if config.reward is not None else 0,
+        "encoding a target": ENCODE * max(config.data.size, config.data.content_size) ** 2,
+    }
+    mapped = {"SigLIP's file": siglip.mapped * own, "the autoencoder's file": autoencoder.mapped * own}
+    return _phase("encoding pictures", device, computing, {}, mapped)
+
+
+def _after_encoding(config: TrainConfig, sizes: FluxConfig, device: Device) -> list[Phase]:
+    """Reading the networks, training, drawing samples and saving."""
+    weights, values = transformer_weights(config, sizes), trained_values(config, sizes)
+    held, waiting = _held(config, sizes, weights, values, device)
+    mapped = start_bytes(config, sizes)
+    reading = {"frozen weights": held["frozen weights"], "a matrix in float32, with a LoRA": 3 * 4 * weights.matrix}
+    phases = [_phase("reading FLUX", device, reading, waiting, mapped)]
+    waiting |= {"encodings in RAM": _encodings(config)}
+    mapped = {"FLUX's file": weights.mapped if device == "cpu" else weights.mapped_modulation}
+    for name, momentary in _momentary(config, sizes, values).items():
+        if device == "cpu" and config.memory.base == "fp8":
+            momentary["matrices multiplied out"] = 2 * 2 * weights.matrix
+        phases.append(_phase(name, device, held | momentary, waiting, mapped))
+    phases.append(_phase("saving", device, held, waiting | {"files in the making": _saving(config, sizes)}, mapped))
+    return phases
+
+
+def _held(config: TrainConfig, sizes: FluxConfig, weights: Weights, values: int, device: Device) -> tuple[Items, Items]:
+    """Return what is there from the first step to the last: where the networks compute, and what waits in RAM."""
+    cpu = device == "cpu"
     states = _OPTIMIZER[config.loop.optimizer] + 4 * (config.loop.ema is not None)
     states += 4 * sum(
         term is not None for term in (config.reward, config.prior_preservation)
     )  # their gradients, to compare
-    tokens = _tokens(config, config.data.size)
-    phase, peak = max(_phases(config, sizes, trained).items(), key=lambda item: item[1])
-    gpu = {
-        "frozen weights": frozen,
+    mapped = weights.mapped - weights.mapped_modulation
+    online = siglip_size(config.models)
+    held = {
+        "frozen weights": 0 if config.stage == "base" else weights.resident - mapped * cpu,
         "places for visiting blocks": 2 * _largest_block(config, sizes) if config.memory.blocks_to_swap else 0,
-        "trained values and optimizer": trained * states,
-        "autoencoder and style descriptor": 0 if config.reward is None else AUTOENCODER + DESCRIPTOR,
-        "SigLIP": SIGLIP if config.data.style_features == "online" else 0,
-        phase: peak,
-        "CUDA and slack": CONTEXT,
+        "trained values and optimizer": values * states,
+        "autoencoder and style descriptor": 0
+        if config.reward is None
+        else autoencoder_size(config.models).held + DESCRIPTOR,
+        "SigLIP": online.held if config.data.style_features == "online" else 0,
     }
-    ram = {"blocks in RAM": streamed, "modulation in RAM": modulation}
-    return MemoryPlan(
-        {name: size for name, size in gpu.items() if size},
-        {name: size for name, size in ram.items() if size},
-        TEXT_ENCODERS + CONTEXT,
-        tokens,
-    )
+    # torch rounds page-locked memory up to a power of two.
+    blocks = sum(size if cpu else 1 << (int(size) - 1).bit_length() for size in weights.blocks)
+    return held, {"blocks in RAM": blocks, "modulation in RAM": weights.modulation - weights.mapped_modulation}
 
 
-def _phases(config: TrainConfig, sizes: FluxConfig, trained: int) -> dict[str, float]:
-    """Return what is on the GPU only for a while; no two of these are there at once."""
+def _momentary(config: TrainConfig, sizes: FluxConfig, values: int) -> dict[str, Items]:
+    """Return what is there only for a while; no two of these are there at once."""
     rows = config.loop.micro_batch or config.loop.batch_size
-    phases = {"activations": rows * _activations(config, sizes, _tokens(config, config.data.size))}
+    phases: dict[str, Items] = {
+        "training": {"activations": rows * _activations(config, sizes, _tokens(config, config.data.size))}
+    }
     reward = config.reward
     if reward is not None:
         passes = reward.active if reward.form == "endpoint" else 1
         inputs = passes * _activations(config, sizes, _tokens(config, reward.size))
-        phases["activations, decoding the reward"] = rows * (inputs + DECODE_WITH_GRADIENT * reward.size**2)
+        phases["rewarding"] = {"activations and decoding": rows * (inputs + DECODE_WITH_GRADIENT * reward.size**2)}
     if config.monitor.samples_every:
-        live = 4 * trained if config.loop.ema is not None else 0  # put aside while the averages are in the network
-        models = AUTOENCODER if reward is None else 0
-        phases["drawing samples"] = live + models + DECODE * config.data.size**2
+        live = 4 * values if config.loop.ema is not None else 0  # put aside while the averages are in the network
+        models = autoencoder_size(config.models).held if reward is None else 0
+        decoding = DECODE * config.data.size**2
+        phases["drawing samples"] = {"live weights, put aside": live, "autoencoder": models, "decoding": decoding}
     return phases
+
+
+def _saving(config: TrainConfig, sizes: FluxConfig) -> float:
+    """Return the bytes of an export while it is written and read back: float32, and twice in half precision."""
+    if config.stage != "triplet":
+        return 8 * trained_values(config, sizes)
+    values = lora_values(config, sizes)
+    if config.lora.start == "add":
+        values += round(start_bytes(config, sizes)["the LoRA's file"] / 2)
+    return 8 * values
+
+
+def _encodings(config: TrainConfig) -> float:
+    """Return the bytes of encodings that are kept, all of them or as many as the recipe allows."""
+    allowed = config.data.cache_memory * 2**30
+    try:
+        rows = [row for path in config.data.manifests for row in read_manifest(path, split=None)]
+    except (UserError, OSError):
+        return allowed  # said by who needs them
+    return min(allowed, cache_bytes(config, rows))
 
 
 def _tokens(config: TrainConfig, size: int) -> int:
@@ -130,40 +269,10 @@ def _tokens(config: TrainConfig, size: int) -> int:
     return TEXT_TOKENS + style + token_count(size, size) + content
 
 
-def _weights(config: TrainConfig, sizes: FluxConfig) -> tuple[float, float, float]:
-    """Return the bytes of the frozen weights on the GPU, of modulation in RAM and of blocks in RAM."""
-    memory = config.memory
-    with torch.device("meta"):
-        parameters = UsoTransformer(sizes).state_dict()
-    names = swapped_names(sizes.depth, sizes.depth_single_blocks, memory.blocks_to_swap)
-    gpu = modulation = 0
-    streamed = dict.fromkeys(names, 0)
-    for name, tensor in parameters.items():
-        in_ram = memory.modulation == "offloaded" and MODULATION.search(name) is not None
-        quantised = memory.base == "fp8" and is_block_matrix(name, tensor) and not in_ram
-        size = tensor.numel() * (1 if quantised else 4 if memory.base == "fp32" else 2)
-        block = ".".join(name.split(".")[:2])
-        if in_ram:
-            modulation += size
-        elif block in streamed and tensor.ndim == 2:
-            streamed[block] += size
-        else:
-            gpu += size
-    # torch rounds page-locked memory up to a power of two.
-    return gpu, modulation, sum(1 << (size - 1).bit_length() for size in streamed.values())
-
-
 def _largest_block(config: TrainConfig, sizes: FluxConfig) -> float:
     """Return the bytes of a double-stream block's matrices: 12 width^2 of each stream, and 12 of modulation."""
     modulation = 12 if config.memory.modulation == "resident" else 0
     return (24 + modulation) * sizes.hidden_size**2 * _BYTES[config.memory.base]
-
-
-def _lora_values(config: TrainConfig, sizes: FluxConfig) -> int:
-    width, inner = sizes.hidden_size, sizes.hidden_size + sizes.mlp_size
-    ends = {"qkv": width + 3 * width, "proj": width + width, "linear2": inner + width}
-    modules = uso_modules(sizes.depth, sizes.depth_single_blocks)
-    return config.lora.rank * sum(ends[name.rpartition(".")[2].removeprefix("linear1_")] for name in modules)
 
 
 def _activations(config: TrainConfig, sizes: FluxConfig, tokens: int) -> float:
@@ -172,3 +281,11 @@ def _activations(config: TrainConfig, sizes: FluxConfig, tokens: int) -> float:
     width = sizes.hidden_size * tokens * (2 if config.loop.precision == "bf16" else 4)
     inside = HELD + MOMENTARY
     return width * (blocks + inside if config.memory.checkpointing else HELD * (blocks - 1) + inside)
+
+
+def _on_gpu(phase: Phase) -> float:
+    return phase.on_gpu
+
+
+def _listed(items: Items) -> str:
+    return ", ".join(f"{name} {size / 1e9:.1f}" for name, size in sorted(items.items(), key=lambda item: -item[1]))
