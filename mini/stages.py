@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..trainer.config import Settings, load_config, typed
+from ..trainer.config import Settings, load_config
 from ..trainer.recipe_files import load_recipe
 from ..trainer.train import train
 from .judges.training import JudgeRun, train_judges
@@ -55,7 +55,7 @@ def load_stage(stage: str, values: Mapping[str, Any] | None = None, texts: Seque
     if stage not in _OWN:
         return load_recipe(recipe_of(stage), values, texts)
     kind, _ = _OWN[stage]
-    return load_config(kind, recipe_of(stage), {**(values or {}), **typed(kind, texts)})
+    return load_config(kind, recipe_of(stage), values, texts)
 
 
 def train_stage(stage: str, settings: Any) -> Any:

@@ -9,11 +9,15 @@ Anything else is a fault of this package: it keeps its traceback and ends with e
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 import traceback
 from collections.abc import Sequence
 
 from ..uso_model.errors import UserError
+from ..uso_model.untrusted import named
+from .arguments import CommandParser
+from .out_of_memory import advice
 
 __all__ = ["complain", "device", "log_to_terminal", "new_parser", "run"]
 
@@ -24,33 +28,58 @@ TRAIN_PACKAGES = frozenset(
 
 def new_parser() -> argparse.ArgumentParser:
     """Return a parser to which `add_commands` of each room adds sub-commands."""
-    parser = argparse.ArgumentParser(prog="uso", description="USO: style and subject references for FLUX.")
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    return parser
+    return CommandParser(prog="uso", description="USO: style and subject references for FLUX.")
 
 
 def run(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> int:
     """Run one sub-command and return the exit code: 0 done, 1 a check failed, 2 the user can mend it, 3 a fault."""
-    args = parser.parse_args(argv)
+    _print_anything()
+    args = parser.parse_args(argv, argparse.Namespace(debug=False))
     try:
         return args.handler(args) or 0
     except KeyboardInterrupt:
         return complain("stopped", 130)
-    except ModuleNotFoundError as error:
-        if args.debug or error.name not in TRAIN_PACKAGES:
-            raise
-        return complain(f"{error.name} is not installed: get the training packages, pip install -e '.[train]'")
-    except (UserError, OSError) as error:
+    except Exception as error:
         if args.debug:
             raise
-        return complain(str(error), 2)
-    except FloatingPointError as error:
-        if args.debug:
-            raise
+        return _answer(error)
+
+
+def _answer(error: Exception) -> int:
+    """Say what an error means and return the exit code; a package that no one can be told to install is raised."""
+    if isinstance(error, ModuleNotFoundError):
+        if error.name not in TRAIN_PACKAGES:
+            raise error
+        # Double quotes are understood by sh, cmd.exe and PowerShell alike.
+        return complain(f'{error.name} is not installed: get the training packages, pip install -e ".[train]"')
+    memory = advice(error)
+    if memory is not None:
+        return complain(memory)
+    if isinstance(error, OSError):
+        return complain(_of_system(error))
+    if isinstance(error, UserError):
+        return complain(str(error))
+    if isinstance(error, FloatingPointError):
         return complain(str(error), 1)
-    except Exception:
-        traceback.print_exc()
-        return complain("this is a fault of the program and not yours: please report it with the lines above", 3)
+    traceback.print_exception(error)
+    return complain("this is a fault of the program and not yours: please report it with the lines above", 3)
+
+
+def _of_system(error: OSError) -> str:
+    """Return the sentence of an error of the system: ours as they are, its own with the file first."""
+    if error.errno is None:
+        return str(error)
+    if error.filename is None:
+        return f"a file cannot be read or written ({error.strerror}); check the disk, `--debug` shows where it was"
+    files = " and ".join(named(str(file)) for file in (error.filename, error.filename2) if file is not None)
+    return f"{files}: {error.strerror}; check the path, the permissions and the room on the disk"
+
+
+def _print_anything() -> None:
+    """Let a console print what it has no letters for, such as Japanese file names under Windows' code page 1252."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def device() -> str:

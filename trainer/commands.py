@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,25 +16,40 @@ __all__ = ["add_training_commands"]
 
 def add_training_commands(commands: argparse._SubParsersAction) -> None:
     """Add the sub-commands that plan, train, export and verify."""
-    doctor = commands.add_parser("doctor", help="say what this machine can train, and what is missing")
-    doctor.add_argument("recipe", nargs="?", help="recipe to plan for; without it every shipped one")
-    doctor.add_argument("settings", nargs="*", metavar="NAME=VALUE")
-    doctor.set_defaults(handler=_doctor)
+    doctor = commands.add_parser(
+        "doctor",
+        help="say what this machine can train, and what is missing",
+        description="Say what this machine can train. With a recipe: everything that would end its training and can be "
+        "known now, as `uso train` finds it before it encodes anything; exit 1 if there is such a thing.",
+    )
+    doctor.add_argument("recipe", nargs="?", help="recipe or run's folder to look at; without it every shipped recipe")
 
     cache = commands.add_parser("cache", help="encode the pictures and prompts of a recipe, so that training can begin")
     train = commands.add_parser(
         "train",
         help="train a stage, or go on with a run",
-        description="Train a stage by a recipe, or go on with the run in a folder. Ctrl-C or a file named STOP in the "
-        "run's folder ends it after a checkpoint; a file named SAVE makes a checkpoint.",
+        description="Train a stage by a recipe, or go on with the run in a folder: `uso train my_style --name ghibli "
+        "data=my_pictures`, then `uso train runs/ghibli`. What is missing or does not fit is said before anything is "
+        "encoded. Ctrl-C or a file named STOP in the run's folder ends it after a checkpoint; a file named SAVE makes "
+        "a checkpoint.",
     )
     for command in (cache, train):
-        command.add_argument("recipe", help="YAML file, or the name of a shipped recipe such as my_style")
-        command.add_argument("settings", nargs="*", metavar="NAME=VALUE", help="settings that differ: loop.steps=200")
+        command.add_argument(
+            "recipe", help="YAML file, the name of a shipped recipe such as my_style, or the folder of a run"
+        )
+    for command in (cache, train, doctor):
+        command.add_argument(
+            "settings",
+            nargs="*",
+            metavar="NAME=VALUE",
+            help="settings that differ: loop.steps=200; data=FOLDER takes manifest.jsonl and cache in that folder",
+        )
+        command.add_argument("--name", help="name of the run: its folder is runs/NAME, its files are in runs/NAME/out")
     train.add_argument("--allow-change", action="store_true", help="go on with other settings than the run began with")
     cache.add_argument("--prune", action="store_true", help="remove what other recipes have left in the cache")
     cache.set_defaults(handler=_cache)
     train.set_defaults(handler=_train)
+    doctor.set_defaults(handler=_doctor)
 
     export = commands.add_parser("export", help="write a checkpoint of a run as files that ComfyUI loads")
     export.add_argument("run", type=Path, help="folder of the run")
@@ -69,7 +83,7 @@ def _verify(args: argparse.Namespace) -> int:
 def _doctor(args: argparse.Namespace) -> None:
     from .doctor import diagnose
 
-    print(diagnose(_recipe(args.recipe, args.settings) if args.recipe else None))
+    print(diagnose(_recipe(args) if args.recipe else None))
 
 
 def _cache(args: argparse.Namespace) -> None:
@@ -78,7 +92,7 @@ def _cache(args: argparse.Namespace) -> None:
     from .train import encode, held_out_data, training_data
 
     log_to_terminal()
-    config = _recipe(args.recipe, args.settings)
+    config = _recipe(args)
     encoders = open_encoders(config, device())
     datasets = [data for data in (training_data(config, encoders), held_out_data(config, encoders)) if data is not None]
     for data in datasets:
@@ -93,7 +107,7 @@ def _train(args: argparse.Namespace) -> None:
     from .train import train
 
     log_to_terminal()
-    config = _recipe(args.recipe, args.settings)
+    config = _recipe(args)
     train(config, allow_change=args.allow_change)
 
 
@@ -103,11 +117,12 @@ def _export(args: argparse.Namespace) -> None:
     print(export_run(args.run, args.step, args.out, args.dtype, args.weights))
 
 
-def _recipe(name: str, settings: Sequence[str]) -> TrainConfig:
+def _recipe(args: argparse.Namespace) -> TrainConfig:
     """Return the settings of a run's folder, a file, or a shipped recipe."""
     from .recipe_files import load_recipe, recipe_file
     from .run_folder import CONFIG, read_run
 
+    name, settings = args.recipe, [*args.settings, *([] if args.name is None else [f"name={args.name}"])]
     if (Path(name) / CONFIG).is_file():
         return read_run(name, settings)
     return load_recipe(recipe_file(name), texts=settings)

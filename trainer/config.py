@@ -6,7 +6,6 @@ the command line, which the type of the named field decides how to read.
 
 from __future__ import annotations
 
-import difflib
 import re
 import types
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,30 +17,28 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from ..uso_model.errors import UserError
 from ..uso_model.untrusted import quoted
+from .setting_errors import COMMAND_LINE, Origin, shortened, wrong_settings
 from .settings.base import Settings
+from .yaml_text import BROKEN_YAML, parse_yaml
 
 __all__ = ["load_config", "read_yaml", "set_values", "typed", "validated"]
 
 NOTHING = ("none", "null", "~", "")
 """Words for no value on the command line."""
 
-_DEEPEST = 1000
-_DASHES = re.compile(r"(?:[-?] )+")
-
-# What PyYAML raises on values that a tag or a pattern promises and the text does not keep, such as `!!timestamp x`.
-_BROKEN_YAML = (yaml.YAMLError, RecursionError, ValueError, TypeError, LookupError, AttributeError, OverflowError)
-
-
 Config = TypeVar("Config", bound=Settings)
 
 
-def load_config(kind: type[Config], path: str | Path, overrides: Mapping[str, Any] | None = None) -> Config:
+def load_config(
+    kind: type[Config], path: str | Path, overrides: Mapping[str, Any] | None = None, texts: Sequence[str] = ()
+) -> Config:
     """Read a YAML file and put values in the place of some of its settings.
 
     Args:
         kind: the settings class.
         path: YAML file.
-        overrides: dotted names such as `loop.steps` and their values; `typed` makes them of a command line.
+        overrides: dotted names such as `loop.steps` and their values.
+        texts: `name=value` of a command line, which win over them; see `typed`.
 
     Raises:
         UserError: the file is no YAML mapping, or a setting is unknown, missing or of the wrong type, named with its
@@ -49,7 +46,9 @@ def load_config(kind: type[Config], path: str | Path, overrides: Mapping[str, An
     """
     values = read_yaml(path)
     set_values(values, overrides or {})
-    return validated(kind, values, Path(path).name)
+    given = typed(kind, texts)
+    set_values(values, given)
+    return validated(kind, values, Origin(Path(path).name, Path(path), given))
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:
@@ -60,32 +59,14 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     """
     path = Path(path)
     try:
-        values = _safe_load(path.read_text(encoding="utf-8-sig"))
+        values = parse_yaml(path.read_text(encoding="utf-8-sig"))
     except UnicodeDecodeError as error:
         raise UserError(f"{path} is not UTF-8 text ({error.reason}); save it as UTF-8") from error
-    except _BROKEN_YAML as error:
+    except BROKEN_YAML as error:
         raise UserError(f"{path.name} is not YAML: {shortened(error)}") from error
     if not isinstance(values, dict):
         raise UserError(f"{path.name} holds {type(values).__name__}, expected settings as `name: value` lines")
     return values
-
-
-def _safe_load(text: str) -> Any:
-    """Parse YAML whose nesting has an end: PyYAML's time grows with the square of the depth.
-
-    Raises:
-        ValueError: more levels than any settings have.
-    """
-    runs = (len(run) // 2 for run in _DASHES.findall(text))
-    if max(text.count("[") + text.count("{"), *runs, 0) > _DEEPEST:
-        raise ValueError(f"more than {_DEEPEST} levels are nested")
-    return yaml.safe_load(text)
-
-
-def shortened(error: object, most: int = 300) -> str:
-    """Return an error's text on one line, cut where it quotes too much."""
-    text = " ".join(str(error).split())
-    return text if len(text) <= most else f"{text[:most]} ..."
 
 
 def set_values(values: dict[str, Any], overrides: Mapping[str, Any]) -> None:
@@ -100,20 +81,18 @@ def set_values(values: dict[str, Any], overrides: Mapping[str, Any]) -> None:
         place[last] = value
 
 
-def validated(kind: type[Config], values: Mapping[str, Any], source: str) -> Config:
+def validated(kind: type[Config], values: Mapping[str, Any], origin: Origin) -> Config:
     """Return settings of plain values.
 
     Raises:
-        UserError: see `load_config`; `source` is named.
+        UserError: see `load_config`.
     """
     try:
         return kind.model_validate(values)
     except ValidationError as error:
-        known = sorted(set(_names(kind)))
-        found = "; ".join(_complaint(details, known) for details in error.errors())
-        raise UserError(f"{source} holds wrong settings: {found}") from error
+        raise UserError(wrong_settings(error.errors(), list(_names(kind)), origin)) from error
     except (OverflowError, RecursionError) as error:
-        raise UserError(f"{source} holds a number or a nesting beyond all use: {shortened(error)}") from error
+        raise UserError(f"{origin.name} holds a number or a nesting beyond all use: {shortened(error)}") from error
 
 
 def typed(kind: type[BaseModel], texts: Sequence[str]) -> dict[str, Any]:
@@ -130,7 +109,7 @@ def typed(kind: type[BaseModel], texts: Sequence[str]) -> dict[str, Any]:
     for text in texts:
         name, separator, value = text.partition("=")
         if not separator or not name:
-            raise UserError(f"got the override {text[:80]!r}, expected name=value, for example loop.steps=200")
+            raise UserError(f"{COMMAND_LINE} holds {quoted(text)!r}, expected name=value, for example loop.steps=200")
         found[name] = _read(_annotation(kind, name), value, name)
     return found
 
@@ -159,13 +138,15 @@ def _read(annotation: Any, text: str, name: str) -> Any:
         return [text]
     if lists or any(isinstance(option, type) and issubclass(option, BaseModel) for option in options):
         return _flow(text, name)
-    if options in ((None,), (Any,)) or any(get_origin(option) is dict for option in options):
+    if options == (None,):
+        return text  # validation says that there is no such setting
+    if options == (Any,) or any(get_origin(option) is dict for option in options):
         return _flow(text, name)
     try:
         return TypeAdapter(annotation).validate_strings(text.strip())
     except ValidationError as error:
         reasons = "; ".join(dict.fromkeys(details["msg"] for details in error.errors()))
-        raise UserError(f"got {quoted(f'{name}={text}')}: {reasons}") from error
+        raise UserError(f"{COMMAND_LINE} holds {quoted(f'{name}={text}')}: {reasons}") from error
 
 
 def _plain(annotation: Any) -> Any:
@@ -175,10 +156,10 @@ def _plain(annotation: Any) -> Any:
 def _flow(text: str, name: str) -> Any:
     """Read `[a, b]` or `{a: 1}` as YAML writes them in one line."""
     try:
-        return _safe_load(text)
-    except _BROKEN_YAML as error:
+        return parse_yaml(text)
+    except BROKEN_YAML as error:
         raise UserError(
-            f"got {quoted(f'{name}={text}')}, expected a value as YAML writes it: {shortened(error)}"
+            f"{COMMAND_LINE} holds {quoted(f'{name}={text}')}, expected a value as YAML writes it: {shortened(error)}"
         ) from error
 
 
@@ -193,13 +174,3 @@ def _names(kind: type[BaseModel], prefix: str = "") -> Iterator[str]:
 def _sections(annotation: Any) -> list[type[BaseModel]]:
     parts = getattr(annotation, "__args__", (annotation,))
     return [part for part in parts if isinstance(part, type) and issubclass(part, BaseModel)]
-
-
-def _complaint(details: Mapping[str, Any], known: Sequence[str]) -> str:
-    name = ".".join(map(str, details["loc"]))
-    if details["type"] != "extra_forbidden":
-        return f"{quoted(name) or 'file'}: {shortened(details['msg'])}"
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
-    if not close:  # right name, wrong section
-        close = [other for other in known if other.rpartition(".")[2] == name.rpartition(".")[2]][:1]
-    return f"{quoted(name)} is unknown" + (f", did you mean {close[0]}?" if close else "")

@@ -11,7 +11,7 @@ import psutil
 import torch
 
 from .data.cache_plan import cache_bytes
-from .data.manifest import read_manifest
+from .data.sources import every_row
 from .family import family_of
 from .memory.plan import MemoryPlan, memory_text, plan
 from .recipe import TrainConfig
@@ -80,16 +80,16 @@ def _planned(config: TrainConfig, free: float | None, ram: int) -> list[str]:
             lines.append(f"  DOES NOT FIT: {ram / GB:.1f} GB are free in RAM")
         lines += _cache(config)
     files = [(name, path) for name, path in config.models if isinstance(path, Path)]
-    files += [("manifest", path) for path in config.data.manifests]
+    files += [("manifest", source.path) for source in config.data.sources]
     lines += [f"  {name}: {path} {'found' if path.exists() else 'IS MISSING'}" for name, path in files]
     return lines
 
 
 def _cache(config: TrainConfig) -> list[str]:
     """Return what the encodings of the rows will take on the disk, where the manifests can be read."""
-    if not all(path.is_file() for path in config.data.manifests):
+    if not all(source.path.is_file() for source in config.data.sources):
         return []
-    rows = [row for path in config.data.manifests for row in read_manifest(path, split=None)]
+    rows = every_row(config.data)
     needed = cache_bytes(config, rows)
     cache = config.data.cache.absolute()
     free = shutil.disk_usage(next(folder for folder in (cache, *cache.parents) if folder.exists())).free

@@ -23,6 +23,7 @@ __all__ = [
     "FlowConfig",
     "Level",
     "ModelsConfig",
+    "Needs",
     "PriorPreservationConfig",
     "PriorPrompt",
     "RewardConfig",
@@ -52,6 +53,10 @@ Level = Literal["high", "mid", "low"]
 
 PriorPrompt = Literal["empty", "own"]
 """Prompt that comes without references: the empty one, or that of the row."""
+
+
+Needs = Literal["style", "content", "both", "none"]
+"""References that rows must have for a recipe to train what it is for."""
 
 
 class ModelsConfig(Settings):
@@ -134,6 +139,7 @@ class TrainConfig(Settings):
 
     stage: Stage
     family: str = Field(FLUX, description="import path of the model family, package.module:object")
+    needs: Needs = Field("none", description="references without which the rows do not serve this recipe")
     data: DataConfig
     models: ModelsConfig
     lora: LoraSettings = LoraSettings()
@@ -158,6 +164,8 @@ class TrainConfig(Settings):
             )
         if memory.compile and memory.in_ram:
             raise UserError("memory.compile needs all blocks on the GPU: blocks_to_swap 0 and modulation resident")
+        if memory.compile and (self.lora.dropout or self.lora.rank_dropout):
+            raise UserError("memory.compile cannot draw dropout: lora.dropout and lora.rank_dropout must be 0")
         if self.stage == "base" and (memory.base != "fp32" or memory.in_ram):
             raise UserError("stage base trains the transformer itself: memory.base must be fp32 and nothing in RAM")
         if self.stage == "style" and self.conditions.style_path == "vae":

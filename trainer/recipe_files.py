@@ -10,9 +10,12 @@ from typing import Any
 from pydantic import create_model
 
 from ..uso_model.errors import UserError
+from ..uso_model.untrusted import named
 from .config import read_yaml, set_values, typed, validated
 from .family import declared_families, load_family
 from .recipe import FLUX, RENAMED, TrainConfig
+from .setting_errors import COMMAND_LINE, Origin
+from .shorthands import short_settings, short_texts, written_out
 
 __all__ = ["RECIPES", "load_recipe", "make_recipe", "recipe_file", "recipe_names"]
 
@@ -53,7 +56,9 @@ def load_recipe(path: str | Path, overrides: Mapping[str, Any] | None = None, te
     Raises:
         UserError: see `config.load_config` and `config.typed`.
     """
-    return make_recipe(read_yaml(path), overrides, texts, Path(path).name)
+    path = Path(path)
+    shipped = path.parent in (RECIPES, *(family.recipes for family in declared_families()))
+    return make_recipe(read_yaml(path), overrides, texts, path.name if shipped else named(path), path)
 
 
 def make_recipe(
@@ -61,11 +66,23 @@ def make_recipe(
     overrides: Mapping[str, Any] | None = None,
     texts: Sequence[str] = (),
     source: str = "the recipe",
+    file: Path | None = None,
 ) -> TrainConfig:
-    """Make settings of plain values, with older names brought up to date; see `load_recipe`."""
+    """Make settings of plain values, with older names brought up to date; see `load_recipe`.
+
+    Args:
+        values: as a recipe's file has them.
+        overrides: dotted names and their values.
+        texts: `name=value` of a command line, which win over both.
+        source: of the values, for messages.
+        file: the same, for the lines in it.
+    """
     given = _copied(values)
-    set_values(given, overrides or {})
-    texts = list(texts)
+    folder = _run_dir(given)
+    set_values(given, written_out(short_settings(given), {} if folder is None else {"loop.run_dir": folder}, source))
+    dotted = dict(overrides or {})
+    _override(given, short_settings(dotted), dotted, source)
+    short, texts = short_texts(texts)
     chosen = _family(given, texts)
     if not isinstance(chosen, str):
         raise UserError(f"{source} holds wrong settings: family: expected an import path package.module:object")
@@ -82,8 +99,23 @@ def make_recipe(
         _move(given, old, new)
     texts = [_renamed(text, renamed) for text in texts]
     kind = _kind(chosen)
-    set_values(given, typed(kind, texts))
-    return validated(kind, given, source)
+    asked = typed(kind, texts)
+    _override(given, short, asked, COMMAND_LINE)
+    return validated(kind, given, Origin(source, file, [*asked, *short], renamed))
+
+
+def _override(given: dict[str, Any], short: Mapping[str, Any], dotted: Mapping[str, Any], source: str) -> None:
+    """Set what short settings stand for and then the dotted ones."""
+    found, before, out = written_out(short, dotted, source), _run_dir(given), given.get("out")
+    if "name" in short and isinstance(before, (str, Path)) and isinstance(out, (str, Path)):
+        if Path(out).is_relative_to(before):  # results in the run's folder belong to the run
+            found["out"] = found["loop.run_dir"] / Path(out).relative_to(before)
+    set_values(given, {**found, **dotted})
+
+
+def _run_dir(values: Mapping[str, Any]) -> Any:
+    loop = values.get("loop")
+    return loop.get("run_dir") if isinstance(loop, dict) else None
 
 
 def _family(values: dict[str, Any], texts: list[str]) -> Any:

@@ -48,10 +48,14 @@ _FREE = (
     "loop.log_every",
     "loop.loggers",
     "loop.prefetch",
+    "loop.process_timeout",
     "loop.run_dir",
     "loop.save_every",
     "loop.steps",
+    "memory.blocks_to_swap",
+    "memory.checkpointing",
     "monitor.",
+    "needs",
     "out",
 )
 """Settings that do not change what a step computes. `loop.steps` does under a cosine decay, but prolonging a run is

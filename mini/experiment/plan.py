@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from ...trainer.config import Settings, load_config, read_yaml, validated
+from ...trainer.setting_errors import Origin
 from ...uso_model.errors import UserError
 from ..stage_names import RowStage, StageName
 from ..world import IMPROVISED_SHARE
@@ -69,4 +70,4 @@ def load_rows(names: list[str]) -> dict[str, ExperimentRow]:
     known = read_yaml(file)
     if unknown := [name for name in names if name not in known]:
         raise UserError(f"there is no row {', '.join(unknown)}; use some of {', '.join(known)}")
-    return {name: validated(ExperimentRow, known[name], file.name) for name in names}
+    return {name: validated(ExperimentRow, known[name], Origin(file.name, file)) for name in names}

@@ -46,7 +46,7 @@ def test_the_papers_numbers():
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("loop.stepz=7", r"toy.yaml.*loop.stepz is unknown, did you mean loop.steps"),
+        ("loop.stepz=7", r"command line.*loop.stepz is unknown, did you mean loop.steps"),
         ("data.rank=4", "data.rank is unknown, did you mean lora.rank"),
         ("stage=foo", "stage: Input should be"),
         ("loop.micro_batch=3", "batch_size 4 is not a multiple of micro_batch 3"),

@@ -60,14 +60,14 @@ def _candidates(config: TrainConfig) -> list[tuple[str, str, Any]]:
         ("memory", "modulation", "resident"),
         ("memory", "blocks_to_swap", 0),
     ]
-    found += [("data", "size", size) for size in _SIZES if size < data.size][:2]
+    found += [("data", "size", size) for size in _SIZES if size < data.sizes[-1]][:2]
     found += [("data", "content_size", size) for size in _SIZES if size < data.content_size][:1]
     if (loop.micro_batch or loop.batch_size) > 1:
         found.append(("loop", "micro_batch", 1))
     if loop.optimizer != "adamw8bit":
         found.append(("loop", "optimizer", "adamw8bit"))
-    if config.stage == "triplet" and config.lora.start != "continue" and config.lora.rank > 1:
-        found.append(("lora", "rank", config.lora.rank // 2))
+    if config.stage == "triplet" and config.lora.start != "continue" and config.lora.new_rank > 1:
+        found.append(("lora", "rank", config.lora.new_rank // 2))
     if config.stage != "base" and loop.precision == "bf16":
         found.append(("memory", "base", "fp8"))
     if config.stage != "base" and not memory.compile:

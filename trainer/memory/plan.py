@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
 
 from ...uso_model.config import FluxConfig
 from ...uso_model.errors import UserError
 from ...uso_model.schedule import token_count
 from ..data.cache_plan import cache_bytes
-from ..data.manifest import read_manifest
+from ..data.manifest import Row, read_manifest
 from ..family import family_of
 from ..recipe import TrainConfig
 from .encoder_sizes import autoencoder_size, siglip_size, text_sizes
+from .phases import PROMPTS, Items, MemoryPlan, Phase
 from .weights import Weights, flux_sizes, lora_values, start_bytes, trained_values, transformer_weights
 
 __all__ = ["Device", "MemoryPlan", "Phase", "memory_text", "plan"]
@@ -43,87 +47,6 @@ _BYTES = {"fp32": 4, "bf16": 2, "fp8": 1}
 _OPTIMIZER = {"adamw": 16, "prodigy": 24, "adamw8bit": 10}
 """Bytes a trained value needs for itself, its gradient and the optimizer's state."""
 
-Items = dict[str, float]
-
-
-class Phase(NamedTuple):
-    """Bytes by what they are for, at the peak of one phase."""
-
-    name: str
-    gpu: Items
-    ram: Items
-    """Private memory, which must be free."""
-    mapped: Items
-    """Files that are read through the system's cache: quicker where they find room, no harm where they do not."""
-
-    @property
-    def on_gpu(self) -> float:
-        """Bytes on the GPU."""
-        return sum(self.gpu.values())
-
-    @property
-    def in_ram(self) -> float:
-        """Bytes of private memory."""
-        return sum(self.ram.values())
-
-    @property
-    def from_files(self) -> float:
-        """Bytes of mapped files."""
-        return sum(self.mapped.values())
-
-
-class MemoryPlan(NamedTuple):
-    """The phases of a run, in the order in which they come."""
-
-    phases: tuple[Phase, ...]
-    tokens: int
-    """Tokens of one row, the longest sequence."""
-    movable: bool
-    """Whether prompts are encoded on the GPU only if they find room there: `models.text_device` auto."""
-
-    @property
-    def gpu(self) -> Items:
-        """Bytes on the GPU by what they are for, at the peak of training and of what is done in between."""
-        return max((phase for phase in self.phases if not phase.name.startswith("encoding")), key=_on_gpu).gpu
-
-    @property
-    def ram(self) -> Items:
-        """Bytes of private RAM by what they are for, at the peak of the whole run."""
-        return max(self.phases, key=lambda phase: phase.in_ram).ram
-
-    @property
-    def on_gpu(self) -> float:
-        """Bytes on the GPU at the peak of training."""
-        return sum(self.gpu.values())
-
-    @property
-    def encoding(self) -> float:
-        """Bytes on the GPU while prompts and pictures are encoded, before training."""
-        return max(phase.on_gpu for phase in self.phases if phase.name.startswith("encoding"))
-
-    @property
-    def gpu_needed(self) -> float:
-        """Bytes that must be free on the GPU; prompts that may be encoded on the CPU do not count."""
-        return max(phase.on_gpu for phase in self.phases if not (self.movable and phase.name == PROMPTS))
-
-    @property
-    def ram_needed(self) -> float:
-        """Bytes of RAM that must be free."""
-        return max(phase.in_ram for phase in self.phases)
-
-    def text(self) -> str:
-        """Return a table in GB, and what the most of it is."""
-        lines = [f"  {'GB':<26}{'GPU':>7}{'RAM':>7}  files read through"]
-        for phase in self.phases:
-            sizes = f"{phase.on_gpu / 1e9:7.1f}{phase.in_ram / 1e9:7.1f}{phase.from_files / 1e9:7.1f}"
-            lines.append(f"  {phase.name:<26}{sizes}")
-        if self.encoding or self.on_gpu:
-            lines.append(f"  most on the GPU, training: {_listed(self.gpu)}")
-        return "\n".join([*lines, f"  most in RAM: {_listed(self.ram)}"])
-
-
-PROMPTS = "encoding prompts"
-
 
 def memory_text(config: TrainConfig, device: Device = "cuda") -> str:
     """Return what a recipe needs of memory: a table, or its family's own line."""
@@ -143,7 +66,7 @@ def plan(
     """
     sizes = sizes or flux_sizes(config)
     phases = [_prompts(config, device, free), _pictures(config, device), *_after_encoding(config, sizes, device)]
-    return MemoryPlan(tuple(phases), _tokens(config, config.data.size), config.models.text_device == "auto")
+    return MemoryPlan(tuple(phases), _tokens(config, config.data.sizes[-1]), config.models.text_device == "auto")
 
 
 def _phase(name: str, device: Device, computing: Items, waiting: Items, mapped: Items) -> Phase:
@@ -178,7 +101,7 @@ def _pictures(config: TrainConfig, device: Device) -> Phase:
         "SigLIP": siglip.held - siglip.mapped * own,
         "autoencoder": autoencoder.held - autoencoder.mapped * own,
         "style descriptor": DESCRIPTOR if config.reward is not None else 0,
-        "encoding a target": ENCODE * max(config.data.size, config.data.content_size) ** 2,
+        "encoding a target": ENCODE * max(config.data.sizes[-1], config.data.content_size) ** 2,
     }
     mapped = {"SigLIP's file": siglip.mapped * own, "the autoencoder's file": autoencoder.mapped * own}
     return _phase("encoding pictures", device, computing, {}, mapped)
@@ -204,7 +127,7 @@ def _after_encoding(config: TrainConfig, sizes: FluxConfig, device: Device) -> l
 def _held(config: TrainConfig, sizes: FluxConfig, weights: Weights, values: int, device: Device) -> tuple[Items, Items]:
     """Return what is there from the first step to the last: where the networks compute, and what waits in RAM."""
     cpu = device == "cpu"
-    states = _OPTIMIZER[config.loop.optimizer] + 4 * (config.loop.ema is not None)
+    states = _OPTIMIZER.get(config.loop.optimizer, _OPTIMIZER["adamw"]) + 4 * (config.loop.ema is not None)
     states += 4 * sum(
         term is not None for term in (config.reward, config.prior_preservation)
     )  # their gradients, to compare
@@ -228,7 +151,7 @@ def _momentary(config: TrainConfig, sizes: FluxConfig, values: int) -> dict[str,
     """Return what is there only for a while; no two of these are there at once."""
     rows = config.loop.micro_batch or config.loop.batch_size
     phases: dict[str, Items] = {
-        "training": {"activations": rows * _activations(config, sizes, _tokens(config, config.data.size))}
+        "training": {"activations": rows * _activations(config, sizes, _tokens(config, config.data.sizes[-1]))}
     }
     reward = config.reward
     if reward is not None:
@@ -238,7 +161,7 @@ def _momentary(config: TrainConfig, sizes: FluxConfig, values: int) -> dict[str,
     if config.monitor.samples_every:
         live = 4 * values if config.loop.ema is not None else 0  # put aside while the averages are in the network
         models = autoencoder_size(config.models).held if reward is None else 0
-        decoding = DECODE * config.data.size**2
+        decoding = DECODE * config.data.sizes[-1] ** 2
         phases["drawing samples"] = {"live weights, put aside": live, "autoencoder": models, "decoding": decoding}
     return phases
 
@@ -255,18 +178,29 @@ def _saving(config: TrainConfig, sizes: FluxConfig) -> float:
 
 def _encodings(config: TrainConfig) -> float:
     """Return the bytes of encodings that are kept, all of them or as many as the recipe allows."""
-    allowed = config.data.cache_memory * 2**30
-    try:
-        rows = [row for path in config.data.manifests for row in read_manifest(path, split=None)]
-    except (UserError, OSError):
-        return allowed  # said by who needs them
-    return min(allowed, cache_bytes(config, rows))
+    allowed, rows = config.data.cache_memory * 2**30, _rows(config)
+    return min(allowed, cache_bytes(config, rows)) if rows else allowed
 
 
 def _tokens(config: TrainConfig, size: int) -> int:
-    content = config.data.content_size**2 // 256 if config.stage == "triplet" else 0
-    style = STYLE_TOKENS * config.data.styles if config.stage != "base" else 0
-    return TEXT_TOKENS + style + token_count(size, size) + content
+    counts = [len(row.contents) for row in _rows(config)] or [1]
+    contents = min(max(counts), config.data.contents) if config.stage == "triplet" else 0
+    styles = STYLE_TOKENS * config.data.styles if config.stage != "base" else 0
+    return TEXT_TOKENS + styles + token_count(size, size) + contents * config.data.content_size**2 // 256
+
+
+def _rows(config: TrainConfig) -> Sequence[Row]:
+    """Return the rows of a recipe, none where a manifest cannot be read: who needs them says why."""
+    try:
+        return _read_rows(tuple((source.path, source.path.stat().st_mtime_ns) for source in config.data.sources))
+    except (UserError, OSError):
+        return ()
+
+
+@lru_cache(maxsize=2)
+def _read_rows(manifests: tuple[tuple[Path, int], ...]) -> Sequence[Row]:
+    """Read manifests once for all the plans that are made of them; the time of a change tells another version."""
+    return [row for path, _ in manifests for row in read_manifest(path, split=None)]
 
 
 def _largest_block(config: TrainConfig, sizes: FluxConfig) -> float:
@@ -281,11 +215,3 @@ def _activations(config: TrainConfig, sizes: FluxConfig, tokens: int) -> float:
     width = sizes.hidden_size * tokens * (2 if config.loop.precision == "bf16" else 4)
     inside = HELD + MOMENTARY
     return width * (blocks + inside if config.memory.checkpointing else HELD * (blocks - 1) + inside)
-
-
-def _on_gpu(phase: Phase) -> float:
-    return phase.on_gpu
-
-
-def _listed(items: Items) -> str:
-    return ", ".join(f"{name} {size / 1e9:.1f}" for name, size in sorted(items.items(), key=lambda item: -item[1]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -19,6 +19,7 @@ from ...uso_model.config import FLUX_DEV, FluxConfig
 from ...uso_model.errors import UserError
 from ...uso_model.projector import PREFIX
 from ...uso_model.transformer import UsoTransformer
+from ..lora_layers import chosen_layers
 from ..recipe import TrainConfig
 from ..starting_files import lora_file, projector_file, transformer_file
 from .block_swap import swapped_names
@@ -92,8 +93,8 @@ def transformer_weights(config: TrainConfig, sizes: FluxConfig) -> Weights:
 def lora_values(config: TrainConfig, sizes: FluxConfig) -> int:
     """Return the values of the adapters that stage `triplet` trains."""
     if config.lora.start == "continue":  # the rank is that of the file
-        return _file_values(_named(lora_file, config)) or _values(PUBLISHED_RANK, sizes)
-    return _values(config.lora.rank, sizes)
+        return _file_values(_named(lora_file, config)) or _published_values(sizes)
+    return _values(config.lora.new_rank, chosen_layers(config.lora, sizes), sizes)
 
 
 def trained_values(config: TrainConfig, sizes: FluxConfig) -> int:
@@ -111,15 +112,18 @@ def start_bytes(config: TrainConfig, sizes: FluxConfig) -> dict[str, float]:
     half = 2 * sum(tensor.numel() for tensor in _parameters(sizes).values())
     found: dict[str, float] = {"FLUX's file": bytes_of(stored_tensors(flux)) or half}
     if lora is not None:
-        found["the LoRA's file"] = bytes_of(stored_tensors(lora)) or 2 * _values(PUBLISHED_RANK, sizes)
+        found["the LoRA's file"] = bytes_of(stored_tensors(lora)) or 2 * _published_values(sizes)
     return found
 
 
-def _values(rank: int, sizes: FluxConfig) -> int:
-    width, inner = sizes.hidden_size, sizes.hidden_size + sizes.mlp_size
-    ends = {"qkv": width + 3 * width, "proj": width + width, "linear2": inner + width}
-    modules = uso_modules(sizes.depth, sizes.depth_single_blocks)
-    return rank * sum(ends[name.rpartition(".")[2].removeprefix("linear1_")] for name in modules)
+def _values(rank: int, layers: Iterable[str], sizes: FluxConfig) -> int:
+    """Return the values of branches of one rank on layers."""
+    weights = _parameters(sizes)
+    return rank * sum(sum(weights[f"{layer}.weight"].shape) for layer in layers)
+
+
+def _published_values(sizes: FluxConfig) -> int:
+    return _values(PUBLISHED_RANK, uso_modules(sizes.depth, sizes.depth_single_blocks), sizes)
 
 
 def _file_values(path: Path | None) -> int:

@@ -1,0 +1,76 @@
+"""What to change when the memory ran out: where it did, told from the traceback, decides."""
+
+from __future__ import annotations
+
+import traceback
+
+__all__ = ["advice"]
+
+_TOLD = (
+    "out of memory",  # CUDA, ROCm, MPS, cuDNN
+    "not enough memory",  # DefaultCPUAllocator
+    "can't allocate memory",
+    "cannot allocate memory",
+    "defaultcpuallocator",
+    "paging file is too small",  # Windows, when a file is mapped
+    "cublas_status_alloc_failed",
+)
+
+_RESUME = "the last checkpoint stands: go on with `uso train RUN`, and --allow-change where it asks for it"
+
+# The first entry of which a path stands in the traceback, innermost parts first.
+_PHASES = (
+    (
+        ("trainer/monitor/",),
+        "drawing samples or measuring",
+        f"set monitor.samples_every=0 and monitor.validation_every=0, or lower data.size; {_RESUME}",
+    ),
+    (
+        ("trainer/objective/reward.py", "uso_model/judging/"),
+        "computing the style reward",
+        f"lower reward.size, raise memory.blocks_to_swap or set loop.micro_batch=1; {_RESUME}",
+    ),
+    (
+        ("trainer/encoders/", "trainer/data/encodings.py"),
+        "encoding pictures and prompts",
+        "close other programs (ComfyUI holds its models), lower data.size and data.content_size, or encode with `uso "
+        "cache` on a larger machine; what has been encoded is kept",
+    ),
+    (
+        ("trainer/networks.py", "trainer/memory/load.py"),
+        "reading the networks",
+        "set memory.base=fp8 and memory.modulation=offloaded, raise memory.blocks_to_swap (the GPU) or lower it (RAM), "
+        "and close other programs; `uso doctor RECIPE` compares the plan with what is free",
+    ),
+    (
+        ("trainer/export.py",),
+        "writing the trained files",
+        "close other programs and write them with `uso export RUN`; the last checkpoint stands",
+    ),
+    (
+        ("trainer/engine/",),
+        "computing a step",
+        "raise memory.blocks_to_swap, set memory.checkpointing=true, loop.micro_batch=1, monitor.samples_every=0, or "
+        f"lower data.size, data.content_size or lora.rank; {_RESUME}",
+    ),
+)
+
+
+def advice(error: BaseException) -> str | None:
+    """Return one sentence about memory that ran out, None for any other error."""
+    if not _is_of_memory(error):
+        return None
+    text = str(error).lower()
+    place = "GPU memory" if any(name in text for name in ("cuda", "hip", "cublas", "mps")) else "memory (RAM)"
+    files = [frame.filename.replace("\\", "/") for frame in traceback.extract_tb(error.__traceback__)]
+    for paths, phase, cure in _PHASES:
+        if any(path in file for path in paths for file in files):
+            return f"there is not enough {place} for {phase}: {cure}"
+    return f"there is not enough {place}: close other programs, or work on smaller sizes"
+
+
+def _is_of_memory(error: BaseException) -> bool:
+    if isinstance(error, MemoryError):
+        return True
+    # torch.OutOfMemoryError is a RuntimeError that says so.
+    return isinstance(error, (RuntimeError, OSError)) and any(words in str(error).lower() for words in _TOLD)
