@@ -119,6 +119,7 @@ def _recommendation(free: float | None) -> str:
     if free is None:
         return "recommended here: uso train toy"
     for name in LADDER:
-        if plan(load_recipe(RECIPES / f"{name}.yaml"), free=free).gpu_needed <= free:
+        needed = plan(load_recipe(RECIPES / f"{name}.yaml"), free=free).gpu_needed
+        if needed <= free:
             return f"recommended here: {name}, or my_style and my_subject for a few pictures of your own"
-    return "recommended here: nothing; T5 alone needs 10 GB of the GPU, and the free memory is less"
+    return f"recommended here: nothing; {LADDER[-1]}, the smallest, needs {needed / GB:.1f} GB of the GPU"
