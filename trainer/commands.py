@@ -59,6 +59,12 @@ def add_training_commands(commands: argparse._SubParsersAction) -> None:
     export.add_argument(
         "--weights", choices=("ema", "live"), default="ema", help="averaged or last weights (%(default)s)"
     )
+    export.add_argument(
+        "--part",
+        choices=("own", "with-uso", "both"),
+        default="both",
+        help="of a LoRA trained beside USO: itself, or together with USO (%(default)s)",
+    )
     export.set_defaults(handler=_export)
 
     verify = commands.add_parser(
@@ -118,7 +124,7 @@ def _train(args: argparse.Namespace) -> None:
 def _export(args: argparse.Namespace) -> None:
     from .export import export_run
 
-    print(export_run(args.run, args.step, args.out, args.dtype, args.weights))
+    print(export_run(args.run, args.step, args.out, args.dtype, args.weights, args.part))
 
 
 def _recipe(args: argparse.Namespace) -> TrainConfig:

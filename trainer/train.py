@@ -32,7 +32,7 @@ from .engine.loss import LossTerm
 from .engine.shard import shard
 from .engine.signals import Interruptible
 from .engine.telling import telling
-from .export import export
+from .export import complete, export
 from .memory.plan import memory_text
 from .monitor.monitors import monitors
 from .networks import Networks, build_networks
@@ -98,8 +98,10 @@ def _train(config: TrainConfig, encoders: Encoders | None, allow_change: bool, a
     kept = write_run(config, len(data), fingerprint) if accelerator.is_main_process else {}
 
     def save(found: Checkpoint, weights: Mapping[str, Tensor]) -> None:
+        if complete(config, found):  # as after a resume, unless a kill came between a checkpoint and its export
+            return
         with telling(f"exporting step {found.step}"):
-            report = export(config, found.step, weights, kept)
+            report = export(config, found, weights, kept)
         logger.info("step %d of %s\n%s", found.step, config.loop.run_dir.name, report)
 
     done = run(

@@ -28,6 +28,7 @@ from ...uso_model.transformer import UsoTransformer
 from ...uso_model.untrusted import named
 from ..adapters import load_into
 from ..encoders.pretrained import encoder_sizes
+from ..export_names import meant
 from ..family import family_of
 from ..recipe import TrainConfig
 from ..starting_files import lora_file, projector_file, transformer_file
@@ -72,7 +73,7 @@ def examine(config: TrainConfig, problems: list[str], encoders: bool = True) -> 
     """
 
     def absent(name: str, path: Path | None) -> bool:
-        told = None if path is None else missing(path)
+        told = None if path is None else missing(meant(path, name))
         if told is not None:
             problems.append(f"models.{name}: {told}")
         return told is not None

@@ -83,7 +83,9 @@ def _needed(config: TrainConfig, rows: list[Row], sizes: Sizes) -> Mapping[str, 
     exports = saves * values * _BYTES[family_of(config).export_dtype]
     if sizes.lora is not None and config.lora.start == "add":
         exports += sizes.lora.parameters * _BYTES[family_of(config).export_dtype]
-    run = max(kept * checkpoint - _size(config.loop.run_dir, "checkpoint-*/*"), ROOM * checkpoint)
+    # Older ones keep their weights, without the optimizer's moments.
+    weights = min(saves - kept, config.loop.keep_weights) * 4 * values * (1 + (config.loop.ema is not None))
+    run = max(kept * checkpoint + weights - _size(config.loop.run_dir, "checkpoint-*/*"), ROOM * checkpoint)
     needed = {
         "checkpoints": (config.loop.run_dir, run),
         "trained files": (config.folder, max(0, exports - _size(config.folder, "*.safetensors"))),
