@@ -156,11 +156,13 @@ def _run(
 
 
 def _sample(config: TrainConfig, sizes: FluxConfig) -> Sample:
-    side, reference = config.data.size // 8, config.data.content_size // 8
+    side, reference = config.data.sizes[-1] // 8, config.data.content_size // 8
     features = StyleFeatures(*(torch.randn(729, 1152) for _ in range(3)))
     text = torch.randn(512, sizes.context_in_dim)
     content = torch.randn(16, reference, reference)
-    return Sample("row", torch.randn(16, side, side), text, torch.randn(sizes.vec_in_dim), (features,), content=content)
+    return Sample(
+        "row", torch.randn(16, side, side), text, torch.randn(sizes.vec_in_dim), (features,), contents=(content,)
+    )
 
 
 def _flops(tokens: int, sizes: FluxConfig, checkpointing: bool) -> tuple[float, float]:

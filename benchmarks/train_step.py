@@ -99,7 +99,7 @@ def _ours(args: argparse.Namespace) -> Callable[[], None]:
     projector = HierarchicalProjector(16, STYLE // 3, 8, args.width).requires_grad_(False)
     features = StyleFeatures(*(torch.randn(16, 8) for _ in range(3)))
     target, content = (torch.randn(16, side // 8, side // 8) for side in (args.target, args.content))
-    sample = Sample("row", target, torch.randn(TEXT, CONTEXT), torch.randn(POOLED), (features,), content=content)
+    sample = Sample("row", target, torch.randn(TEXT, CONTEXT), torch.randn(POOLED), (features,), contents=(content,))
     flow = flow_matching_term(Networks(transformer, projector), FlowConfig(), ConditionsConfig(dropout=0.0))
     trained = [p for p in transformer.parameters() if p.requires_grad]
     return _trained(trained, lambda: flow.losses([sample], StepRandom(0, 0, 0, 1))["loss"])

@@ -105,7 +105,7 @@ def _planned(config: TrainConfig) -> list[str]:
     note = family_of(config).memory_note(config)
     lines += [note] if note is not None else [f"  {plan(config).tokens} tokens a row", memory_text(config)]
     files = [(f"models.{name}", path) for name, path in config.models if isinstance(path, Path)]
-    files += [("data.manifests", path) for path in config.data.manifests]
+    files += [("data.manifests", source.path) for source in config.data.sources]
     lines += [f"  {name}: {path} {'found' if path.exists() else 'IS MISSING'}" for name, path in files]
     rows = read_rows(config, [])
     needed = cache_needs(config, rows)

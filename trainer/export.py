@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
@@ -31,6 +32,7 @@ from .adapters import lora_from_parameters
 from .encoders.fingerprint import fingerprint
 from .engine.checkpoint import latest
 from .family import family_of
+from .lora_layers import layer_names
 from .recipe import TrainConfig
 from .run_folder import read_data, read_run, run_id, shareable
 from .starting_files import lora_file, projector_file, transformer_file
@@ -167,7 +169,7 @@ def _part(parameters: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 def _lora(config: TrainConfig, parameters: Mapping[str, Tensor]) -> Lora:
-    trained = lora_from_parameters(_part(parameters, "transformer."))
+    trained = lora_from_parameters(_part(parameters, "transformer."), config.lora.alpha)
     path = lora_file(config)
     return concatenate(read_lora(path), trained) if path is not None and config.lora.start == "add" else trained
 
@@ -199,20 +201,19 @@ def _write_lora(path: Path, lora: Lora, metadata: Mapping[str, str], dtype: torc
         found |= {} if copy is None else {f"{name} down": copy.down, f"{name} up": copy.up}
     _require_equal(path, expected, found)
     tensors = read_safetensors(path)
-    mapped = [key for key in tensors if _comfy_knows(key, known)]
+    mapped = [key for key in tensors if _comfy_knows(key)]
     return f"{path}: rank {ranks}, {len(mapped)}/{len(tensors)} keys map in ComfyUI, values read back equal"
 
 
-def _comfy_knows(key: str, known: Mapping[str, str]) -> bool:
+def _comfy_knows(key: str) -> bool:
     """Say whether stock ComfyUI applies a key: USO's names by its conversion (comfy/lora_convert.py), others by the
     names of FLUX's weights and `linear1_qkv` (comfy/lora.py)."""
-    for side in (".down.weight", ".up.weight"):
-        if key.removesuffix(side) in known.values():
-            return True
-    for side in (".lora_A.weight", ".lora_B.weight"):
-        if key.removeprefix("diffusion_model.").removesuffix(side) in known:
-            return True
-    return False
+    layer, _, side = key.removeprefix("diffusion_model.").partition(".lora_")
+    if side:
+        bare = re.sub(r"_blocks\.[0-9]+\.", "_blocks.0.", layer)
+        return side in ("A.weight", "B.weight") and (bare.endswith(".linear1") or bare in layer_names(1, 1))
+    known = uso_modules(FLUX_DEV.depth, FLUX_DEV.depth_single_blocks).values()
+    return key.removesuffix(".down.weight").removesuffix(".up.weight") in known
 
 
 def _write_plain(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:

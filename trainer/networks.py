@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import NamedTuple
 
 import torch
@@ -10,9 +11,11 @@ from torch import nn
 from ..uso_model.checkpoints import Lora, load_projector, read_lora
 from ..uso_model.projector import HierarchicalProjector
 from ..uso_model.transformer import UsoTransformer
-from .adapters import add_lora, load_into
+from .adapters import ADAPTER, add_lora, load_into, lora_layers
 from .engine.randomness import seeded
 from .family import family_of
+from .lora_dropout import BranchDropout
+from .lora_layers import chosen_layers, require_no_modulation
 from .memory.block_swap import swap_blocks
 from .memory.checkpointing import checkpoint_blocks
 from .memory.compile import compile_blocks
@@ -22,6 +25,8 @@ from .recipe import TrainConfig
 from .starting_files import lora_file, projector_file, transformer_file
 
 __all__ = ["Networks", "build_networks"]
+
+logger = logging.getLogger(__name__)
 
 
 class Networks(NamedTuple):
@@ -35,6 +40,11 @@ class Networks(NamedTuple):
     def device(self) -> torch.device:
         """Where the transformer computes; blocks that wait in RAM come there in turn."""
         return next(self.transformer.parameters()).device
+
+    @property
+    def dropout(self) -> BranchDropout | None:
+        """Of the branches; None where they have none."""
+        return next((part for part in self.transformer.children() if isinstance(part, BranchDropout)), None)
 
     @property
     def together(self) -> nn.Module:
@@ -59,10 +69,7 @@ def build_networks(config: TrainConfig, device: torch.device) -> Networks:
     if projector is not None:
         projector.requires_grad_(config.stage == "style" or config.train_projector)
     if config.stage == "triplet":
-        if lora is not None and merged is None:
-            load_into(transformer, lora)
-        else:
-            add_lora(transformer, config.lora.rank, seed=config.loop.seed)
+        _add_branches(config, transformer, None if merged else lora)
     else:
         transformer.requires_grad_(config.stage == "base")
     transformer.train()
@@ -76,6 +83,26 @@ def build_networks(config: TrainConfig, device: torch.device) -> Networks:
     if config.memory.compile:
         compile_blocks(transformer)
     return Networks(transformer, projector)
+
+
+def _add_branches(config: TrainConfig, transformer: UsoTransformer, start: Lora | None) -> None:
+    """Add new branches, or those of the LoRA that is trained on."""
+    settings = config.lora
+    if start is None:
+        layers = chosen_layers(settings, transformer.config)
+        add_lora(transformer, settings.new_rank, config.loop.seed, layers, settings.alpha)
+    else:
+        ranks = sorted({part.rank for part in start.modules.values()})
+        if settings.rank is not None and ranks != [settings.rank]:
+            told = "lora.rank %d has no effect: lora.start continue trains the file's factors on, of rank %s"
+            logger.warning(told, settings.rank, ", ".join(map(str, ranks)))
+        load_into(transformer, start, settings.alpha)
+    found = lora_layers(transformer)
+    if config.memory.modulation == "offloaded":
+        require_no_modulation(found)
+    if settings.dropout or settings.rank_dropout:
+        downs = {name: layer.lora_A[ADAPTER] for name, layer in found.items()}
+        transformer.add_module("branch_dropout", BranchDropout(downs, settings.dropout, settings.rank_dropout))
 
 
 def _transformer(config: TrainConfig, device: torch.device, merged: Lora | None) -> UsoTransformer:

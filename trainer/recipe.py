@@ -161,6 +161,8 @@ class TrainConfig(Settings):
             )
         if memory.compile and memory.in_ram:
             raise UserError("memory.compile needs all blocks on the GPU: blocks_to_swap 0 and modulation resident")
+        if memory.compile and (self.lora.dropout or self.lora.rank_dropout):
+            raise UserError("memory.compile cannot draw dropout: lora.dropout and lora.rank_dropout must be 0")
         if self.stage == "base" and (memory.base != "fp32" or memory.in_ram):
             raise UserError("stage base trains the transformer itself: memory.base must be fp32 and nothing in RAM")
         if self.stage == "style" and self.conditions.style_path == "vae":

@@ -48,6 +48,7 @@ _FREE = (
     "loop.log_every",
     "loop.loggers",
     "loop.prefetch",
+    "loop.process_timeout",
     "loop.run_dir",
     "loop.save_every",
     "loop.steps",

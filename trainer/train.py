@@ -11,16 +11,22 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from contextlib import nullcontext
 
+from accelerate import Accelerator
 from torch import Tensor
 
 from ..uso_model.errors import UserError
 from .data.cache import Cache
 from .data.dataset import TripletDataset
-from .data.manifest import Row, read_manifest
+from .data.manifest import Row
+from .data.sources import held_out_rows, training_rows
 from .encoders import Encoders
 from .encoders.open import open_encoders
+from .engine.checkpoint import Checkpoint
+from .engine.distributed import wait_for_all
 from .engine.launch import launch
+from .engine.lock import locked
 from .engine.loop import run
 from .engine.loss import LossTerm
 from .engine.shard import shard
@@ -39,9 +45,6 @@ __all__ = ["encode", "held_out_data", "train", "training_data"]
 
 logger = logging.getLogger(__name__)
 
-VALIDATION = "validation"
-"""Split of the rows that no step sees."""
-
 
 def train(config: TrainConfig, encoders: Encoders | None = None, allow_change: bool = False) -> int:
     """Run one stage, or go on with it, and write what it trained to its `out` at every checkpoint.
@@ -58,11 +61,17 @@ def train(config: TrainConfig, encoders: Encoders | None = None, allow_change: b
         UserError: settings, rows or files that do not fit, with what to do.
         FloatingPointError: a loss or gradient was not finite; see `loop.run`.
     """
-    # 1. What can be known before anything is encoded.
     accelerator = launch(config.loop)
+    # 1. What can be known before anything is encoded, or the run's folder made.
+    require_ready(config, encoders is None, accelerator.is_main_process)
+    with locked(config.loop.run_dir) if accelerator.is_main_process else nullcontext():
+        return _train(config, encoders, allow_change, accelerator)
+
+
+def _train(config: TrainConfig, encoders: Encoders | None, allow_change: bool, accelerator: Accelerator) -> int:
+    """Do what `train` says."""
     if not allow_change:
         require_unchanged(config)
-    require_ready(config, encoders is None, accelerator.is_main_process)
     # 2. Rows and their encodings; every process encodes what the others have not.
     encoders = encoders or open_encoders(config, accelerator.device)
     data, held_out = training_data(config, encoders), held_out_data(config, encoders)
@@ -72,7 +81,7 @@ def train(config: TrainConfig, encoders: Encoders | None = None, allow_change: b
     for rows in (data, held_out):
         if rows is not None:
             encode(rows, accelerator.process_index / accelerator.num_processes)
-    accelerator.wait_for_everyone()
+    wait_for_all("it encodes pictures and prompts")
     encoders.release()
     # 3. Networks.
     if accelerator.is_main_process:
@@ -84,8 +93,10 @@ def train(config: TrainConfig, encoders: Encoders | None = None, allow_change: b
     # 5. The loop. The folder is written last, when all that the recipe names has been found to be there.
     kept = write_run(config, len(data), fingerprint) if accelerator.is_main_process else {}
 
-    def save(step: int, weights: Mapping[str, Tensor]) -> None:
-        logger.info("step %d of %s\n%s", step, config.loop.run_dir.name, export(config, step, weights, kept))
+    def save(found: Checkpoint, weights: Mapping[str, Tensor]) -> None:
+        logger.info(
+            "step %d of %s\n%s", found.step, config.loop.run_dir.name, export(config, found.step, weights, kept)
+        )
 
     done = run(
         config.loop,
@@ -132,17 +143,16 @@ def training_data(config: TrainConfig, encoders: Encoders) -> TripletDataset:
     """
     if config.reward is not None and encoders.descriptor is None:
         raise UserError("the style reward needs a descriptor: name CSD's file as models.csd, made by `uso csd`")
-    rows = [row for path in config.data.manifests for row in read_manifest(path)[: config.data.rows]]
-    return _dataset(config, encoders, rows)
+    return _dataset(config, encoders, training_rows(config.data))
 
 
 def held_out_data(config: TrainConfig, encoders: Encoders) -> TripletDataset | None:
     """Return the rows of split `validation`, None where no manifest has any."""
-    rows = [row for path in config.data.manifests for row in read_manifest(path, split=None)]
-    rows = [row for row in rows if row.split == VALIDATION]
+    rows = held_out_rows(config.data)
     if not rows or not (config.monitor.samples_every or config.monitor.validation_every):
         return None
-    plain = config.data.model_copy(update={"text_dropout": 0.0, "pooled_shuffle": 0.0, "preserved_share": None})
+    off = {"text_dropout": 0.0, "pooled_shuffle": 0.0, "preserved_share": None, "flip": 0.0}
+    plain = config.data.model_copy(update={**off, "size": config.data.sizes[-1]})
     return _dataset(config.model_copy(update={"data": plain}), encoders, rows)
 
 

@@ -76,11 +76,11 @@ def load_triplets(folders: Sequence[Path]) -> TripletPictures:
     rows = [row for folder in folders for row in read_manifest(folder / TRIPLETS)]
     targets, styles, contents = [], [], []
     for row in rows:
-        if not row.style or row.content is None:
+        if not row.style or not row.contents:
             raise UserError(f"row {row.id} of {TRIPLETS} lacks a reference; make the folder with `uso mini world`")
         targets.append(row.target)
         styles.append(row.style[0])
-        contents.append(row.content)
+        contents.append(row.contents[0])
     return TripletPictures(torch.stack([_stacked(column) for column in (targets, styles, contents)]))
 
 

@@ -71,7 +71,7 @@ def test_odd_latent_sizes_equal_core(comfy: ComfyServer, tiny: Tiny) -> None:
     assert both(comfy, tiny, *saved) <= TOLERANCE
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_full_width_through_stock_loaders(comfy: ComfyServer, wide_files: Path) -> None:
     """FLUX.1's width, SigLIP's and the projector's real sizes: files, loaders and wiring together."""
     latents = []

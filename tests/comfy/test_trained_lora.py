@@ -159,7 +159,7 @@ def test_all_304_keys_through_the_stock_loader(comfy: ComfyServer, tmp_path: Pat
     assert (latents[1] - expected).abs().max() > 50 * TOLERANCE, "the LoRA must matter"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_lora_and_projector_of_real_width(comfy: ComfyServer, wide_files: Path, tmp_path: Path, log: None) -> None:
     """FLUX.1's width, SigLIP's and the projector's real sizes: the only ones that the stock ModelPatchLoader takes."""
     start = tmp_path / "start.safetensors"

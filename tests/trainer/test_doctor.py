@@ -27,7 +27,7 @@ def test_the_report(monkeypatch):
 
 
 def test_the_cache_is_planned_by_distinct_inputs(tmp_path, manifest):
-    """As the numbers in docs/training.md: 4.2 MB a prompt, 5.0 MB a style picture, 1.0 MB a target of 1024 pixels."""
+    """As the numbers in docs/recipes.md: 4.2 MB a prompt, 5.0 MB a style picture, 1.0 MB a target of 1024 pixels."""
     assert round(TEXT_BYTES / 1e6, 1) == 4.2 and round(STYLE_BYTES / 1e6, 1) == 5.0
     assert round(latent_bytes(1024) / 1e6, 1) == 1.0
     recipe = load_recipe(RECIPES / "adapt_12gb.yaml", {"data.manifests": [manifest], "data.cache": tmp_path / "cache"})
@@ -35,4 +35,10 @@ def test_the_cache_is_planned_by_distinct_inputs(tmp_path, manifest):
     prompts = len({"", *(row.prompt for row in rows)})
     wanted = prompts * TEXT_BYTES + 8 * (STYLE_BYTES + latent_bytes(768) + latent_bytes(512))
     assert cache_bytes(recipe, [*rows, *rows]) == wanted
+    more = load_recipe(
+        RECIPES / "adapt_12gb.yaml",
+        {"data.manifests": [manifest], "data.cache": tmp_path, "data.size": [512, 768], "data.flip": 0.5},
+    )
+    twice = 2 * (latent_bytes(768) + latent_bytes(512)) - latent_bytes(768)  # of two sizes, as they are and mirrored
+    assert cache_bytes(more, rows) == wanted + 8 * (twice + latent_bytes(512))
     assert f"encodings of 8 rows in {tmp_path / 'cache'}: {wanted / 1e9:.1f} GB" in doctor.diagnose(recipe).text

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from comfyui_uso.trainer.adapters import lora_from_parameters
+from comfyui_uso.trainer.adapters import add_lora, lora_from_parameters, lora_layers
 from comfyui_uso.trainer.data.manifest import read_manifest, write_manifest
 from comfyui_uso.trainer.engine.checkpoint import latest
 from comfyui_uso.trainer.export import LORA, PROJECTOR, TRANSFORMER, export_run
@@ -15,6 +15,8 @@ from comfyui_uso.trainer.networks import build_networks
 from comfyui_uso.trainer.train import train
 from comfyui_uso.uso_model.blocks import ModulationLayer
 from comfyui_uso.uso_model.checkpoints import (
+    Lora,
+    LowRank,
     load_projector,
     load_transformer,
     merge_lora,
@@ -60,7 +62,7 @@ def test_files_of_frozen_networks_are_untouched(recipe, tiny_encoders, tiny_file
     assert all(path.read_bytes() == before[name] for name, path in tiny_files.items())
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_one_triplet_is_learnt(recipe, tiny_encoders, tiny_transformer, tiny_files, manifest):
     """The loss at fixed times and noise falls by more than 90 %.
 
@@ -166,15 +168,29 @@ def test_the_export_says_where_it_comes_from(recipe, tiny_encoders, tmp_path):
         export_run(config.loop.run_dir, step=3)
 
 
-def test_a_lora_of_other_layers_is_refused(recipe, tiny_encoders, tmp_path):
-    config = recipe()
-    train(config, tiny_encoders)
-    lora = read_lora(config.out / LORA)
-    del lora.modules["single_blocks.0.linear2"]
-    write_diffusion_model_lora(tmp_path / "partial.safetensors", lora)
-    models = {"lora": tmp_path / "partial.safetensors"}
-    with pytest.raises(ValueError, match="1 are missing, 0 are others"):
-        train(recipe(name="other", lora={"start": "continue"}, models=models), tiny_encoders)
+def test_a_lora_of_other_layers_and_ranks_is_trained_on(recipe, tiny_transformer, tmp_path, caplog):
+    add_lora(tiny_transformer, 3, layers=["single_blocks.0.linear1_mlp", "double_blocks.0.img_mlp.0"])
+    lora = lora_from_parameters(dict(tiny_transformer.named_parameters()))
+    write_diffusion_model_lora(
+        tmp_path / "x.safetensors", Lora({k: LowRank(p.down, p.up + 1) for k, p in lora.modules.items()})
+    )
+    changes = {"models": {"lora": tmp_path / "x.safetensors"}}
+    networks = build_networks(recipe(lora={"start": "continue", "rank": None}, **changes), torch.device("cpu"))
+    assert lora_layers(networks.transformer).keys() == lora.modules.keys() and not caplog.records
+    build_networks(recipe(lora={"start": "continue", "rank": 7}, **changes), torch.device("cpu"))
+    assert "lora.rank 7 has no effect" in caplog.text and "of rank 3" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "changes", [{"alpha": 1.0}, {"layers": ["proj"]}, {"blocks": "s0"}, {"dropout": 0.5}, {"rank_dropout": 0.5}]
+)
+def test_settings_of_the_lora_take_effect(changes, recipe, tiny_encoders):
+    one = recipe(loop={"steps": 2})
+    other = recipe(name="other", loop={"steps": 2}, lora=changes)
+    for config in (one, other):
+        train(config, tiny_encoders)
+    first, second = (read_lora(config.out / LORA).modules for config in (one, other))
+    assert first.keys() != second.keys() or any(not torch.equal(first[k].up, second[k].up) for k in first)
 
 
 def test_another_recipe_in_the_same_folder_is_refused(recipe, tiny_encoders):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -27,10 +28,14 @@ class Sample(NamedTuple):
     """Features of the style references, each level `N C`."""
     style_latents: tuple[Tensor, ...] = ()
     """Latents of the style references where these go the content's way, each `c h w`."""
-    content: Tensor | None = None
-    """Latent of the content reference in model scale, `c h w`."""
+    contents: tuple[Tensor, ...] = ()
+    """Latents of the content references in model scale, each `c h w`."""
     descriptor: Tensor | None = None
     """Style descriptor of the style references, a unit vector `D`; only where a reward is trained."""
+    style_paths: tuple[Path, ...] = ()
+    """Pictures of the style references that were drawn."""
+    content_paths: tuple[Path, ...] = ()
+    """Pictures of the content references that were drawn."""
 
 
 class Batch(NamedTuple):
@@ -48,8 +53,8 @@ class Batch(NamedTuple):
     """One entry for each style reference, each level `B N C`."""
     style_latents: tuple[Tensor, ...]
     """One entry for each style reference, `b c h w`."""
-    content: Tensor | None
-    """`b c h w`."""
+    contents: tuple[Tensor, ...]
+    """One entry for each content reference, `b c h w`."""
     descriptor: Tensor | None
     """`B D`."""
 
@@ -57,8 +62,8 @@ class Batch(NamedTuple):
 def stack_by_shape(samples: Sequence[Sample]) -> list[Batch]:
     """Stack samples that can go through the network together; the order of first appearance is kept.
 
-    Rows may differ in size, in the number of style references and in whether they have a content reference: each
-    combination becomes a batch of its own.
+    Rows may differ in size and in the number and sizes of their references: each combination becomes a batch of its
+    own.
     """
     alike: dict[tuple, list[int]] = {}
     for place, sample in enumerate(samples):
@@ -73,13 +78,12 @@ def in_order(batches: Sequence[Batch], values: Sequence[Tensor]) -> Tensor:
 
 
 def _shape(sample: Sample) -> tuple:
-    content = None if sample.content is None else sample.content.shape
     return (
         sample.latent.shape,
         sample.txt.shape,
         len(sample.styles),
         len(sample.style_latents),
-        content,
+        tuple(content.shape for content in sample.contents),
         sample.descriptor is None,
     )
 
@@ -87,6 +91,7 @@ def _shape(sample: Sample) -> tuple:
 def _stacked(samples: Sequence[Sample], places: list[int]) -> Batch:
     rows = [samples[place] for place in places]
     styles = zip(*(row.styles for row in rows), strict=True)
+    descriptors = [row.descriptor for row in rows if row.descriptor is not None]
     return Batch(
         places,
         latent=torch.stack([row.latent for row in rows]),
@@ -94,11 +99,6 @@ def _stacked(samples: Sequence[Sample], places: list[int]) -> Batch:
         vec=torch.stack([row.vec for row in rows]),
         styles=tuple(StyleFeatures(*map(torch.stack, zip(*of_rows, strict=True))) for of_rows in styles),
         style_latents=tuple(map(torch.stack, zip(*(row.style_latents for row in rows), strict=True))),
-        content=_stack_present([row.content for row in rows]),
-        descriptor=_stack_present([row.descriptor for row in rows]),
+        contents=tuple(map(torch.stack, zip(*(row.contents for row in rows), strict=True))),
+        descriptor=torch.stack(descriptors) if descriptors else None,
     )
-
-
-def _stack_present(tensors: Sequence[Tensor | None]) -> Tensor | None:
-    present = [tensor for tensor in tensors if tensor is not None]
-    return torch.stack(present) if present else None

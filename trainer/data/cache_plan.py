@@ -29,7 +29,8 @@ def latent_bytes(side: int) -> int:
 def cache_bytes(config: TrainConfig, rows: Sequence[Row]) -> int:
     """Return the bytes of everything that a recipe encodes of some rows, each distinct input once."""
     size = TEXT_BYTES * len({"", *(row.prompt for row in rows)})
-    size += latent_bytes(config.data.size) * len({row.target for row in rows})
+    ways = 2 if config.data.flip else 1  # as it is and mirrored
+    size += ways * sum(map(latent_bytes, config.data.sizes)) * len({row.target for row in rows})
     styles = {path for row in rows for path in row.style}
     if config.stage != "base":
         if config.conditions.style_path == "vae":
@@ -38,6 +39,5 @@ def cache_bytes(config: TrainConfig, rows: Sequence[Row]) -> int:
             size += STYLE_BYTES * len(styles)
         size += DESCRIPTOR_BYTES * len(styles) * (config.reward is not None)
     if config.stage == "triplet":
-        contents = {row.content for row in rows if row.content is not None}
-        size += latent_bytes(config.data.content_size) * len(contents)
+        size += ways * latent_bytes(config.data.content_size) * len({path for row in rows for path in row.contents})
     return size

@@ -57,7 +57,7 @@ class TripletDataset:
         self._run = config.loop.micro_batch or config.loop.batch_size
         self._encodings = encodings(encoders, settings)
         of_layout = [row for row in rows if settings.layout in (None, row.layout)]
-        self.rows = [r for r in of_layout if not self._style or r.style or (self._content and r.content)]
+        self.rows = [r for r in of_layout if not self._style or r.style or (self._content and r.contents)]
         if not self.rows:
             needed = "style or content reference" if self._content else "style reference"
             raise UserError(
@@ -84,10 +84,11 @@ class TripletDataset:
         other = random.row(place, "pooled text")
         if torch.rand((), generator=other).item() < self._settings.pooled_shuffle:
             _, vec = self.text(self.rows[int(torch.randint(len(self.rows), (), generator=other))].prompt)
-        styles = self._styles(row, random.row(place, "styles"))
-        target, content = self._latent(self._encodings.target, row.target), None
-        if self._content and row.content is not None:
-            content = self._latent(self._encodings.content, row.content).sample(random.row(place, "content"))
+        styles = _drawn(row.style, self._settings.styles, random.row(place, "styles")) if self._style else []
+        contents = self._contents(row, random, place)
+        mirrored = torch.rand((), generator=random.row(place, "flip")).item() < self._settings.flip
+        target = self._latent(self._encodings.target[self._size(random, place), mirrored], row.target)
+        noise = random.row(place, "content")
         return Sample(
             id=row.id,
             latent=target.sample(random.row(place, "target")),
@@ -95,8 +96,10 @@ class TripletDataset:
             vec=vec,
             styles=tuple(self._features(path) for path in styles) if self._style_path == "siglip" else (),
             style_latents=self._style_latents(styles, random.row(place, "style latents")),
-            content=content,
+            contents=tuple(self._latent(self._encodings.content[mirrored], p).sample(noise) for p in contents),
             descriptor=self._descriptor(styles) if self._with_descriptor and styles else None,
+            style_paths=tuple(styles),
+            content_paths=tuple(contents),
         )
 
     def text(self, prompt: str) -> tuple[Tensor, Tensor]:
@@ -137,9 +140,11 @@ class TripletDataset:
         digest = self._cache.digest
         parts = hashlib.sha256()
         for row in self.rows:
-            content = None if row.content is None else digest(row.content)
+            contents = [digest(path) for path in row.contents]
+            content = contents if len(contents) > 1 else contents[0] if contents else None
             pictures = [digest(row.target), [digest(path) for path in row.style], content]
-            parts.update(json.dumps([row.id, row.prompt, row.layout, *pictures]).encode())
+            weight = [] if row.weight == 1 else [row.weight]
+            parts.update(json.dumps([row.id, row.prompt, row.layout, *pictures, *weight]).encode())
         return parts.hexdigest()
 
     def _jobs(self) -> Iterator[tuple[Encoding, str | Path]]:
@@ -149,14 +154,15 @@ class TripletDataset:
         yield from ((kinds.text, row.prompt) for row in self.rows)
         styles = [path for row in self.rows for path in row.style] if self._style else []
         if self._style_path == "vae":
-            yield from ((kinds.content, path) for path in styles)
+            yield from ((kinds.content[False], path) for path in styles)
         elif self._settings.style_features == "cached":
             yield from ((kinds.style, path) for path in styles)
         if self._with_descriptor:
             yield from ((kinds.descriptor, path) for path in styles)
-        yield from ((kinds.target, row.target) for row in self.rows)
-        if self._content:
-            yield from ((kinds.content, row.content) for row in self.rows if row.content is not None)
+        for kind in kinds.target.values():
+            yield from ((kind, row.target) for row in self.rows)
+        for kind in kinds.content.values() if self._content else ():
+            yield from ((kind, path) for row in self.rows for path in row.contents)
 
     def _chosen(self, random: StepRandom) -> list[Row]:
         numbers = self._order.rows(random.step)[random.first : random.first + random.rows]
@@ -166,7 +172,9 @@ class TripletDataset:
     def _order(self) -> BatchOrder:
         # Shapes are read from the cache, so this waits until `prepare` has filled it.
         shapes = [self._shape(row) if self._run > 1 else None for row in self.rows]
-        return BatchOrder(self._groups, self._shares, shapes, self._loop.batch_size, self._run, self._loop.seed)
+        weights = [row.weight for row in self.rows]
+        loop = self._loop
+        return BatchOrder(self._groups, self._shares, shapes, loop.batch_size, self._run, loop.seed, weights)
 
     def _shape(self, row: Row) -> tuple[object, ...]:
         """Return what must be equal for rows to go through the network together."""
@@ -174,9 +182,10 @@ class TripletDataset:
         def latent(encoding: Encoding, path: Path) -> tuple[int, ...]:
             return self._cache.shapes(path, encoding.recipe, partial(encoding.encode, path))["mean"]
 
-        content = latent(self._encodings.content, row.content) if self._content and row.content is not None else None
-        styles = min(len(row.style), self._settings.styles) if self._style else 0
-        return latent(self._encodings.target, row.target), styles, content
+        # Mirrored pictures have the shape of those that they mirror.
+        targets = [latent(self._encodings.target[size, False], row.target) for size in self._settings.sizes]
+        contents = [latent(self._encodings.content[False], path) for path in row.contents] if self._content else []
+        return *targets, min(len(row.style), self._settings.styles) if self._style else 0, *contents
 
     def _grouped(self, preserved_share: float | None) -> tuple[list[list[int]], list[float] | None]:
         """Return groups of row numbers and the share of each, None for the rows as they come."""
@@ -192,17 +201,23 @@ class TripletDataset:
                 )
         return groups, list(kinds.values())
 
-    def _styles(self, row: Row, generator: torch.Generator) -> list[Path]:
-        """Return the style references drawn of a row's list, in its order."""
-        if not self._style:
+    def _contents(self, row: Row, random: StepRandom, place: int) -> list[Path]:
+        if not self._content:
             return []
-        drawn = torch.randperm(len(row.style), generator=generator)[: self._settings.styles]
-        return [row.style[number] for number in sorted(drawn.tolist())]
+        return _drawn(row.contents, self._settings.contents, random.row(place, "contents"))
+
+    def _size(self, random: StepRandom, place: int) -> int:
+        """Return the size of a sample; rows that should go through the network together have the same."""
+        sizes = self._settings.sizes
+        if len(sizes) == 1:
+            return sizes[0]
+        first = (random.first + place) // self._run * self._run
+        return sizes[int(torch.randint(len(sizes), (), generator=random.row(first - random.first, "size")))]
 
     def _style_latents(self, styles: Sequence[Path], generator: torch.Generator) -> tuple[Tensor, ...]:
         if self._style_path != "vae":
             return ()
-        return tuple(self._latent(self._encodings.content, path).sample(generator) for path in styles)
+        return tuple(self._latent(self._encodings.content[False], path).sample(generator) for path in styles)
 
     def _latent(self, encoding: Encoding, path: Path) -> Gaussian:
         found = self._encoded(encoding, path)
@@ -221,3 +236,9 @@ class TripletDataset:
 
     def _encoded(self, encoding: Encoding, what: str | Path) -> dict[str, Tensor]:
         return self._cache.get(what, encoding.recipe, partial(encoding.encode, what))
+
+
+def _drawn(paths: Sequence[Path], most: int, generator: torch.Generator) -> list[Path]:
+    """Return at most so many of some references, in their order."""
+    drawn = torch.randperm(len(paths), generator=generator)[:most]
+    return [paths[number] for number in sorted(drawn.tolist())]

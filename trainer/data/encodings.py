@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -38,10 +39,10 @@ class Encodings(NamedTuple):
     """The levels of the style features, each `N C`, float16: they stay far below its largest value."""
     descriptor: Encoding
     """The style `descriptor`, `D`, float32."""
-    target: Encoding
-    """`mean` and, where the autoencoder has one, `logvar`, `c h w`, float16."""
-    content: Encoding
-    """As `target`."""
+    target: dict[tuple[int, bool], Encoding]
+    """By size and whether mirrored: `mean` and, where the autoencoder has one, `logvar`, `c h w`, float16."""
+    content: dict[bool, Encoding]
+    """By whether mirrored, as `target`."""
 
 
 def encodings(encoders: Encoders, settings: DataConfig) -> Encodings:
@@ -50,7 +51,8 @@ def encodings(encoders: Encoders, settings: DataConfig) -> Encodings:
     Raises:
         UserError: a size beyond all use.
     """
-    require_size(settings.size)
+    for size in settings.sizes:
+        require_size(size)
     require_size(settings.content_size)
 
     def text(prompt: str) -> dict[str, Tensor]:
@@ -65,29 +67,38 @@ def encodings(encoders: Encoders, settings: DataConfig) -> Encodings:
         assert encoders.descriptor is not None  # asked for by who wants descriptors
         return {"descriptor": encoders.descriptor(picture_tensor(open_picture(path)))[0].float().cpu()}
 
-    def latent(picture: Image.Image) -> dict[str, Tensor]:
-        found = encoders.latent(picture)
+    def latent(picture: Image.Image, mirrored: bool) -> dict[str, Tensor]:
+        # Mirrored last, so that it shows what the picture as it is does: a crop may be off the middle by a pixel.
+        found = encoders.latent(picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if mirrored else picture)
         return {name: part.half() for name, part in found._asdict().items() if part is not None}
 
-    def target(path: Path) -> dict[str, Tensor]:
+    def target(size: int, mirrored: bool, path: Path) -> dict[str, Tensor]:
         picture = open_picture(path)
-        bucket = nearest_bucket(*picture.size, settings.size) if settings.buckets else (settings.size, settings.size)
-        return latent(fit_target(picture, *bucket))
+        bucket = nearest_bucket(*picture.size, size) if settings.buckets else (size, size)
+        return latent(fit_target(picture, *bucket), mirrored)
 
-    def content(path: Path) -> dict[str, Tensor]:
+    def content(mirrored: bool, path: Path) -> dict[str, Tensor]:
         picture = open_picture(path)
         try:
             fitted = fit_content_image(picture, settings.content_size)
         except ValueError as error:
             raise UserError(f"{path}: {error}") from error
-        return latent(fitted)
+        return latent(fitted, mirrored)
 
     shape = "" if settings.buckets else " square"
+    flips = {False: "", True: " mirrored"} if settings.flip else {False: ""}
     names = encoders.names
     return Encodings(
         text=Encoding(f"text, {names['text']}", text),
         style=Encoding(f"style, {names['style']}", style),
         descriptor=Encoding(f"descriptor, {names.get('descriptor')}", descriptor),
-        target=Encoding(f"target {settings.size}{shape}, {names['latent']}", target),
-        content=Encoding(f"content {settings.content_size}, {names['latent']}", content),
+        target={
+            (size, flip): Encoding(f"target {size}{shape}{way}, {names['latent']}", partial(target, size, flip))
+            for size in settings.sizes
+            for flip, way in flips.items()
+        },
+        content={
+            flip: Encoding(f"content {settings.content_size}{way}, {names['latent']}", partial(content, flip))
+            for flip, way in flips.items()
+        },
     )

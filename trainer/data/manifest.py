@@ -1,19 +1,24 @@
-"""The triplet manifest: JSON Lines, paths relative to the file."""
+"""The triplet manifest: JSON Lines, a row each, paths relative to the file.
+
+`{"id", "target", "style": [...], "content": path | [...] | null, "prompt", "layout", "scores", "split", "weight"}`, of
+which `id` and `target` must be there. Pictures lie in the manifest's folder or in a root that its first line states;
+see `trainer/data/roots.py`.
+"""
 
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError, ValidatorFunctionWrapHandler, field_validator
 
 from ...uso_model.checkpoints.files import atomic_write
 from ...uso_model.errors import UserError
 from ...uso_model.untrusted import Line, json_lines, quoted
-from ..settings.base import Settings
+from ..settings.base import Settings, either
+from .roots import ROOTS, Roots, roots_for
 
 __all__ = ["Row", "read_manifest", "scan_manifest", "write_manifest", "write_rows"]
 
@@ -29,16 +34,45 @@ class Row(Settings):
     id: str = Field(min_length=1)
     target: Path
     style: list[Path] = Field(default_factory=list)
-    content: Path | None = None
+    content: Path | list[Path] | None = None
     prompt: str = ""
     layout: Literal["preserved", "shifted"] = "shifted"
     scores: dict[str, float] = Field(default_factory=dict)
     split: str = "train"
+    weight: float = Field(1.0, gt=0, le=1000, allow_inf_nan=False)
+    """How often the row comes in an epoch."""
+
+    @field_validator("content", mode="wrap")
+    @classmethod
+    def _as_many(cls, value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
+        """Keep a list of one as the path that it is, and an empty one as none."""
+        content = either(value, validate)
+        if isinstance(content, list) and len(content) < 2:
+            return content[0] if content else None
+        return content
+
+    @property
+    def contents(self) -> list[Path]:
+        """The content references."""
+        if self.content is None:
+            return []
+        return self.content if isinstance(self.content, list) else [self.content]
 
     @property
     def pictures(self) -> list[Path]:
         """All picture files of the row, the target first."""
-        return [self.target, *self.style, *([] if self.content is None else [self.content])]
+        return [self.target, *self.style, *self.contents]
+
+    def moved(self, change: Callable[[Path], Path]) -> Row:
+        """Return the row with every path changed."""
+        contents = [change(path) for path in self.contents]
+        return self.model_copy(
+            update={
+                "target": change(self.target),
+                "style": [change(path) for path in self.style],
+                "content": contents if len(contents) > 1 else contents[0] if contents else None,
+            }
+        )
 
 
 def read_manifest(path: str | Path, split: str | None = "train") -> list[Row]:
@@ -67,43 +101,20 @@ def scan_manifest(path: str | Path) -> Iterator[Row | str]:
         UserError: the file is absent or no text.
     """
     path = Path(path)
-    folder, seen = None, set[str]()
+    roots, seen = None, set[str]()
     for line in json_lines(path, "make one with `uso import`, or correct the path"):
-        folder = folder or _Folder(path.parent)
-        yield line.problem or _row(line, folder, seen)
+        if roots is None and isinstance(line.value, dict) and ROOTS in line.value and "id" not in line.value:
+            try:
+                roots = Roots.read(path.parent, line.value[ROOTS], line.place)
+            except UserError as error:
+                roots = Roots(path.parent)
+                yield str(error)
+            continue
+        roots = roots or Roots(path.parent)
+        yield line.problem or _row(line, roots, seen)
 
 
-class _Folder:
-    """The folder of a manifest."""
-
-    def __init__(self, path: Path):
-        self._path = path.absolute()
-        self._real = path.resolve()
-        self._known: dict[str, bool] = {}
-
-    def path(self, picture: Path) -> Path:
-        return self._path / picture
-
-    def problem(self, picture: Path) -> str | None:
-        """Say what is wrong with the place of a picture, which must lie inside, after `..` and links.
-
-        A folder is looked up once for all its pictures.
-        """
-        path = self._path / picture
-        try:
-            if path.name == ".." or path.is_symlink():
-                inside = path.resolve().is_relative_to(self._real)
-            else:
-                parent = os.fspath(path.parent)
-                if parent not in self._known:
-                    self._known[parent] = Path(parent).resolve().is_relative_to(self._real)
-                inside = self._known[parent]
-        except (OSError, RuntimeError, ValueError) as error:  # links in a circle, a name too long, a NUL
-            return f"is no path of a file ({quoted(error)}); correct it"
-        return None if inside else "lies outside the manifest's folder; move the picture into it"
-
-
-def _row(line: Line, folder: _Folder, seen: set[str]) -> Row | str:
+def _row(line: Line, roots: Roots, seen: set[str]) -> Row | str:
     """Return a row with absolute paths, or what is wrong with it; its id is added to `seen`."""
     place = line.place
     try:
@@ -120,62 +131,52 @@ def _row(line: Line, folder: _Folder, seen: set[str]) -> Row | str:
         return f"{place} repeats the id {quoted(row.id)!r}; every row needs its own"
     seen.add(row.id)
     for picture in row.pictures:
-        if problem := folder.problem(picture):
+        if problem := roots.problem(picture):
             return f"{place} (row {quoted(row.id)}) names {quoted(picture)}, which {problem}"
-    return row.model_copy(
-        update={
-            "target": folder.path(row.target),
-            "style": [folder.path(style) for style in row.style],
-            "content": None if row.content is None else folder.path(row.content),
-        }
-    )
+    return row.moved(roots.path)
 
 
-def write_manifest(rows: Sequence[Row], path: str | Path) -> None:
-    """Write rows with absolute paths as a manifest beside or above their pictures.
+def write_manifest(rows: Sequence[Row], path: str | Path) -> dict[str, str]:
+    """Write rows with absolute paths as a manifest; return the roots that it states for pictures outside its folder.
 
     Raises:
-        UserError: no rows, or a picture outside the manifest's folder.
+        UserError: no rows.
     """
     path = Path(path)
     if not rows:
         raise UserError(f"got no rows to write to {path.name}; check the source")
-    folder = path.parent.resolve()
-
-    def relative(picture: Path) -> Path:
-        try:
-            real = picture.resolve()
-        except (OSError, RuntimeError, ValueError) as error:
-            raise UserError(f"{quoted(picture)} is no path of a file ({quoted(error)}); correct it") from error
-        if not real.is_relative_to(folder):
-            raise UserError(
-                f"{picture} lies outside {folder}; write the manifest to a folder that holds all its pictures"
-            )
-        return real.relative_to(folder)
-
-    write_rows(
-        [
-            row.model_copy(
-                update={
-                    "target": relative(row.target),
-                    "style": [relative(picture) for picture in row.style],
-                    "content": None if row.content is None else relative(row.content),
-                }
-            )
-            for row in rows
-        ],
-        path,
-    )
+    try:
+        stated = roots_for(path.parent, (picture for row in rows for picture in row.pictures))
+        roots = Roots(path.parent, {name: Path(place) for name, place in stated.items()})
+    except (OSError, RuntimeError, ValueError) as error:
+        raise UserError(f"a picture for {path.name} is no path of a file ({quoted(error)}); correct it") from error
+    write_rows((row.moved(lambda picture: Path(roots.written(picture))) for row in rows), path, stated)
+    return stated
 
 
-def write_rows(rows: Iterable[Row], path: str | Path) -> None:
+def write_rows(rows: Iterable[Row], path: str | Path, roots: Mapping[str, str] | None = None) -> None:
     """Write rows whose paths are relative to the manifest, as they are: the one place that knows the format."""
-    lines = []
-    for row in rows:
-        values = row.model_dump()
-        values["target"] = row.target.as_posix()
-        values["style"] = [picture.as_posix() for picture in row.style]
-        values["content"] = None if row.content is None else row.content.as_posix()
-        lines.append(json.dumps(values, ensure_ascii=False) + "\n")
-    text = "".join(lines)
-    atomic_write(path, lambda temporary: Path(temporary).write_text(text, encoding="utf-8", newline="\n"))
+
+    def write(temporary: str) -> None:
+        with open(temporary, "w", encoding="utf-8", newline="\n") as file:
+            if roots:
+                file.write(json.dumps({ROOTS: dict(roots)}, ensure_ascii=False) + "\n")
+            for row in rows:
+                file.write(json.dumps(_plain(row), ensure_ascii=False) + "\n")
+
+    atomic_write(path, write)
+
+
+def _plain(row: Row) -> dict[str, Any]:
+    contents = [picture.as_posix() for picture in row.contents]
+    values = {
+        "id": row.id,
+        "target": row.target.as_posix(),
+        "style": [picture.as_posix() for picture in row.style],
+        "content": contents if len(contents) > 1 else contents[0] if contents else None,
+        "prompt": row.prompt,
+        "layout": row.layout,
+        "scores": row.scores,
+        "split": row.split,
+    }
+    return values if row.weight == 1 else {**values, "weight": row.weight}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 
@@ -25,6 +26,7 @@ class BatchOrder:
         batch_size: int,
         run: int,
         seed: int,
+        weights: Sequence[float] | None = None,
     ):
         """Describe the rows.
 
@@ -35,10 +37,12 @@ class BatchOrder:
             batch_size: rows of a step.
             run: rows of one shape that should stand together, the micro-batch; divides `batch_size`.
             seed: of the shuffling.
+            weights: how often each row comes in an epoch; what is no whole number is drawn anew in each. None: once.
         """
         self._groups, self._shares, self._shapes = groups, shares, shapes
         self._batch_size, self._run, self._seed = batch_size, run, seed
-        self._length = sum(map(len, groups))
+        self._weights = [1.0] * len(shapes) if weights is None else weights
+        self._length = self._counted([row for group in groups for row in group])
         self._epoch = lru_cache(maxsize=4)(self._shuffled)
 
     def rows(self, step: int) -> list[int]:
@@ -46,6 +50,10 @@ class BatchOrder:
         first = step * self._batch_size
         places = range(first, first + self._batch_size)
         return [self._epoch(place // self._length)[place % self._length] for place in places]
+
+    def __len__(self) -> int:
+        """Return the samples of an epoch."""
+        return self._length
 
     def _shuffled(self, number: int) -> list[int]:
         """Return the rows of an epoch."""
@@ -55,7 +63,7 @@ class BatchOrder:
             return [items[i] for i in torch.randperm(len(items), generator=generator).tolist()]
 
         alike: dict[object, list[int]] = {}
-        for row in shuffled(self._picked(shuffled)):
+        for row in shuffled(self._picked(shuffled, generator)):
             alike.setdefault(self._shapes[row], []).append(row)
         runs, rest = [], []
         for members in alike.values():
@@ -69,16 +77,35 @@ class BatchOrder:
             rest += runs.pop()
         return rest[:missing] + [row for run in runs for row in run] + rest[missing:]
 
-    def _picked(self, shuffled: Callable[[Sequence], list]) -> list[int]:
+    def _picked(self, shuffled: Callable[[Sequence], list], generator: torch.Generator) -> list[int]:
         """Return the rows of an epoch, not yet in order."""
         if self._shares is None:
-            return [row for group in self._groups for row in group]
+            return self._repeated([row for group in self._groups for row in group], generator)
         wanted = [round(share * self._length) for share in self._shares]
         wanted[-1] = self._length - sum(wanted[:-1])
         picked = []
         for group, count in zip(self._groups, wanted, strict=True):
             rows: list[int] = []
             while len(rows) < count:  # asked for more often than it has rows: gone through again, newly shuffled
-                rows += shuffled(group)
+                rows += shuffled(self._repeated(group, generator))
             picked += rows[:count]
         return picked
+
+    def _counted(self, rows: Sequence[int]) -> int:
+        """Return how many samples the rows are by their weights."""
+        return max(1, round(math.fsum(self._weights[row] for row in rows)))
+
+    def _repeated(self, rows: Sequence[int], generator: torch.Generator) -> list[int]:
+        """Return each row as often as its weight says.
+
+        What the weights have beyond whole numbers is drawn by systematic sampling: one random start, equal strides.
+        """
+        repeated = [row for row in rows for _ in range(int(self._weights[row]))]
+        missing = self._counted(rows) - len(repeated)
+        if missing <= 0:
+            return repeated
+        order = [rows[i] for i in torch.randperm(len(rows), generator=generator).tolist()]
+        ends = torch.tensor([self._weights[row] % 1 for row in order], dtype=torch.float64).cumsum(0)
+        starts = torch.arange(missing) + torch.rand((), generator=generator, dtype=torch.float64)
+        chosen = torch.searchsorted(ends, starts / missing * ends[-1], right=True).clamp(max=len(order) - 1)
+        return repeated + [order[i] for i in chosen.tolist()]

@@ -1,7 +1,8 @@
 """Checkpoint folders: whole or absent, checked by hash, and enough to go on bit by bit.
 
 A folder `checkpoint-0000100` holds `trained.safetensors`, `ema.safetensors` where averages are kept, `optimizer.pt`,
-and `COMPLETE` with the hash of each. It is written under a hidden name and renamed when it is on the disk.
+and `COMPLETE` with the hash of each. It is written under a hidden name and renamed when it is on the disk. Older ones
+lose `optimizer.pt`: their weights can be exported, but no run goes on from them.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ import json
 import logging
 import pickle
 import re
+import secrets
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,11 +21,24 @@ import torch
 from torch import Tensor
 
 from ...uso_model.checkpoints import read_safetensors, write_safetensors
-from ...uso_model.checkpoints.files import fsync, sha256_of
+from ...uso_model.checkpoints.files import atomic_write, fsync, retried, sha256_of, unwritten
 from ...uso_model.errors import UserError
 from ...uso_model.untrusted import field, parse_json, quoted, read_text, regular_file
+from .removal import remove, sweep
 
-__all__ = ["EMA_FILE", "TRAINED", "Checkpoint", "checkpoints", "latest", "prune", "require_room", "save"]
+__all__ = [
+    "EMA_FILE",
+    "OPTIMIZER",
+    "TRAINED",
+    "Checkpoint",
+    "checkpoints",
+    "latest",
+    "require_room",
+    "save",
+    "tell",
+    "to_go_on_from",
+    "told_of",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -57,6 +72,21 @@ class Checkpoint(NamedTuple):
     folder: Path
     step: int
     """Optimiser steps finished."""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether a run can go on from it: older ones keep their weights alone."""
+        return OPTIMIZER in told_of(self.folder)["sha256"]
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether a person asked for it."""
+        return told_of(self.folder).get("asked") is True
+
+    def digest(self, averaged: bool) -> str:
+        """Return the SHA-256 of its averaged weights, where it has and one wants them, or else of the live ones."""
+        hashes = told_of(self.folder)["sha256"]
+        return hashes[EMA_FILE] if averaged and EMA_FILE in hashes else hashes[TRAINED]
 
     def trained(self) -> dict[str, Tensor]:
         """Read the live weights."""
@@ -93,31 +123,43 @@ def save(
     trained: Mapping[str, Tensor],
     ema: Mapping[str, Tensor] | None,
     optimizer: Mapping[str, Any],
+    asked: bool = False,
 ) -> Checkpoint:
     """Write a checkpoint: a crash at any moment leaves it whole or absent, and the older ones untouched.
 
+    Args:
+        run_dir: folder of the run.
+        step: optimiser steps finished.
+        trained: live weights.
+        ema: averaged weights, None where the run keeps none.
+        optimizer: its state.
+        asked: a person asked for it, by a stop or a file named SAVE; `prune` leaves it alone.
+
     Raises:
-        OSError: the disk has too little room.
+        OSError: it cannot be written, in one sentence with its folder and what to do.
     """
-    final, temporary = _folder(run_dir, step), run_dir / f".{_folder(run_dir, step).name}"
+    final = _folder(run_dir, step)
+    temporary = run_dir / f".{final.name}-{secrets.token_hex(4)}"
     require_room(run_dir, _bytes(trained) + _bytes(ema or {}) + _bytes(_tensors(optimizer)))
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    write_safetensors(temporary / TRAINED, trained)
-    if ema is not None:
-        write_safetensors(temporary / EMA_FILE, ema)
+    sweep(run_dir)
     try:
+        temporary.mkdir()
+        write_safetensors(temporary / TRAINED, trained)
+        if ema is not None:
+            write_safetensors(temporary / EMA_FILE, ema)
         torch.save(optimizer, temporary / OPTIMIZER)
+        hashes = {path.name: sha256_of(path) for path in sorted(temporary.iterdir())}
+        tell(temporary, {"step": step, "asked": asked, "sha256": hashes})
+        for path in (temporary / OPTIMIZER, temporary):
+            fsync(path)
+        if final.exists():  # of a run that is made again from an earlier step
+            remove(final)
+        retried(lambda: temporary.rename(final))
+        fsync(run_dir)
     except RuntimeError as error:  # PyTorch's own of a full disk
         raise OSError(f"{temporary / OPTIMIZER} cannot be written ({quoted(error)}); make room on the disk") from error
-    hashes = {path.name: sha256_of(path) for path in sorted(temporary.iterdir())}
-    (temporary / COMPLETE).write_text(json.dumps({"step": step, "sha256": hashes}, indent=1), encoding="utf-8")
-    for path in (temporary / OPTIMIZER, temporary / COMPLETE, temporary):
-        fsync(path)
-    if final.exists():  # of a run that is made again from an earlier step
-        shutil.rmtree(final)
-    temporary.rename(final)
-    fsync(run_dir)
+    except OSError as error:
+        raise error if error.errno is None else unwritten(final, error) from error
     return Checkpoint(final, step)
 
 
@@ -127,35 +169,42 @@ def checkpoints(run_dir: Path) -> list[Checkpoint]:
 
 
 def latest(run_dir: Path, step: int | None = None) -> Checkpoint | None:
-    """Return the newest checkpoint whose files have the hashes that it lists, or the one of a step.
+    """Return the newest checkpoint whose weights have the hashes that it lists, or the one of a step.
 
-    A damaged or unfinished one is reported and skipped, never removed.
+    It is good for an export; to go on takes the optimizer's state as well, see `to_go_on_from`. A damaged or unfinished
+    one is reported and skipped, never removed.
     """
     for found in reversed(_named(run_dir)):
         if step is not None and found.step != step:
             continue
-        problem = _problem(found)
+        problem = _problem(found, (TRAINED, EMA_FILE))
         if problem is None:
             return found
         logger.warning("%s is skipped: %s", found.folder.name, problem)
     return None
 
 
-def _named(run_dir: Path) -> list[Checkpoint]:
-    """Return the folders with the names of checkpoints, oldest first; others, such as copies, are not ours."""
-    found = []
-    for folder in run_dir.glob("checkpoint-*"):
-        match = _NAME.fullmatch(folder.name)
-        if match and folder == _folder(run_dir, int(match[1])) and folder.is_dir() and not folder.is_symlink():
-            found.append(Checkpoint(folder, int(match[1])))
-    return sorted(found, key=lambda one: one.step)
+def to_go_on_from(run_dir: Path) -> Checkpoint | None:
+    """Return the newest checkpoint that a run can go on from, None for a run that has saved nothing.
 
-
-def prune(run_dir: Path, keep: int, keep_every: int | None) -> None:
-    """Remove all checkpoints but the newest `keep` and those at multiples of `keep_every` steps."""
-    for old in checkpoints(run_dir)[:-keep]:
-        if keep_every is None or old.step % keep_every:
-            shutil.rmtree(old.folder)
+    Raises:
+        UserError: there are checkpoints, and none of them is whole. To begin anew would write over what they hold.
+    """
+    problems = []
+    for found in reversed(_named(run_dir)):
+        problem = _problem(found, (TRAINED, EMA_FILE, OPTIMIZER)) or (
+            None if found.is_whole else f"{OPTIMIZER} is missing"
+        )
+        if problem is None:
+            return found
+        problems.append(f"{found.folder.name}: {problem}")
+        logger.warning("%s is skipped: %s", found.folder.name, problem)
+    if problems:
+        raise UserError(
+            f"{run_dir} has checkpoints, but none that the run can go on from ({'; '.join(problems[:3])}); put their "
+            "files back from a copy, or begin anew under another name or loop.run_dir"
+        )
+    return None
 
 
 def require_room(folder: Path, size: int) -> None:
@@ -172,30 +221,58 @@ def require_room(folder: Path, size: int) -> None:
         )
 
 
+def _named(run_dir: Path) -> list[Checkpoint]:
+    """Return the folders with the names of checkpoints, oldest first; others, such as copies, are not ours."""
+    found = []
+    for folder in run_dir.glob("checkpoint-*"):
+        match = _NAME.fullmatch(folder.name)
+        if match and folder == _folder(run_dir, int(match[1])) and folder.is_dir() and not folder.is_symlink():
+            found.append(Checkpoint(folder, int(match[1])))
+    return sorted(found, key=lambda one: one.step)
+
+
 def _folder(run_dir: Path, step: int) -> Path:
     return run_dir / f"checkpoint-{step:07d}"
 
 
-def _problem(found: Checkpoint) -> str | None:
+def tell(folder: Path, told: Mapping[str, Any]) -> None:
+    """Write what `COMPLETE` is to say: `step`, `asked`, and `sha256` of each file."""
+    atomic_write(folder / COMPLETE, lambda path: Path(path).write_text(json.dumps(told, indent=1), encoding="utf-8"))
+
+
+def told_of(folder: Path) -> dict[str, Any]:
+    """Return what `COMPLETE` says.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    told = parse_json(read_text(folder / COMPLETE, _CURE), COMPLETE)
+    field(told, "step", int, COMPLETE)
+    field(told, "sha256", dict, COMPLETE)
+    return told
+
+
+def _problem(found: Checkpoint, names: Sequence[str]) -> str | None:
+    """Say what is wrong with those of a checkpoint's files that are named; None: nothing."""
     path = found.folder / COMPLETE
     if not path.is_file():
         return f"it has no {COMPLETE}, so writing it was interrupted"
     try:
-        told = parse_json(read_text(path, _CURE), COMPLETE)
-        step, hashes = field(told, "step", int, COMPLETE), field(told, "sha256", dict, COMPLETE)
+        told = told_of(found.folder)
     except UserError as error:
         return f"its {COMPLETE} is damaged: {error}"
+    step, hashes = told["step"], told["sha256"]
     if step != found.step:
         return f"its {COMPLETE} is damaged: it is that of step {step}"
-    if not {TRAINED, OPTIMIZER} <= hashes.keys() <= {TRAINED, EMA_FILE, OPTIMIZER}:
+    if not {TRAINED} <= hashes.keys() <= {TRAINED, EMA_FILE, OPTIMIZER}:
         return f"its {COMPLETE} is damaged: it lists {quoted(', '.join(sorted(hashes)) or 'no files')}"
     if not all(isinstance(digest, str) and _DIGEST.fullmatch(digest) for digest in hashes.values()):
         return f"its {COMPLETE} is damaged: it lists something else than hashes"
-    for name, expected in hashes.items():
+    for name in names:
         path = found.folder / name
-        if not path.is_file():
+        if name in hashes and not path.is_file():
             return f"{name} is missing"
-        if sha256_of(path) != expected:
+        if name in hashes and sha256_of(path) != hashes[name]:
             return f"{name} is damaged"
     if EMA_FILE not in hashes and (found.folder / EMA_FILE).exists():
         return f"its {COMPLETE} is damaged: it does not list {EMA_FILE}"

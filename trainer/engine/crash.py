@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from .byproduct import byproduct
+
 __all__ = ["Observed", "report_crash"]
 
 
@@ -56,7 +58,6 @@ def report_crash(
     broken = sorted({name for record in records for name in record["broken"]})
     rows = sorted({name for record in records for name in record["names"]})
     if writes:
-        folder.mkdir(parents=True, exist_ok=True)
         report = {
             "step": step,
             "gradient_norm": str(norm),
@@ -65,7 +66,9 @@ def report_crash(
             "gradients_not_finite": gradients,
             "losses": list(records),
         }
-        (folder / "report.json").write_text(json.dumps(report, indent=1), encoding="utf-8")
+        with byproduct("the report of it", "What follows is all that is known."):
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / "report.json").write_text(json.dumps(report, indent=1), encoding="utf-8")
     losses = ", ".join(record["loss"] for record in records[:4])
     blame = f"row {', '.join(broken)}" if broken else f"one of the rows {', '.join(rows)}" if rows else "its batch"
     return FloatingPointError(

@@ -7,14 +7,25 @@ enough for one all-reduce a step.
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Iterable, Sequence
+from itertools import count
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-__all__ = ["agree", "broadcast", "gather", "sum_gradients"]
+__all__ = ["agree", "broadcast", "gather", "sum_gradients", "wait_for_all"]
+
+logger = logging.getLogger(__name__)
+
+_WAITS = count()
+"""Numbers of the waits: all processes come to the same ones in the same order."""
+
+POLL, TELL = 0.2, 60.0
+"""Seconds between two looks at the others, and between two lines about it."""
 
 
 def _alone() -> bool:
@@ -64,3 +75,27 @@ def agree(flags: Sequence[bool], device: torch.device) -> list[bool]:
     raised = torch.tensor([float(flag) for flag in flags], device=device)
     dist.all_reduce(raised)
     return [count > 0 for count in raised.tolist()]
+
+
+def wait_for_all(what: str) -> None:
+    """Wait until every process has come here, however long another one encodes, draws or writes.
+
+    A collective would fail after the limit of the process group. This asks the store in which the processes found each
+    other, and ends in a barrier that nobody is late for.
+
+    Args:
+        what: the others may be doing, for the line that is logged every minute.
+    """
+    if _alone():
+        return
+    store = dist.distributed_c10d._get_default_store()
+    number, size = next(_WAITS), dist.get_world_size()
+    names = {rank: f"uso/wait/{number}/{rank}" for rank in range(size)}
+    store.set(names[dist.get_rank()], "here")
+    said = time.monotonic()
+    while absent := [rank for rank, name in names.items() if not store.check([name])]:
+        time.sleep(POLL)
+        if time.monotonic() - said > TELL:
+            said = time.monotonic()
+            logger.info("waiting for process %s: %s", ", ".join(map(str, absent)), what)
+    dist.barrier()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import datetime
 import importlib.util
 
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, InitProcessGroupKwargs
 
 from ...uso_model.errors import UserError
 from ..settings.loop import LoopConfig
@@ -24,6 +25,7 @@ def launch(config: LoopConfig) -> Accelerator:
         mixed_precision="no",  # a setting of the whole process there; `autocast` does it for one run
         log_with=list(config.loggers) or None,
         project_dir=config.run_dir,
+        kwargs_handlers=[InitProcessGroupKwargs(timeout=datetime.timedelta(minutes=config.process_timeout))],
     )
 
 

@@ -19,15 +19,20 @@ from torch import Tensor, nn
 from ...uso_model.errors import UserError
 from ..settings.loop import LoopConfig
 from . import checkpoint
+from .byproduct import byproduct
 from .crash import Observed, report_crash
-from .distributed import agree, broadcast, gather, sum_gradients
+from .cut_back import cut_back
+from .distributed import agree, broadcast, gather, sum_gradients, wait_for_all
 from .ema import EMA
 from .launch import autocast, launch
+from .lock import locked
 from .log import RunLog
 from .loss import LossTerm, Monitor
 from .optimizer import learning_rate, make_optimizer
 from .prefetch import prefetched
+from .prune import prune
 from .randomness import StepRandom
+from .resume import optimizer_state, resume
 from .shares import shares
 from .signals import StopSignals
 
@@ -44,7 +49,7 @@ def run(
     *,
     accelerator: Accelerator | None = None,
     monitors: Sequence[Monitor] = (),
-    on_save: Callable[[int, Mapping[str, Tensor]], None] | None = None,
+    on_save: Callable[[checkpoint.Checkpoint, Mapping[str, Tensor]], None] | None = None,
     names_of: Callable[[StepRandom], list[str]] | None = None,
 ) -> int:
     """Lower the sum of `terms` step by step and leave the trained parameters in the network and in the run's folder.
@@ -56,8 +61,8 @@ def run(
         batch_of: returns the rows `first .. first + rows` of a step's batch.
         accelerator: devices and processes; None makes one.
         monitors: measurements now and then, on the averaged weights where the run keeps them.
-        on_save: called on the main process after each checkpoint, with the number of finished steps and the weights to
-            be used: averaged ones where the run keeps them.
+        on_save: called on the main process after each checkpoint, and with the one that a run goes on from, whose
+            files a kill may have prevented; with the weights to be used, averaged ones where the run keeps them.
         names_of: ids of the rows of a micro-batch, for the report of a crash.
 
     Returns:
@@ -66,38 +71,67 @@ def run(
     Raises:
         FloatingPointError: a loss or a gradient is not finite; the step is not taken, the last checkpoint stands, and a
             report lies in the run's folder.
-        UserError: the run's folder holds a checkpoint of other parameters, or the batch does not divide.
+        UserError: the run's folder holds checkpoints of which none is whole or fits, another process trains there, or
+            the batch does not divide.
         OSError: the folder cannot be written to, or the disk is full.
     """
     accelerator = accelerator or launch(config)
-    _require_writable(config)
+    with locked(config.run_dir) if accelerator.is_main_process else nullcontext():
+        return _run(config, network, terms, batch_of, accelerator, monitors, on_save, names_of)
+
+
+def _run(
+    config: LoopConfig,
+    network: nn.Module,
+    terms: Sequence[LossTerm],
+    batch_of: Callable[[StepRandom], Any],
+    accelerator: Accelerator,
+    monitors: Sequence[Monitor],
+    on_save: Callable[[checkpoint.Checkpoint, Mapping[str, Tensor]], None] | None,
+    names_of: Callable[[StepRandom], list[str]] | None,
+) -> int:
+    """Do what `run` says."""
     trained = {name: p for name, p in network.named_parameters() if p.requires_grad}
     optimizer = make_optimizer(config, trained)
     ema = EMA(trained, config.ema) if config.ema is not None else None
-    start = _resume(config, trained, ema, optimizer)
+    resumed = resume(config, trained, ema, optimizer)
+    start = 0 if resumed is None else resumed.step
     broadcast(trained.values())
     own = shares(config, accelerator.num_processes, accelerator.process_index)
     count = sum(p.numel() for p in trained.values())
     if accelerator.is_main_process:
         logger.info("%s: step %d of %d, %d values trained", config.run_dir.name, start, config.steps, count)
+        with byproduct("cutting back the log", "Its lines after that step stand twice."):
+            cut_back(config.run_dir, start)
 
     def run_monitors(done: int) -> None:
         due = [m for m in monitors if m.every and done % m.every == 0]
         with ema.applied() if ema is not None and due else nullcontext():
             for monitor in due:
-                with autocast(config, accelerator):
-                    measured = monitor.measure(done)
-                log.write(done, measured)
+                with byproduct(f"{monitor.name} at step {done}", "The next one is tried again."):
+                    with autocast(config, accelerator):
+                        measured = monitor.measure(done)
+                    log.write(done, measured)
+        if due:
+            wait_for_all("it draws samples")
 
-    def save(done: int) -> None:
+    def hand_over(found: checkpoint.Checkpoint) -> None:
+        if on_save is not None:
+            averaged = None if ema is None else ema.weights
+            later = f"Export it later with `uso export {config.run_dir} --step {found.step}`."
+            with byproduct(f"the export of step {found.step}", later):
+                on_save(found, averaged or {name: p.detach() for name, p in trained.items()})
+
+    def save(done: int, wanted: bool) -> None:
         if accelerator.is_main_process:
             weights = None if ema is None else ema.weights
-            checkpoint.save(config.run_dir, done, trained, weights, optimizer.state_dict())
-            checkpoint.prune(config.run_dir, config.keep, config.keep_every)
-            if on_save is not None:
-                on_save(done, weights or {name: p.detach() for name, p in trained.items()})
-            signals.answered()
-        accelerator.wait_for_everyone()
+            found = checkpoint.save(config.run_dir, done, trained, weights, optimizer_state(optimizer), wanted)
+            with byproduct("removing older checkpoints", "The next save tries it again."):
+                prune(config.run_dir, config.keep, config.keep_every, config.keep_weights, done)
+            hand_over(found)
+            with byproduct("removing the files STOP and SAVE", "Remove them by hand."):
+                signals.answered()
+        wait_for_all("it writes a checkpoint")
 
     done, saved = start, start
     plan = (StepRandom(config.seed, step, *share) for step in range(start, config.steps) for share in own)
@@ -106,8 +140,10 @@ def run(
         RunLog(config, accelerator, start) as log,
         prefetched(batch_of, plan, config.prefetch) as batches,
     ):
-        if start == 0:
+        if resumed is None:
             run_monitors(0)
+        elif accelerator.is_main_process:
+            hand_over(resumed)
         for step in range(start, config.steps):
             rate = learning_rate(config, step)
             for group in optimizer.param_groups:
@@ -131,10 +167,11 @@ def run(
             done = step + 1
             for part in observed:
                 log.add({f"{_prefix(part.term, terms)}{k}": v for k, v in part.losses.items() if v.ndim == 0})
-            log.step(done, {"norm": norm, "learning_rate": rate, **comparison})
+            with byproduct(f"the log of step {done}", "Training does not need it."):
+                log.step(done, {"norm": norm, "learning_rate": rate, **comparison})
             run_monitors(done)
             if stop or asked or done % config.save_every == 0 or done == config.steps:
-                save(done)
+                save(done, stop or asked)
                 saved = done
             if stop:
                 break
@@ -206,46 +243,21 @@ def _prefix(term: str, terms: Sequence[LossTerm]) -> str:
     return "" if term == terms[0].name else f"{term}_"
 
 
-def _require_writable(config: LoopConfig) -> None:
-    probe = config.run_dir / ".probe"
-    try:
-        config.run_dir.mkdir(parents=True, exist_ok=True)
-        probe.touch()
-        probe.unlink(missing_ok=True)
-    except OSError as error:
-        raise OSError(
-            f"{config.run_dir} cannot be written to ({error.strerror}); choose another loop.run_dir or mend its rights"
-        ) from error
+def _shares(config: LoopConfig, accelerator: Accelerator) -> list[tuple[int, int]]:
+    """Return first row and number of rows of each of this process's micro-batches in a step.
 
-
-def _resume(
-    config: LoopConfig,
-    trained: Mapping[str, nn.Parameter],
-    ema: EMA | None,
-    optimizer: torch.optim.Optimizer,
-) -> int:
-    # Weights, gradients' two moments and averages: what a checkpoint will need, in float32.
-    copies = 3 + (ema is not None)
-    checkpoint.require_room(config.run_dir, copies * sum(4 * p.numel() for p in trained.values()))
-    found = checkpoint.latest(config.run_dir)
-    if found is None:
-        return 0
-    weights = found.trained()
-    if {k: v.shape for k, v in weights.items()} != {k: v.shape for k, v in trained.items()}:
+    Raises:
+        UserError: the batch cannot be shared evenly.
+    """
+    processes = accelerator.num_processes
+    if config.batch_size % processes:
+        raise UserError(f"batch_size {config.batch_size} cannot be shared by {processes} processes; use a multiple")
+    own = config.batch_size // processes
+    rows = config.micro_batch or own
+    if own % rows:
         raise UserError(
-            f"{config.run_dir} holds a checkpoint of other parameters ({len(weights)} tensors, not {len(trained)}), "
-            "use another run directory"
+            f"batch_size {config.batch_size} on {processes} processes gives each {own} rows, not a multiple of "
+            f"micro_batch {rows}; change one of them"
         )
-    with torch.no_grad():
-        for name, parameter in trained.items():
-            parameter.copy_(weights[name])
-    if ema is not None:
-        ema.load(found.ema() or weights)
-    try:
-        optimizer.load_state_dict(found.optimizer())
-    except (ValueError, KeyError) as error:
-        raise UserError(
-            f"{found.folder} holds the state of another optimizer ({error}); put loop.optimizer back, or use another "
-            "run directory"
-        ) from error
-    return found.step
+    begin = accelerator.process_index * own
+    return [(first, rows) for first in range(begin, begin + own, rows)]

@@ -6,13 +6,15 @@ from typing import NamedTuple
 
 import torch
 
+from ...uso_model.checkpoints import read_lora
 from ...uso_model.checkpoints.fp8 import is_block_matrix
-from ...uso_model.checkpoints.lora import uso_modules
 from ...uso_model.config import FLUX_DEV, FluxConfig
 from ...uso_model.schedule import token_count
 from ...uso_model.transformer import UsoTransformer
 from ..family import family_of
+from ..lora_layers import chosen_layers
 from ..recipe import TrainConfig
+from ..starting_files import lora_file
 from .block_swap import swapped_names
 from .load import MODULATION
 
@@ -88,7 +90,7 @@ def plan(config: TrainConfig, sizes: FluxConfig = FLUX_DEV) -> MemoryPlan:
     states += 4 * sum(
         term is not None for term in (config.reward, config.prior_preservation)
     )  # their gradients, to compare
-    tokens = _tokens(config, config.data.size)
+    tokens = _tokens(config, config.data.sizes[-1])
     phase, peak = max(_phases(config, sizes, trained).items(), key=lambda item: item[1])
     gpu = {
         "frozen weights": frozen,
@@ -111,7 +113,7 @@ def plan(config: TrainConfig, sizes: FluxConfig = FLUX_DEV) -> MemoryPlan:
 def _phases(config: TrainConfig, sizes: FluxConfig, trained: int) -> dict[str, float]:
     """Return what is on the GPU only for a while; no two of these are there at once."""
     rows = config.loop.micro_batch or config.loop.batch_size
-    phases = {"activations": rows * _activations(config, sizes, _tokens(config, config.data.size))}
+    phases = {"activations": rows * _activations(config, sizes, _tokens(config, config.data.sizes[-1]))}
     reward = config.reward
     if reward is not None:
         passes = reward.active if reward.form == "endpoint" else 1
@@ -120,7 +122,7 @@ def _phases(config: TrainConfig, sizes: FluxConfig, trained: int) -> dict[str, f
     if config.monitor.samples_every:
         live = 4 * trained if config.loop.ema is not None else 0  # put aside while the averages are in the network
         models = AUTOENCODER if reward is None else 0
-        phases["drawing samples"] = live + models + DECODE * config.data.size**2
+        phases["drawing samples"] = live + models + DECODE * config.data.sizes[-1] ** 2
     return phases
 
 
@@ -160,10 +162,14 @@ def _largest_block(config: TrainConfig, sizes: FluxConfig) -> float:
 
 
 def _lora_values(config: TrainConfig, sizes: FluxConfig) -> int:
-    width, inner = sizes.hidden_size, sizes.hidden_size + sizes.mlp_size
-    ends = {"qkv": width + 3 * width, "proj": width + width, "linear2": inner + width}
-    modules = uso_modules(sizes.depth, sizes.depth_single_blocks)
-    return config.lora.rank * sum(ends[name.rpartition(".")[2].removeprefix("linear1_")] for name in modules)
+    """Return how many values the branches have: those of the file that is trained on, or of the chosen layers."""
+    path = lora_file(config) if config.lora.start == "continue" else None
+    if path is not None and path.is_file():
+        return read_lora(path).parameters
+    with torch.device("meta"):
+        layers = dict(UsoTransformer(sizes).named_modules())
+    shapes = [layers[name].weight.shape for name in chosen_layers(config.lora, sizes)]
+    return config.lora.new_rank * sum(map(sum, shapes))
 
 
 def _activations(config: TrainConfig, sizes: FluxConfig, tokens: int) -> float:

@@ -72,5 +72,5 @@ def _shown(sample: Sample, row: Row) -> Shown:
         sample,
         row.target,
         row.style[0] if sample.styles else None,
-        row.content if sample.content is not None else None,
+        row.contents[0] if sample.contents else None,
     )

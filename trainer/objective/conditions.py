@@ -19,7 +19,8 @@ def drop_conditions(sample: Sample, probability: float, mode: DropMode, generato
     """Leave out a reference of a row, as USO's CVPR version does in training with probability 0.25.
 
     The paper's sentence has two readings. `one_of`: with the given probability exactly one reference, style or content,
-    is dropped. `independent`: each is dropped with the given probability, so both may be.
+    is dropped. `independent`: each is dropped with the given probability, so both may be. Several content references
+    are dropped together.
 
     Raises:
         UserError: an unknown mode.
@@ -34,7 +35,7 @@ def drop_conditions(sample: Sample, probability: float, mode: DropMode, generato
     return sample._replace(
         styles=() if no_style else sample.styles,
         style_latents=() if no_style else sample.style_latents,
-        content=None if no_content else sample.content,
+        contents=() if no_content else sample.contents,
     )
 
 
@@ -43,7 +44,8 @@ def conditioning_of(
 ) -> Conditioning:
     """Return the network's conditions of a batch on a device; several style references follow one another.
 
-    Latents of style references, where there are any, follow the content reference.
+    Content references follow one another in the row's order, each placed behind the one before, as
+    `uso_model.positions.reference_ids` does; latents of style references, where there are any, come last.
 
     Args:
         batch: rows of one shape, on the CPU.
@@ -52,7 +54,7 @@ def conditioning_of(
         device: of the network.
     """
     tokens = []
-    latents = [*([] if batch.content is None else [batch.content]), *batch.style_latents]
+    latents = [*batch.contents, *batch.style_latents]
     if projector is not None:
         tokens = [projector(StyleFeatures(*(level.to(device) for level in style))) for style in batch.styles]
     return Conditioning(

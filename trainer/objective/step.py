@@ -30,6 +30,8 @@ def flow_matching_term(networks: Networks, flow: FlowConfig, conditions: Conditi
 def _losses(
     networks: Networks, flow: FlowConfig, conditions: ConditionsConfig, samples: Sequence[Sample], random: StepRandom
 ) -> dict[str, Tensor]:
+    if networks.dropout is not None:
+        networks.dropout.draw(random)
     return flow_matching_loss(networks, samples, draw(flow, samples, random), conditions, random)
 
 

@@ -45,5 +45,5 @@ def _less_on_gpu(config: TrainConfig) -> str:
     cures += ["set memory.base=fp8"] if memory.base != "fp8" else []
     cures += ["set memory.modulation=offloaded"] if memory.modulation != "offloaded" else []
     cures += ["set memory.checkpointing=true"] if not memory.checkpointing else []
-    cures += [f"lower data.size (now {config.data.size}) or lora.rank", "close other programs"]
+    cures += [f"lower data.size (now {max(config.data.sizes)}) or lora.rank", "close other programs"]
     return ", ".join(cures)

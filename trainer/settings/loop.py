@@ -34,8 +34,14 @@ class LoopConfig(Settings):
     seed: int = Field(0, ge=-(2**62), le=2**62)
     prefetch: int = Field(1, ge=0, description="micro-batches read ahead")
     save_every: int = Field(500, gt=0)
-    keep: int = Field(3, gt=0, description="newest checkpoints that are kept")
+    keep: int = Field(3, gt=0, description="newest checkpoints that are kept whole, to go on from")
     keep_every: int | None = Field(None, gt=0, description="checkpoints at multiples of this are kept as well")
+    keep_weights: int = Field(
+        20, ge=0, description="older checkpoints that keep their weights, to export from, and not the optimizer's state"
+    )
+    process_timeout: float = Field(
+        30.0, gt=0, le=10_000, description="minutes that processes wait for each other in one exchange of tensors"
+    )
     log_every: int = Field(20, gt=0)
     loggers: tuple[Literal["tensorboard", "wandb", "trackio"], ...] = Field(
         ("tensorboard",), description="where numbers go besides log.jsonl; each needs its package"

@@ -14,7 +14,7 @@ import stat
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import safetensors.torch
 import torch
@@ -35,11 +35,17 @@ __all__ = [
     "read_safetensors",
     "read_shapes",
     "remove_leftovers",
+    "retried",
     "sha256_of",
+    "unwritten",
     "write_safetensors",
 ]
 
 _LEFTOVER = "*.part"
+_PAUSES = (0.1, 0.2, 0.4, 0.8, 1.6)
+"""Seconds between tries; in all about as long as a virus scanner holds a file."""
+
+Returned = TypeVar("Returned")
 
 
 class Header(NamedTuple):
@@ -163,21 +169,45 @@ def atomic_write(path: str | os.PathLike[str], write: Callable[[str], object], *
             os.chmod(temporary, mode)  # safetensors puts a private file in its place
             if durable:
                 fsync(temporary)
-            os.replace(temporary, path)
+            retried(lambda: os.replace(temporary, path))
         finally:
             temporary.unlink(missing_ok=True)
         if durable:
             fsync(path.parent)
     except (OSError, SafetensorError) as error:
-        raise OSError(f"{named(path)} cannot be written ({quoted(error)}); {_cure(error)}") from error
+        raise unwritten(path, error) from error
+
+
+def retried(call: Callable[[], Returned]) -> Returned:
+    """Return what `call` returns, tried again with growing pauses as long as the system denies it.
+
+    Windows denies renaming and removing a file that another program has mapped or is reading: ComfyUI with a LoRA, a
+    virus scanner, an indexer. Most let go of it soon.
+
+    Raises:
+        PermissionError: it was denied to the end.
+    """
+    for pause in _PAUSES:
+        try:
+            return call()
+        except PermissionError:
+            time.sleep(pause)
+    return call()
+
+
+def unwritten(path: str | os.PathLike[str], error: BaseException) -> OSError:
+    """Return a failed write as one sentence with the file and what to do; a denial stays a PermissionError."""
+    kind = PermissionError if isinstance(error, PermissionError) else OSError
+    return kind(f"{named(Path(path))} cannot be written ({quoted(error)}); {_cure(error)}")
 
 
 _CURES = {
     errno.ENOSPC: "make room on the disk",
+    112: "make room on the disk",  # Windows' own number, as safetensors tells it
     errno.EDQUOT: "make room in your quota of the disk",
     errno.EROFS: "choose a folder that can be written to",
-    errno.EACCES: "choose a folder that you may write to",
-    errno.EPERM: "choose a folder that you may write to",
+    errno.EACCES: "close the program that has it open, or choose a folder that you may write to",
+    errno.EPERM: "close the program that has it open, or choose a folder that you may write to",
     errno.ENAMETOOLONG: "choose a shorter name",
     errno.EISDIR: "move the folder of that name away",
 }

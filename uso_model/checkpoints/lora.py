@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from .strict import CheckpointError, counted
 
-__all__ = ["USO_PARTS", "Lora", "LowRank", "concatenate", "merge_lora", "uso_modules"]
+__all__ = ["USO_PARTS", "Lora", "LowRank", "concatenate", "merge_lora", "require_fit", "uso_modules"]
 
 USO_PARTS = {
     "double_blocks": {
@@ -83,6 +83,22 @@ def merge_lora(model: nn.Module, lora: Lora, strength: float = 1.0) -> None:
         CheckpointError: for an adapter whose module the model does not have or whose shape differs, with
             examples.
     """
+    require_fit(model, lora)
+    layers = dict(model.named_modules())
+    with torch.no_grad():
+        for name, adapter in lora.modules.items():
+            weight = layers[name].weight
+            assert isinstance(weight, Tensor)
+            delta = adapter.delta().to(weight.device)
+            weight.copy_((weight.float() + strength * delta).to(weight.dtype))
+
+
+def require_fit(model: nn.Module, lora: Lora) -> None:
+    """Make sure that a model has the layers that a LoRA adapts, of its sizes.
+
+    Raises:
+        CheckpointError: it has not, with examples.
+    """
     layers = {name: layer for name, layer in model.named_modules() if isinstance(layer, nn.Linear)}
     unknown = [name for name in lora.modules if name not in layers]
     misshapen = [
@@ -97,11 +113,6 @@ def merge_lora(model: nn.Module, lora: Lora, strength: float = 1.0) -> None:
                 f"the LoRA does not fit this {type(model).__name__}, use one made for it: "
                 f"{counted(len(problems), what)} ({examples})."
             )
-    with torch.no_grad():
-        for name, adapter in lora.modules.items():
-            weight = layers[name].weight
-            delta = adapter.delta().to(weight.device)
-            weight.copy_((weight.float() + strength * delta).to(weight.dtype))
 
 
 def concatenate(first: Lora, second: Lora) -> Lora:

@@ -54,18 +54,18 @@ def counted(tiny_encoders):
 def test_a_sample_has_what_the_network_reads(opened, whole):
     data = opened(descriptor=True)
     for sample in data.batch(whole()):
-        assert sample.latent.shape == sample.content.shape == (16, 4, 4)
+        assert sample.latent.shape == sample.contents[0].shape == (16, 4, 4)
         assert sample.txt.shape == (3, 8) and sample.vec.shape == (8,)
         assert [level.shape for level in sample.styles[0]] == [(4, 6)] * 3
         assert sample.descriptor.norm() == pytest.approx(1)
-        tensors = [sample.latent, sample.content, sample.txt, sample.vec, *sample.styles[0], sample.descriptor]
+        tensors = [sample.latent, *sample.contents, sample.txt, sample.vec, *sample.styles[0], sample.descriptor]
         assert {tensor.dtype for tensor in tensors} == {torch.float32}
 
 
 def test_the_style_stage_carries_no_content_and_the_base_neither(opened, whole):
     style, base = opened(content=False), opened(style=False, content=False)
-    assert all(sample.content is None and sample.styles for sample in style.batch(whole()))
-    assert all(sample.content is None and not sample.styles for sample in base.batch(whole()))
+    assert all(not sample.contents and sample.styles for sample in style.batch(whole()))
+    assert all(not sample.contents and not sample.styles for sample in base.batch(whole()))
 
 
 @pytest.mark.parametrize("cuts", [[1, 1, 1, 1], [2, 2], [3, 1], [1, 3]])
@@ -171,7 +171,7 @@ def test_rows_without_the_references_of_a_stage_are_left_out(opened):
 def test_a_row_with_content_alone_has_no_look(opened, whole):
     rows = [row.model_copy(update={"style": []}) for row in opened().rows]
     for sample in opened(rows, descriptor=True).batch(whole()):
-        assert sample.styles == () and sample.descriptor is None and sample.content is not None
+        assert sample.styles == () and sample.descriptor is None and sample.contents
 
 
 def test_several_styles_are_drawn_in_the_order_of_the_row(opened, whole):

@@ -10,6 +10,7 @@ import struct
 import pytest
 import torch
 from comfyui_uso.trainer.engine import checkpoint
+from comfyui_uso.trainer.engine.prune import prune
 from comfyui_uso.uso_model.checkpoints.files import sha256_of
 from comfyui_uso.uso_model.errors import UserError
 
@@ -38,7 +39,7 @@ def test_a_copy_beside_a_checkpoint_is_left_alone(name, tmp_path, caplog):
     save(tmp_path, 2)
     shutil.copytree(tmp_path / "checkpoint-0000002", tmp_path / name)
     save(tmp_path, 4)  # as a run that trains on does
-    checkpoint.prune(tmp_path, keep=1, keep_every=None)
+    prune(tmp_path, keep=1, keep_every=None, keep_weights=0, saved=checkpoint.latest(tmp_path).step)
     assert [found.step for found in checkpoint.checkpoints(tmp_path)] == [4]
     assert checkpoint.latest(tmp_path).step == 4 and checkpoint.latest(tmp_path, 2) is None
     assert (tmp_path / name / "COMPLETE").is_file() and not caplog.text
@@ -49,7 +50,7 @@ def test_a_file_or_a_link_of_that_name_is_left_alone(tmp_path):
     (tmp_path / "checkpoint-0000003").write_text("a file")
     (tmp_path / "checkpoint-0000002").symlink_to(tmp_path / "checkpoint-0000001")
     save(tmp_path, 4)
-    checkpoint.prune(tmp_path, keep=1, keep_every=None)
+    prune(tmp_path, keep=1, keep_every=None, keep_weights=0, saved=checkpoint.latest(tmp_path).step)
     assert checkpoint.latest(tmp_path).step == 4 and (tmp_path / "checkpoint-0000003").read_text() == "a file"
 
 
@@ -57,7 +58,7 @@ def test_steps_are_ordered_as_numbers(tmp_path):
     for step in (9_999_999, 10_000_000):
         save(tmp_path, step)
     assert checkpoint.latest(tmp_path).step == 10_000_000
-    checkpoint.prune(tmp_path, keep=1, keep_every=None)
+    prune(tmp_path, keep=1, keep_every=None, keep_weights=0, saved=checkpoint.latest(tmp_path).step)
     assert [found.step for found in checkpoint.checkpoints(tmp_path)] == [10_000_000]
 
 
@@ -71,10 +72,7 @@ DAMAGED = {
     "no hashes": lambda told: {**told, "sha256": {}},
     "null hashes": lambda told: {**told, "sha256": None},
     "a list of hashes": lambda told: {**told, "sha256": list(told["sha256"].values())},
-    "no optimizer": lambda told: {
-        **told,
-        "sha256": {"trained.safetensors": told["sha256"]["trained.safetensors"]},
-    },
+    "no weights": lambda told: {**told, "sha256": {"optimizer.pt": told["sha256"]["optimizer.pt"]}},
     "a number as hash": lambda told: {**told, "sha256": {**told["sha256"], "optimizer.pt": 5}},
     "a short hash": lambda told: {**told, "sha256": {**told["sha256"], "optimizer.pt": "ab"}},
     "another file": lambda told: {**told, "sha256": {**told["sha256"], "../log.jsonl": "0" * 64}},

@@ -180,7 +180,7 @@ def test_a_save_file_makes_a_checkpoint(loop, toy, term):
             toy,
             [term],
             asking,
-            on_save=lambda step, weights: saves.append(step),
+            on_save=lambda found, weights: saves.append(found.step),
         )
         == 6
     )

@@ -14,6 +14,7 @@ from comfyui_uso.trainer.memory.load import load_frozen
 from comfyui_uso.trainer.memory.plan import DECODE, DECODE_WITH_GRADIENT, HELD, MOMENTARY, plan
 from comfyui_uso.trainer.recipe_files import RECIPES, load_recipe
 from comfyui_uso.uso_model.autoencoder import Autoencoder
+from comfyui_uso.uso_model.checkpoints import read_lora
 from comfyui_uso.uso_model.config import FLUX_AE, FLUX_DEV
 from comfyui_uso.uso_model.transformer import UsoTransformer
 
@@ -76,6 +77,21 @@ def test_what_costs_memory_costs_in_the_plan():
         plan(recipe("adapt_12gb", quiet, *reward, f"reward.form={form}")) for form in ("refl", "endpoint")
     )
     assert endpoint.on_gpu > refl.on_gpu > least + 1.5e9, "the descriptor's weights and a decoding with a gradient"
+
+
+def test_the_branches_that_are_trained_are_counted():
+    """Those of the file that is trained on, or the new ones' layers, blocks and rank."""
+    sizes = load_frozen(weight_files()["flux"], "fp32").config
+    settings = ("train_projector=false", "loop.ema=null")
+
+    def trained(*changes):
+        return plan(recipe("toy", *settings, *changes), sizes).gpu["trained values and optimizer"] / 16
+
+    whole = trained("lora.rank=4")
+    file = read_lora(weight_files()["lora"])
+    assert trained("lora.start=continue", "lora.rank=none") == file.parameters
+    parts = [trained("lora.rank=4", f"lora.blocks={blocks}") for blocks in ("d0-1", "s0-3")]
+    assert sum(parts) == whole and trained("lora.rank=4", "lora.layers=all") > whole
 
 
 def test_what_a_block_keeps():

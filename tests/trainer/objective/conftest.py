@@ -65,7 +65,7 @@ def sample() -> Callable[..., Sample]:
             txt=normal(3, 8),
             vec=normal(8),
             styles=(StyleFeatures(normal(4, 6), normal(4, 6), normal(4, 6)),) if style else (),
-            content=normal(16, 4, 6) if content else None,
+            contents=(normal(16, 4, 6),) if content else (),
             descriptor=F.normalize(torch.tensor([0.6, 0.2, -0.4, 0.3, 0.3, 0.3]), dim=0) if style else None,
         )
 

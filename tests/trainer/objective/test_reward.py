@@ -176,7 +176,7 @@ def test_the_style_is_never_dropped(adapted, tiny_projector, decoder, descriptor
     objective = RewardObjective(Networks(adapted, tiny_projector), decoder, descriptor, settings(), always, BLANK)
     dropped = objective.losses([sample(1)], StepRandom(0, 0, 0, 1))
     without = reward_of(adapted, tiny_projector, decoder, descriptor).losses(
-        [sample(1)._replace(content=None)], StepRandom(0, 0, 0, 1)
+        [sample(1)._replace(contents=())], StepRandom(0, 0, 0, 1)
     )
     assert torch.equal(dropped["loss"], without["loss"])
 
@@ -195,7 +195,7 @@ def test_a_guided_rollout_leads_away_from_the_empty_prompt(adapted, tiny_project
     positive, negative = (
         velocity(adapted, conditioning)
         for conditioning in (
-            Conditioning(txt=row.txt[None], vec=row.vec[None], style=style, content=(row.content[None],)),
+            Conditioning(txt=row.txt[None], vec=row.vec[None], style=style, content=(row.contents[0][None],)),
             Conditioning(txt=BLANK[0][None], vec=BLANK[1][None]),
         )
     )

@@ -26,7 +26,7 @@ def test_the_loss_of_a_row_is_the_formula(tiny_transformer, tiny_projector, samp
     got = flow_matching_loss(Networks(tiny_transformer, tiny_projector), [row], draws)["rows"]
     style = tiny_projector(type(row.styles[0])(*(level[None] for level in row.styles[0])))
     conditioning = Conditioning(
-        txt=row.txt[None], vec=row.vec[None], style=style, content=(row.content[None],), guidance=1.0
+        txt=row.txt[None], vec=row.vec[None], style=style, content=(row.contents[0][None],), guidance=1.0
     )
     x = 0.3 * row.latent + 0.7 * noise
     v = velocity(tiny_transformer, conditioning)(x[None], t)[0]
@@ -80,8 +80,8 @@ def test_references_are_dropped_at_the_papers_rate(mode, style, content, both, s
     kept = [drop_conditions(row, P, mode, StepRandom(0, step, 0, 1).row(0, "dropout")) for step in range(N)]
     counts = {
         "style": sum(not s.styles for s in kept),
-        "content": sum(s.content is None for s in kept),
-        "both": sum(not s.styles and s.content is None for s in kept),
+        "content": sum(not s.contents for s in kept),
+        "both": sum(not s.styles and not s.contents for s in kept),
     }
     for rate, count in zip((style, content, both), counts.values(), strict=True):
         margin = 2.576 * (N * rate * (1 - rate)) ** 0.5
@@ -92,6 +92,27 @@ def test_a_dropped_reference_leaves_the_sequence(sample):
     row = sample(0)
     generator = StepRandom(0, 0, 0, 1).row(0, "dropout")
     gone = drop_conditions(row, 1.0, "independent", generator)
-    assert gone.styles == () and gone.content is None and torch.equal(gone.txt, row.txt)
+    assert gone.styles == gone.contents == () and torch.equal(gone.txt, row.txt)
     with pytest.raises(ValueError, match="use one_of or independent"):
         drop_conditions(row, 1.0, "sometimes", generator)
+
+
+def test_several_contents_stand_one_behind_the_other(tiny_transformer, tiny_projector, sample):
+    """As in the nodes: positions go on where the reference before ends, so the order of the references matters."""
+    row, t = sample(1), torch.tensor([0.7])
+    other = torch.randn(16, 6, 2)
+    draws = Draws(t, [torch.randn(16, 4, 4)], torch.tensor([1.0]))
+    networks = Networks(tiny_transformer, tiny_projector)
+
+    def loss(*contents):
+        return flow_matching_loss(networks, [row._replace(contents=contents)], draws)["rows"]
+
+    style = tiny_projector(type(row.styles[0])(*(level[None] for level in row.styles[0])))
+    both = (row.contents[0], other)
+    conditioning = Conditioning(
+        txt=row.txt[None], vec=row.vec[None], style=style, content=[one[None] for one in both], guidance=1.0
+    )
+    x = 0.3 * row.latent + 0.7 * draws.noise[0]
+    v = velocity(tiny_transformer, conditioning)(x[None], t)[0]
+    assert torch.allclose(loss(*both), (v - (draws.noise[0] - row.latent)).square().mean(), rtol=1e-5)
+    assert not torch.allclose(loss(*both), loss(*both[::-1]), rtol=1e-5)

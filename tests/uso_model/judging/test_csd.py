@@ -65,7 +65,7 @@ def test_the_tower_has_clips_own_activation():
     assert quick.proj is None and len(list(quick.parameters())) == 295
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_whole_descriptor_from_a_file(tmp_path):
     """ViT-L/14 with random weights: what is written loads strictly and gives unit descriptors."""
     tower = csd.quickgelu_tower().to_empty(device="cpu")

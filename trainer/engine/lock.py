@@ -1,0 +1,68 @@
+"""One process at a time trains in a run's folder."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from ...uso_model.errors import UserError
+
+__all__ = ["LOCK", "locked"]
+
+logger = logging.getLogger(__name__)
+
+LOCK = ".lock"
+"""File that the process holds. The system lets go of it when the process ends, however it ends."""
+
+HOLDER = ".lock.json"
+"""Host and process, for a message; nobody can read a file that is locked on Windows."""
+
+
+@contextmanager
+def locked(run_dir: Path) -> Iterator[None]:
+    """Keep other processes out of a run's folder, which is made where it lacks. May be nested.
+
+    The lock is on the file, not on its address: the folder may be moved meanwhile, and a copy of it is free.
+
+    Raises:
+        UserError: another process trains there.
+        OSError: the folder cannot be written to.
+    """
+    try:
+        run_dir.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(run_dir.absolute() / LOCK, timeout=0, is_singleton=True)
+        lock.acquire()
+    except Timeout as error:
+        raise UserError(
+            f"{run_dir} is being trained in {_holder(run_dir)}; wait until that ends or stop it, or use another "
+            "loop.run_dir"
+        ) from error
+    except NotImplementedError as error:  # some network drives
+        logger.warning("%s: its drive has no locks (%s); take care that no two runs share it", run_dir, error)
+        yield
+        return
+    except OSError as error:
+        raise OSError(
+            f"{run_dir} cannot be written to ({error.strerror}); choose another loop.run_dir or mend its rights"
+        ) from error
+    try:
+        told = {"host": platform.node(), "pid": os.getpid()}
+        (run_dir / HOLDER).write_text(json.dumps(told), encoding="utf-8")
+        yield
+    finally:
+        lock.release()
+
+
+def _holder(run_dir: Path) -> str:
+    try:
+        told = json.loads((run_dir / HOLDER).read_text(encoding="utf-8"))
+        return f"by process {told['pid']} on {told['host']}"
+    except (OSError, ValueError, LookupError, TypeError):
+        return "by another process"
