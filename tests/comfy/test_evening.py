@@ -21,10 +21,24 @@ from .server import ComfyServer, Graph
 pytestmark = pytest.mark.long
 
 PAGE = Path(__file__).parents[2] / "docs/training.md"
-PHOTOS = (
-    "astronaut.png brick.png camera.png cell.png chelsea.png clock_motion.png coffee.png coins.png grass.png gravel.png "
-    "hubble_deep_field.jpg ihc.png moon.png motorcycle_left.png rocket.jpg retina.jpg"
-).split()
+PHOTOS = [
+    "astronaut.png",
+    "brick.png",
+    "camera.png",
+    "cell.png",
+    "chelsea.png",
+    "clock_motion.png",
+    "coffee.png",
+    "coins.png",
+    "grass.png",
+    "gravel.png",
+    "hubble_deep_field.jpg",
+    "ihc.png",
+    "moon.png",
+    "motorcycle_left.png",
+    "rocket.jpg",
+    "retina.jpg",
+]
 INTERRUPTED = "Ctrl-C"
 """In the comment of a command: it is to be stopped when some steps are done."""
 
