@@ -101,7 +101,8 @@ def _gpu(lines: list[str]) -> float | None:
 
 def _planned(config: TrainConfig) -> list[str]:
     """Return the plan of memory and disk, and what is named and there."""
-    lines = [f"stage {config.stage}, {config.loop.steps} steps of {config.loop.batch_size} rows"]
+    length = f"{config.loop.steps} steps" if config.loop.epochs is None else f"{config.loop.epochs:g} epochs, steps"
+    lines = [f"stage {config.stage}, {length} of {config.loop.batch_size} rows"]
     note = family_of(config).memory_note(config)
     lines += [note] if note is not None else [f"  {plan(config).tokens} tokens a row", memory_text(config)]
     files = [(f"models.{name}", path) for name, path in config.models if isinstance(path, Path)]

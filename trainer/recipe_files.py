@@ -100,6 +100,9 @@ def make_recipe(
     texts = [_renamed(text, renamed) for text in texts]
     kind = _kind(chosen)
     asked = typed(kind, texts)
+    for one, other, off in (("loop.epochs", "loop.steps", 0), ("loop.steps", "loop.epochs", None)):
+        if one in asked:
+            asked.setdefault(other, off)  # the one that is asked for replaces the recipe's other one
     _override(given, short, asked, COMMAND_LINE)
     return validated(kind, given, Origin(source, file, [*asked, *short], renamed))
 

@@ -30,6 +30,8 @@ from .engine.lock import locked
 from .engine.loop import run
 from .engine.loss import LossTerm
 from .engine.shard import shard
+from .engine.signals import Interruptible
+from .engine.telling import telling
 from .export import export
 from .memory.plan import memory_text
 from .monitor.monitors import monitors
@@ -83,10 +85,12 @@ def _train(config: TrainConfig, encoders: Encoders | None, allow_change: bool, a
             encode(rows, accelerator.process_index / accelerator.num_processes)
     wait_for_all("it encodes pictures and prompts")
     encoders.release()
+    config = config.model_copy(update={"loop": config.loop.of_length(data.epoch)})
     # 3. Networks.
     if accelerator.is_main_process:
         logger.info("memory:\n%s", memory_text(config))
-    networks = build_networks(config, accelerator.device)
+    with Interruptible():
+        networks = build_networks(config, accelerator.device)
     shard(accelerator, networks.transformer, config.loop, config.memory.in_ram)
     # 4. Losses.
     terms = _terms(config, networks, encoders, data)
@@ -94,9 +98,9 @@ def _train(config: TrainConfig, encoders: Encoders | None, allow_change: bool, a
     kept = write_run(config, len(data), fingerprint) if accelerator.is_main_process else {}
 
     def save(found: Checkpoint, weights: Mapping[str, Tensor]) -> None:
-        logger.info(
-            "step %d of %s\n%s", found.step, config.loop.run_dir.name, export(config, found.step, weights, kept)
-        )
+        with telling(f"exporting step {found.step}"):
+            report = export(config, found.step, weights, kept)
+        logger.info("step %d of %s\n%s", found.step, config.loop.run_dir.name, report)
 
     done = run(
         config.loop,
@@ -169,8 +173,11 @@ def encode(data: TripletDataset, begin: float = 0.0) -> None:
             and skip what another has made since, so none of them waits long for the others.
     """
 
-    def tell(done: int, total: int) -> None:
-        if done == total or done % 100 == 0:
-            logger.info("encoded %d of %d", done, total)
+    with Interruptible(), telling("encoding", every=10.0) as phase:
 
-    data.prepare(tell, begin)
+        def tell(done: int, total: int) -> None:
+            phase.now = f"encoded {done} of {total}"
+            if done == total:
+                logger.info("encoded %d of %d", done, total)
+
+        data.prepare(tell, begin)

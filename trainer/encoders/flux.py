@@ -57,11 +57,13 @@ def flux_encoders(models: ModelsConfig, device: torch.device) -> Encoders:
             load_tokenizers(folders),
             load_t5(t5_path, TEXT_DTYPE, device),
             load_clip(clip_path, TEXT_DTYPE, device),
-        )
+        ),
+        f"{t5_path.name} and {clip_path.name}",
     )
-    vision = Lazy(lambda: load_siglip(siglip_path, torch.float32, device))
+    vision = Lazy(lambda: load_siglip(siglip_path, torch.float32, device), siglip_path.name)
     autoencoder = Lazy(
-        lambda: checkpoint_decoder(load_autoencoder(vae_path, torch.float32, device).requires_grad_(False))
+        lambda: checkpoint_decoder(load_autoencoder(vae_path, torch.float32, device).requires_grad_(False)),
+        vae_path.name,
     )
 
     def opened(model: Lazy[Model]) -> Model:

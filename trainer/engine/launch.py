@@ -24,7 +24,8 @@ def launch(config: LoopConfig) -> Accelerator:
     return Accelerator(
         mixed_precision="no",  # a setting of the whole process there; `autocast` does it for one run
         log_with=list(config.loggers) or None,
-        project_dir=config.run_dir,
+        # TensorBoard's files go into a folder of the run's name in there: the run's own.
+        project_dir=config.run_dir.absolute().parent,
         kwargs_handlers=[InitProcessGroupKwargs(timeout=datetime.timedelta(minutes=config.process_timeout))],
     )
 
@@ -44,4 +45,5 @@ def require_loggers(config: LoopConfig) -> None:
 
 def autocast(config: LoopConfig, accelerator: Accelerator) -> torch.autocast:
     """Return a context in which forward passes compute in the precision of the settings."""
-    return torch.autocast(accelerator.device.type, torch.bfloat16, enabled=config.precision == "bf16")
+    dtype = torch.float16 if config.precision == "fp16" else torch.bfloat16
+    return torch.autocast(accelerator.device.type, dtype, enabled=config.precision != "no")

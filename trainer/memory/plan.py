@@ -86,7 +86,7 @@ def plan(config: TrainConfig, sizes: FluxConfig = FLUX_DEV) -> MemoryPlan:
     trained = lora * (config.stage == "triplet") + PROJECTOR * (config.stage == "style" or config.train_projector)
     if config.stage == "base":
         trained, frozen = round(frozen / 4), 0
-    states = _OPTIMIZER[config.loop.optimizer] + 4 * (config.loop.ema is not None)
+    states = _OPTIMIZER.get(config.loop.optimizer, _OPTIMIZER["adamw"]) + 4 * (config.loop.ema is not None)
     states += 4 * sum(
         term is not None for term in (config.reward, config.prior_preservation)
     )  # their gradients, to compare
@@ -175,6 +175,6 @@ def _lora_values(config: TrainConfig, sizes: FluxConfig) -> int:
 def _activations(config: TrainConfig, sizes: FluxConfig, tokens: int) -> float:
     """Return the bytes of one row's activations: the input of every block and the inside of one, or of all."""
     blocks = sizes.depth + sizes.depth_single_blocks
-    width = sizes.hidden_size * tokens * (2 if config.loop.precision == "bf16" else 4)
+    width = sizes.hidden_size * tokens * (4 if config.loop.precision == "no" else 2)
     inside = HELD + MOMENTARY
     return width * (blocks + inside if config.memory.checkpointing else HELD * (blocks - 1) + inside)

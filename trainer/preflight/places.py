@@ -75,12 +75,13 @@ def _needed(config: TrainConfig, rows: list[Row], sizes: Sizes) -> Mapping[str, 
     """Return what will be written, where, and how many bytes of it are not there yet."""
     values = _trained(config, sizes)
     # In float32: the weights, the optimizer's two moments and the average.
-    averages = config.loop.ema is not None
+    loop = config.loop.of_length(len(rows))
+    averages = loop.ema is not None
     checkpoint = 4 * values * (3 + averages)
-    saves = math.ceil(config.loop.steps / config.loop.save_every)
-    for_good = config.loop.steps // config.loop.keep_every if config.loop.keep_every else 0
-    kept = min(saves, config.loop.keep + 1 + for_good)  # one more while it takes the place of an older one
-    bare = min(max(0, saves - kept), config.loop.keep_weights)
+    saves = math.ceil(loop.steps / loop.save_every)
+    for_good = loop.steps // loop.keep_every if loop.keep_every else 0
+    kept = min(saves, loop.keep + 1 + for_good)  # one more while it takes the place of an older one
+    bare = min(max(0, saves - kept), loop.keep_weights)
     exports = saves * values * _BYTES[family_of(config).export_dtype]
     if sizes.lora is not None and config.lora.start == "add":
         exports += sizes.lora.parameters * _BYTES[family_of(config).export_dtype]
