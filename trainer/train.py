@@ -64,16 +64,16 @@ def train(config: TrainConfig, encoders: Encoders | None = None, allow_change: b
         FloatingPointError: a loss or gradient was not finite; see `loop.run`.
     """
     accelerator = launch(config.loop)
+    # 1. What can be known before anything is encoded, or the run's folder made.
+    require_ready(config, encoders is None, accelerator.is_main_process)
     with locked(config.loop.run_dir) if accelerator.is_main_process else nullcontext():
         return _train(config, encoders, allow_change, accelerator)
 
 
 def _train(config: TrainConfig, encoders: Encoders | None, allow_change: bool, accelerator: Accelerator) -> int:
     """Do what `train` says."""
-    # 1. What can be known before anything is encoded.
     if not allow_change:
         require_unchanged(config)
-    require_ready(config, encoders is None, accelerator.is_main_process)
     # 2. Rows and their encodings; every process encodes what the others have not.
     encoders = encoders or open_encoders(config, accelerator.device)
     data, held_out = training_data(config, encoders), held_out_data(config, encoders)

@@ -16,6 +16,7 @@ from ...uso_model.checkpoints.files import read_shapes
 from ...uso_model.checkpoints.flux import flux_config_from, from_bfl, open_flux
 from ...uso_model.checkpoints.fp8 import is_auxiliary
 from ...uso_model.checkpoints.kinds import looks_like
+from ...uso_model.checkpoints.lora import require_fit
 from ...uso_model.checkpoints.lora_files import lora_from_state_dict
 from ...uso_model.checkpoints.projector import projector_from_state_dict
 from ...uso_model.checkpoints.strict import compare_shapes
@@ -26,28 +27,25 @@ from ...uso_model.projector import HierarchicalProjector
 from ...uso_model.style import style_layers
 from ...uso_model.transformer import UsoTransformer
 from ...uso_model.untrusted import named
-from ..adapters import load_into
 from ..encoders.pretrained import encoder_sizes
 from ..export_names import meant
 from ..family import family_of
+from ..lora_layers import chosen_layers, require_no_modulation
 from ..recipe import TrainConfig
 from ..starting_files import lora_file, projector_file, transformer_file
 
 __all__ = ["Sizes", "examine", "missing"]
 
-Shapes = dict[str, tuple[int, ...]]
-
 
 class Sizes(NamedTuple):
-    """Sizes of what a run starts from, nothing where they could not be told."""
+    """What a run starts from, without values; nothing where it could not be told."""
 
-    flux: FluxConfig | None
-    shapes: Shapes
-    """Of the transformer's weights."""
+    transformer: UsoTransformer | None
     lora: Lora | None
     """Factors, memory-mapped."""
+    layers: list[str]
+    """That get branches."""
     projector: HierarchicalProjector | None
-    """Without values."""
 
 
 def missing(path: Path) -> str | None:
@@ -79,22 +77,24 @@ def examine(config: TrainConfig, problems: list[str], encoders: bool = True) -> 
         return told is not None
 
     lost = {name for name, path in config.models if isinstance(path, Path) and absent(name, path)}
-    flux, shapes = _transformer(config, problems) if "transformer" not in lost else (None, {})
-    lora = _lora(config, flux, shapes, problems) if "lora" not in lost else None
+    transformer = None if "transformer" in lost else _transformer(config, problems)
+    flux = None if transformer is None else transformer.config
+    lora = None if "lora" in lost else _lora(config, transformer, problems)
+    layers = _layers(config, flux, lora, problems)
     projector = _projector(config, flux, problems) if "projector" not in lost else None
     if encoders and "csd" not in lost:
         problems += _descriptor(config)
     if encoders:
         problems += _encoders(config, lost, flux, projector)
-    return Sizes(flux, shapes, lora, projector)
+    return Sizes(transformer, lora, layers, projector)
 
 
-def _transformer(config: TrainConfig, problems: list[str]) -> tuple[FluxConfig | None, Shapes]:
-    """Return the sizes of the transformer and the shapes of its weights."""
+def _transformer(config: TrainConfig, problems: list[str]) -> UsoTransformer | None:
+    """Return the transformer without values."""
     try:
         path = transformer_file(config)
         if path is None:
-            return None, {}
+            return None
         if path.is_dir():
             folder = part_of(path, "transformer")
             # On the meta device, joining matrices costs nothing.
@@ -103,46 +103,45 @@ def _transformer(config: TrainConfig, problems: list[str]) -> tuple[FluxConfig |
         else:
             tensors = open_flux(path)
         plain = from_bfl({name: tensor for name, tensor in tensors.items() if not is_auxiliary(name)})
-        sizes = flux_config_from(plain, path.name)
         with torch.device("meta"):
-            shapes = {name: tuple(tensor.shape) for name, tensor in UsoTransformer(sizes).state_dict().items()}
-        compare_shapes(shapes, plain, path.name, "FLUX.1")
+            model = UsoTransformer(flux_config_from(plain, path.name))
+        compare_shapes({name: t.shape for name, t in model.state_dict().items()}, plain, path.name, "FLUX.1")
     except UserError as error:
         problems.append(f"models.transformer: {error}")
-        return None, {}
-    return sizes, shapes
+        return None
+    return model
 
 
-def _lora(config: TrainConfig, flux: FluxConfig | None, shapes: Shapes, problems: list[str]) -> Lora | None:
+def _lora(config: TrainConfig, transformer: UsoTransformer | None, problems: list[str]) -> Lora | None:
     try:
         path = lora_file(config)
         if path is None:
             return None
         lora = lora_from_state_dict(read_safetensors(path), path.name)
-        if flux is not None and config.stage != "base":
-            _require_fit(lora, shapes, path.name)
-            if config.stage == "triplet" and config.lora.start == "continue":
-                with torch.device("meta"):
-                    load_into(UsoTransformer(flux), lora)
+        if transformer is not None and config.stage != "base":
+            require_fit(transformer, lora)
     except UserError as error:
-        problems.append(f"models.lora: {error}")
+        path = config.models.lora
+        problems.append(f"models.lora{'' if path is None else f' {named(path)}'}: {error}")
         return None
     return lora
 
 
-def _require_fit(lora: Lora, shapes: Shapes, source: str) -> None:
-    wrong = {
-        name: (part.up.shape[0], part.down.shape[1])
-        for name, part in lora.modules.items()
-        if shapes.get(f"{name}.weight") != (part.up.shape[0], part.down.shape[1])
-    }
-    if wrong:
-        name, shape = next(iter(wrong.items()))
-        found = shapes.get(f"{name}.weight", "no such layer")
-        raise CheckpointError(
-            f"{source} is made for another transformer: {len(wrong)} of its {len(lora.modules)} layers do not fit, "
-            f"such as {name} of {shape[0]} x {shape[1]}, where models.transformer has {found}; use one made for it."
-        )
+def _layers(config: TrainConfig, flux: FluxConfig | None, lora: Lora | None, problems: list[str]) -> list[str]:
+    """Return the layers that get branches."""
+    if config.stage != "triplet" or flux is None:
+        return []
+    try:
+        if config.lora.start == "continue":
+            layers = [] if lora is None else list(lora.modules)
+        else:
+            layers = chosen_layers(config.lora, flux)
+        if config.memory.modulation == "offloaded":
+            require_no_modulation(layers)
+    except UserError as error:
+        problems.append(str(error))
+        return []
+    return layers
 
 
 def _projector(config: TrainConfig, flux: FluxConfig | None, problems: list[str]) -> HierarchicalProjector | None:
@@ -209,12 +208,16 @@ def _widths(
         if flux is not None:
             yield "latent channels, in tokens of 2 x 2,", 4 * sizes.z_channels, flux.in_channels
         return
-    found = encoder_sizes(name, path)
-    if name == "t5" and flux is not None:
-        yield "text tokens of width", found.d_model, flux.context_in_dim
-    if name == "clip" and flux is not None:
-        yield "a pooled text of width", found.hidden_size, flux.vec_in_dim
-    if name == "siglip":
+    if name == "t5":
+        width = encoder_sizes("t5", path).d_model
+        if flux is not None:
+            yield "text tokens of width", width, flux.context_in_dim
+    elif name == "clip":
+        width = encoder_sizes("clip", path).hidden_size
+        if flux is not None:
+            yield "a pooled text of width", width, flux.vec_in_dim
+    else:
+        found = encoder_sizes("siglip", path)
         style_layers(found.num_hidden_layers)
         if projector is not None:
             yield "picture tokens of width", found.hidden_size, projector.dim_in

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from ...uso_model.errors import UserError
+from ..data.sources import TRAIN
 from ..engine.launch import require_loggers
 from ..engine.optimizer import make_optimizer
 from ..engine.shard import require_shardable
@@ -46,7 +47,7 @@ def look(config: TrainConfig, encoders: bool = True) -> Findings:
     problems: list[str] = []
     sizes = examine(config, problems, encoders)
     every = read_rows(config, problems)
-    rows = [row for row in every if row.split == "train" and config.data.layout in (None, row.layout)]
+    rows = [row for row in every if row.split == TRAIN and config.data.layout in (None, row.layout)]
     wrong, notes = references(config, rows)
     problems += [*wrong, *writable(config), *room(config, every, sizes)]
     processes = int(os.environ.get("WORLD_SIZE") or 1)

@@ -9,7 +9,6 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from ...uso_model.checkpoints.lora import uso_modules
 from ...uso_model.untrusted import named
 from ..data.cache_plan import cache_bytes
 from ..data.manifest import Row
@@ -76,16 +75,18 @@ def _needed(config: TrainConfig, rows: list[Row], sizes: Sizes) -> Mapping[str, 
     """Return what will be written, where, and how many bytes of it are not there yet."""
     values = _trained(config, sizes)
     # In float32: the weights, the optimizer's two moments and the average.
-    checkpoint = 4 * values * (3 + (config.loop.ema is not None))
-    saves = math.ceil(config.loop.steps / config.loop.save_every)
-    for_good = config.loop.steps // config.loop.keep_every if config.loop.keep_every else 0
-    kept = min(saves, config.loop.keep + 1 + for_good)  # one more while it takes the place of an older one
+    loop = config.loop.of_length(len(rows))
+    averages = loop.ema is not None
+    checkpoint = 4 * values * (3 + averages)
+    saves = math.ceil(loop.steps / loop.save_every)
+    for_good = loop.steps // loop.keep_every if loop.keep_every else 0
+    kept = min(saves, loop.keep + 1 + for_good)  # one more while it takes the place of an older one
+    bare = min(max(0, saves - kept), loop.keep_weights)
     exports = saves * values * _BYTES[family_of(config).export_dtype]
     if sizes.lora is not None and config.lora.start == "add":
         exports += sizes.lora.parameters * _BYTES[family_of(config).export_dtype]
-    # Older ones keep their weights, without the optimizer's moments.
-    weights = min(saves - kept, config.loop.keep_weights) * 4 * values * (1 + (config.loop.ema is not None))
-    run = max(kept * checkpoint + weights - _size(config.loop.run_dir, "checkpoint-*/*"), ROOM * checkpoint)
+    checkpoints = kept * checkpoint + bare * 4 * values * (1 + averages)
+    run = max(checkpoints - _size(config.loop.run_dir, "checkpoint-*/*"), ROOM * checkpoint)
     needed = {
         "checkpoints": (config.loop.run_dir, run),
         "trained files": (config.folder, max(0, exports - _size(config.folder, "*.safetensors"))),
@@ -98,16 +99,16 @@ def _needed(config: TrainConfig, rows: list[Row], sizes: Sizes) -> Mapping[str, 
 
 def _trained(config: TrainConfig, sizes: Sizes) -> int:
     """Return how many values a stage trains, 0 where the sizes are not known."""
-    if config.stage == "base":
-        return sum(math.prod(shape) for shape in sizes.shapes.values())
-    values = 0
+    transformer, values = sizes.transformer, 0
+    if transformer is not None and config.stage == "base":
+        return sum(parameter.numel() for parameter in transformer.parameters())
     if sizes.projector is not None and (config.stage == "style" or config.train_projector):
         values += sum(parameter.numel() for parameter in sizes.projector.parameters())
     if config.stage == "triplet" and sizes.lora is not None and config.lora.start == "continue":
         values += sizes.lora.parameters
-    elif config.stage == "triplet" and sizes.flux is not None:
-        modules = uso_modules(sizes.flux.depth, sizes.flux.depth_single_blocks)
-        values += config.lora.rank * sum(sum(sizes.shapes[f"{module}.weight"]) for module in modules)
+    elif transformer is not None:
+        shapes = {name: parameter.shape for name, parameter in transformer.named_parameters()}
+        values += config.lora.new_rank * sum(sum(shapes[f"{name}.weight"]) for name in sizes.layers)
     return values
 
 

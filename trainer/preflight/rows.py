@@ -19,11 +19,11 @@ _WANTED = {"style": ("style",), "content": ("content",), "both": ("style", "cont
 def read_rows(config: TrainConfig, problems: list[str]) -> list[Row]:
     """Return the rows of all manifests, of every split, and add what cannot be read to the problems."""
     rows: list[Row] = []
-    for path in (source.path for source in config.data.sources):
+    for source in config.data.sources:
         try:
-            if not path.exists():
-                raise UserError(_absent(path, config))
-            rows += read_manifest(path, split=None)
+            if not source.path.exists():
+                raise UserError(_absent(source.path, config))
+            rows += read_manifest(source.path, split=None)
         except (UserError, OSError, ValueError) as error:
             problems.append(f"data.manifests: {error}")
     return rows
