@@ -32,7 +32,7 @@ from .engine.loss import LossTerm
 from .engine.shard import shard
 from .engine.signals import Interruptible
 from .engine.telling import telling
-from .export import complete, export
+from .export import advice, complete, export
 from .memory.plan import memory_text
 from .monitor.monitors import monitors
 from .networks import Networks, build_networks
@@ -119,7 +119,7 @@ def _train(config: TrainConfig, encoders: Encoders | None, allow_change: bool, a
             again = f"go on with `uso train {config.loop.run_dir}`"
             logger.info("stopped after step %d of %d; %s", done, config.loop.steps, again)
         else:
-            logger.info("%s holds what %d steps have trained", config.folder, done)
+            logger.info("%s", advice(config, done))
     return done
 
 

@@ -45,7 +45,10 @@ def test_what_was_trained_is_kept_and_what_is_large_only_of_the_last(added, tiny
     ranks = [{part.rank for part in read_lora(config.folder / name).modules.values()} for name in (own[2], last[1])]
     parts = [read_metadata(config.folder / name)["uso.part"] for name in (own[2], last[1])]
     assert ranks == [{2}, {6}] and parts == ["own", "with-uso"]
-    assert "put ghibli-0000003.safetensors (models/loras) on the model of USO Load Mini with Load LoRA" in caplog.text
+    assert (
+        "put ghibli-0000003.safetensors (models/loras) on the model of USO Load Mini with LoraLoaderModelOnly"
+        in caplog.text
+    )
     assert "ghibli-0000003-with-uso.safetensors as the LoRA of USO Load Mini: it contains USO's" in caplog.text
 
 
