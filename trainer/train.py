@@ -30,11 +30,13 @@ from .engine.lock import locked
 from .engine.loop import run
 from .engine.loss import LossTerm
 from .engine.shard import shard
-from .engine.signals import Interruptible
+from .engine.signals import Interruptible, StopSignals
 from .engine.telling import telling
 from .export import export, require_own_files
 from .memory.plan import memory_text
 from .monitor.monitors import monitors
+from .monitor.places import places_text
+from .monitor.prompts import require_references
 from .networks import Networks, build_networks
 from .objective.prior_preservation import PriorPreservationObjective, prior_preservation_weight
 from .objective.reward import RewardObjective, reward_weight
@@ -70,6 +72,9 @@ def train(config: TrainConfig, encoders: Encoders | None = None, allow_change: b
 def _train(config: TrainConfig, encoders: Encoders | None, allow_change: bool, accelerator: Accelerator) -> int:
     """Do what `train` says."""
     # 1. What can be known before anything is encoded.
+    if accelerator.is_main_process:
+        logger.info("%s\n%s", config.loop.run_dir.name, places_text(config))
+    require_references(config.monitor)
     if not allow_change:
         require_unchanged(config)
     require_own_files(config)
@@ -100,15 +105,26 @@ def _train(config: TrainConfig, encoders: Encoders | None, allow_change: bool, a
             report = export(config, found.step, weights, kept)
         logger.info("step %d of %s\n%s", found.step, config.loop.run_dir.name, report)
 
+    requests = StopSignals(config.loop.run_dir)
+    alone = accelerator.num_processes == 1  # others may not have heard, and a sharded network draws with all of them
     done = run(
         config.loop,
         networks.together,
         terms,
         data.batch,
         accelerator=accelerator,
-        monitors=monitors(config, networks, encoders, data, held_out, accelerator.is_main_process),
+        monitors=monitors(
+            config,
+            networks,
+            encoders,
+            data,
+            held_out,
+            accelerator.is_main_process,
+            requests.stop if alone else lambda: False,
+        ),
         on_save=save,
         names_of=data.names,
+        requests=requests,
     )
     if accelerator.is_main_process:
         if done < config.loop.steps:
@@ -153,9 +169,7 @@ def held_out_data(config: TrainConfig, encoders: Encoders) -> TripletDataset | N
     rows = held_out_rows(config.data)
     if not rows or not (config.monitor.samples_every or config.monitor.validation_every):
         return None
-    off = {"text_dropout": 0.0, "pooled_shuffle": 0.0, "preserved_share": None, "flip": 0.0}
-    plain = config.data.model_copy(update={**off, "size": config.data.sizes[-1]})
-    return _dataset(config.model_copy(update={"data": plain}), encoders, rows)
+    return _dataset(config.model_copy(update={"data": config.data.plain()}), encoders, rows)
 
 
 def _dataset(config: TrainConfig, encoders: Encoders, rows: list[Row]) -> TripletDataset:
