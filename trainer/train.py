@@ -32,15 +32,15 @@ from .engine.loss import LossTerm
 from .engine.shard import shard
 from .engine.signals import Interruptible, StopSignals
 from .engine.telling import telling
-from .export import export, require_own_files
+from .export import complete, export
 from .memory.plan import memory_text
 from .monitor.monitors import monitors
 from .monitor.places import places_text
-from .monitor.prompts import require_references
 from .networks import Networks, build_networks
 from .objective.prior_preservation import PriorPreservationObjective, prior_preservation_weight
 from .objective.reward import RewardObjective, reward_weight
 from .objective.step import flow_matching_term
+from .preflight import require_ready
 from .recipe import TrainConfig
 from .run_folder import require_same_data, require_unchanged, write_run
 
@@ -65,19 +65,18 @@ def train(config: TrainConfig, encoders: Encoders | None = None, allow_change: b
         FloatingPointError: a loss or gradient was not finite; see `loop.run`.
     """
     accelerator = launch(config.loop)
+    # 1. What can be known before anything is encoded, or the run's folder made.
+    require_ready(config, encoders is None, accelerator.is_main_process)
     with locked(config.loop.run_dir) if accelerator.is_main_process else nullcontext():
         return _train(config, encoders, allow_change, accelerator)
 
 
 def _train(config: TrainConfig, encoders: Encoders | None, allow_change: bool, accelerator: Accelerator) -> int:
     """Do what `train` says."""
-    # 1. What can be known before anything is encoded.
     if accelerator.is_main_process:
         logger.info("%s\n%s", config.loop.run_dir.name, places_text(config))
-    require_references(config.monitor)
     if not allow_change:
         require_unchanged(config)
-    require_own_files(config)
     # 2. Rows and their encodings; every process encodes what the others have not.
     encoders = encoders or open_encoders(config, accelerator.device)
     data, held_out = training_data(config, encoders), held_out_data(config, encoders)
@@ -89,6 +88,7 @@ def _train(config: TrainConfig, encoders: Encoders | None, allow_change: bool, a
             encode(rows, accelerator.process_index / accelerator.num_processes)
     wait_for_all("it encodes pictures and prompts")
     encoders.release()
+    config = config.model_copy(update={"loop": config.loop.of_length(data.epoch)})
     # 3. Networks.
     if accelerator.is_main_process:
         logger.info("memory:\n%s", memory_text(config))
@@ -101,8 +101,10 @@ def _train(config: TrainConfig, encoders: Encoders | None, allow_change: bool, a
     kept = write_run(config, len(data), fingerprint) if accelerator.is_main_process else {}
 
     def save(found: Checkpoint, weights: Mapping[str, Tensor]) -> None:
+        if complete(config, found):  # as after a resume, unless a kill came between a checkpoint and its export
+            return
         with telling(f"exporting step {found.step}"):
-            report = export(config, found.step, weights, kept)
+            report = export(config, found, weights, kept)
         logger.info("step %d of %s\n%s", found.step, config.loop.run_dir.name, report)
 
     requests = StopSignals(config.loop.run_dir)
