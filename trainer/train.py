@@ -66,7 +66,8 @@ def train(config: TrainConfig, encoders: Encoders | None = None, allow_change: b
     """
     accelerator = launch(config.loop)
     # 1. What can be known before anything is encoded, or the run's folder made.
-    require_ready(config, encoders is None, accelerator.is_main_process)
+    with Interruptible(), telling("looking at what the recipe names"):
+        require_ready(config, encoders is None, accelerator.is_main_process)
     with locked(config.loop.run_dir) if accelerator.is_main_process else nullcontext():
         return _train(config, encoders, allow_change, accelerator)
 
@@ -79,8 +80,9 @@ def _train(config: TrainConfig, encoders: Encoders | None, allow_change: bool, a
         require_unchanged(config)
     # 2. Rows and their encodings; every process encodes what the others have not.
     encoders = encoders or open_encoders(config, accelerator.device)
-    data, held_out = training_data(config, encoders), held_out_data(config, encoders)
-    fingerprint = data.fingerprint()
+    with Interruptible(), telling("reading the rows and the hashes of their pictures"):
+        data, held_out = training_data(config, encoders), held_out_data(config, encoders)
+        fingerprint = data.fingerprint()
     if not allow_change:
         require_same_data(config, fingerprint)
     for rows in (data, held_out):

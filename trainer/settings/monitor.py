@@ -53,3 +53,7 @@ class MonitorConfig(Settings):
     cfg: float = Field(1.0, description="classifier-free guidance of the samples; 1, none, where guidance is distilled")
     validation_every: int = Field(0, ge=0, description="loss at fixed times and noise, of rows with split `validation`")
     validation_rows: int = Field(16, gt=0)
+
+    def most_pixels(self, side: int) -> int:
+        """Return the pixels of the largest picture that is drawn, where rows have such a side."""
+        return max(side**2, *(width * height for width, height in (one.size or (0, 0) for one in self.prompts)), 0)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
 from comfyui_uso.trainer.data.manifest import read_manifest, write_manifest
+from comfyui_uso.trainer.monitor import places
 from comfyui_uso.trainer.monitor.places import places_text
 from comfyui_uso.trainer.monitor.prompts import require_references, shown_prompts, shown_rows
 from comfyui_uso.trainer.recipe_files import make_recipe
+from comfyui_uso.trainer.run_folder import read_run
 from comfyui_uso.trainer.settings.monitor import MonitorConfig, PromptConfig
 from comfyui_uso.trainer.train import encode, train, training_data
 from comfyui_uso.uso_model.errors import UserError
@@ -53,6 +58,12 @@ def test_prompts_are_written_in_short_and_in_long():
     assert found[1].size == (512, 512) and found[1].seed == 0
 
 
+def test_the_largest_picture_counts_in_the_plan():
+    assert MonitorConfig().most_pixels(64) == 64 * 64
+    larger = MonitorConfig(prompts=[PromptConfig(), PromptConfig(size=(128, 96))])
+    assert larger.most_pixels(64) == 128 * 96 and larger.most_pixels(512) == 512**2
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [({"size": 100}, "multiple of 16"), ({"size": [64, 64, 64]}, "size"), ({"negative": "x"}, "negative")],
@@ -87,11 +98,13 @@ def test_prompts_are_encoded_with_everything_else_and_kept(recipe, tiny_encoders
     assert [path.name for path in found.sample.style_paths] == ["3s.png"] and found.target is None
 
 
-def test_a_reference_that_is_not_there_is_said_before_anything_is_encoded(tmp_path):
+def test_a_reference_that_is_not_there_is_said_before_anything_is_encoded(recipe, tmp_path):
     settings = MonitorConfig(samples_every=5, prompts=[PromptConfig(style=[tmp_path / "no.png"])])
     with pytest.raises(UserError, match=r"no\.png is not there; correct monitor\.prompts\[0\], or take it out"):
         require_references(settings)
     require_references(settings.model_copy(update={"samples_every": 0}))
+    with pytest.raises(UserError, match=r"no\.png is not there"):
+        train(recipe(monitor=settings.model_dump()), None)
 
 
 def test_a_run_draws_prompts_and_says_where_everything_goes(recipe, tiny_encoders, tmp_path, caplog):
@@ -103,9 +116,33 @@ def test_a_run_draws_prompts_and_says_where_everything_goes(recipe, tiny_encoder
     assert sorted(path.name for path in (folder / "step-0000004").iterdir()) == ["01-my-cat.png", "02-a-dog.png"]
     assert (folder / "step-0000004.png").is_file()
     assert f"run folder     {config.loop.run_dir}" in caplog.text and f"trained files  {config.out}" in caplog.text
+    kept = read_run(config.loop.run_dir).monitor.prompts
+    assert [one.style for one in kept] == [[tmp_path / "3s.png"], []] and kept[0].size == (48, 48)
     assert f"pictures       {folder}, every 4 steps" in caplog.text and "tensorboard" not in places_text(config)
 
 
 def test_the_command_for_tensorboard_is_quoted(recipe, tmp_path):
     config = recipe(loop={"run_dir": tmp_path / "my style #1", "loggers": ["tensorboard"]})
     assert f"tensorboard --logdir '{tmp_path / 'my style #1'}'" in places_text(config)
+
+
+def test_on_windows_it_is_quoted_as_windows_does(recipe, tmp_path, monkeypatch):
+    monkeypatch.setattr(places, "os", SimpleNamespace(name="nt"))
+    config = recipe(loop={"run_dir": tmp_path / "my style", "loggers": ["tensorboard"]})
+    assert f'tensorboard --logdir "{tmp_path / "my style"}"' in places_text(config)
+
+
+def test_a_stop_while_samples_are_drawn_takes_one_more_step_and_ends(recipe, tiny_encoders, caplog):
+    caplog.set_level("INFO")
+    config = recipe(monitor={"samples_every": 2, "samples": 4, "sample_steps": 1}, loop={"steps": 9, "save_every": 99})
+    drawn = []
+
+    def decode(latents):
+        drawn.append(1)
+        if len(drawn) == 5:  # the first of the second grid
+            os.kill(os.getpid(), signal.SIGTERM)
+        return tiny_encoders.decode(latents)
+
+    assert train(config, replace(tiny_encoders, decode=decode)) == 3
+    assert len(drawn) == 5 and "samples at step 2 is left out: the run is to stop" in caplog.text
+    assert not (config.loop.run_dir / "samples" / "step-0000002.png").exists()
