@@ -21,7 +21,7 @@ from ...uso_model.packing import PIXELS_PER_LATENT
 from ...uso_model.sampling import euler, guided, velocity
 from ...uso_model.schedule import official_schedule
 from ..data.batch import Sample, stack_by_shape
-from ..data.pictures import open_picture
+from ..data.pictures import fit_target, open_picture
 from ..encoders import Encoders
 from ..engine.loss import Measured, Monitor
 from ..engine.telling import telling
@@ -147,24 +147,22 @@ def _likeness(drawn: Tensor, styles: Sequence[Path], descriptor: Callable[[Tenso
 
 
 def _strip(shown: Shown, drawn: Image.Image, step: int) -> Strip:
-    sample = shown.sample
-    target = () if shown.target is None else (shown.target,)
-    size = f"{drawn.width}x{drawn.height}"
-    given = [
-        _cell(paths, none)
-        for paths, none in (
-            (sample.content_paths, "no content reference"),
-            (sample.style_paths, "no style reference"),
-            (target, "no target: own prompt"),
-        )
-    ]
-    drawing = Cell([drawn], f"step {step}, seed {shown.seed}, {size}")
-    return Strip([*given, drawing], shown.prompt or "(empty prompt)")
+    def as_learnt(picture: Image.Image) -> Image.Image:
+        return fit_target(picture, *drawn.size)  # cut as it was for the training
+
+    sample, target = shown.sample, () if shown.target is None else (shown.target,)
+    cells = (
+        _cell(sample.content_paths, "no content reference"),
+        _cell(sample.style_paths, "no style reference"),
+        _cell(target, "no target: own prompt", as_learnt),
+        Cell([drawn], f"step {step}, seed {shown.seed}, {drawn.width}x{drawn.height}"),
+    )
+    return Strip(cells, shown.prompt or "(empty prompt)")
 
 
-def _cell(paths: Sequence[Path], none: str) -> Cell:
+def _cell(paths: Sequence[Path], none: str, change: Callable[[Image.Image], Image.Image] | None = None) -> Cell:
     opened = [(path.name, _opened(path)) for path in paths]
-    pictures = [picture for _, picture in opened if picture is not None]
+    pictures = [change(picture) if change else picture for _, picture in opened if picture is not None]
     names = [name if picture else f"{name} cannot be read" for name, picture in opened]
     return Cell(pictures, ", ".join(names) or none)
 
