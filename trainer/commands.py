@@ -122,9 +122,13 @@ def _train(args: argparse.Namespace) -> None:
 
 
 def _export(args: argparse.Namespace) -> None:
+    from .engine.telling import telling
     from .export import export_run
 
-    print(export_run(args.run, args.step, args.out, args.dtype, args.weights, args.part))
+    log_to_terminal()
+    with telling(f"exporting {args.run}"):
+        report = export_run(args.run, args.step, args.out, args.dtype, args.weights, args.part)
+    print(report)
 
 
 def _recipe(args: argparse.Namespace) -> TrainConfig:

@@ -17,6 +17,7 @@ from ..engine.optimizer import make_optimizer
 from ..engine.shard import require_shardable
 from ..engine.shares import shares
 from ..export import require_own_files
+from ..monitor.prompts import require_references
 from ..recipe import TrainConfig
 from .files import examine
 from .memory import short_of_memory
@@ -58,6 +59,7 @@ def look(config: TrainConfig, encoders: bool = True) -> Findings:
         lambda: shares(config.loop, processes, 0),
         lambda: require_shardable(config.loop, processes, config.memory.in_ram),
         lambda: require_own_files(config),
+        lambda: require_references(config.monitor),
     ]
     for ask in questions:
         try:
