@@ -37,8 +37,12 @@ _DAMAGE = (
 _TO_8_BITS = (np.arange(65536) * (255 / 65535)).round().astype(np.uint8)
 
 
-def open_picture(path: Path) -> Image.Image:
+def open_picture(path: Path, alpha: bool = False) -> Image.Image:
     """Return a picture as RGB: turned as its EXIF data says, transparency on white, 16 bits scaled to 8.
+
+    Args:
+        path: the file.
+        alpha: return how opaque the picture is instead, in 8 bits.
 
     Raises:
         UserError: the file is absent, no file, no picture of `uso_model.images.PICTURE_FORMATS`, damaged, or larger
@@ -51,7 +55,7 @@ def open_picture(path: Path) -> Image.Image:
             with Image.open(path, formats=picture_formats()) as picture:
                 _require_size(picture)
                 picture.load()
-                return _rgb(ImageOps.exif_transpose(picture))
+                return (_alpha if alpha else _rgb)(ImageOps.exif_transpose(picture))
     except Image.DecompressionBombError as error:
         raise UserError(f"{path} cannot be read as a picture ({_TOO_LARGE}); make it smaller") from error
     except _DAMAGE as error:
@@ -81,10 +85,18 @@ def _rgb(picture: Image.Image) -> Image.Image:
         raise UserError("its pixels are floating-point numbers without a known white; 8 or 16 bits are expected")
     if picture.mode.startswith("I"):  # 16 bits; Pillow's own conversion would clip at 255
         return Image.fromarray(_TO_8_BITS[np.asarray(picture).clip(0, 65535)]).convert("RGB")
-    if picture.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in picture.info:
+    if _is_clear(picture):
         clear = picture.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", clear.size, "white"), clear).convert("RGB")
     return picture.convert("RGB")
+
+
+def _is_clear(picture: Image.Image) -> bool:
+    return picture.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in picture.info
+
+
+def _alpha(picture: Image.Image) -> Image.Image:
+    return picture.convert("RGBA").getchannel("A") if _is_clear(picture) else Image.new("L", picture.size, 255)
 
 
 def fit_target(picture: Image.Image, width: int, height: int) -> Image.Image:
