@@ -16,7 +16,6 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from ...uso_model.errors import UserError
 from ..settings.loop import LoopConfig
 from . import checkpoint
 from .byproduct import byproduct
@@ -35,7 +34,9 @@ from .randomness import StepRandom
 from .resume import optimizer_state, resume
 from .row_losses import RowLosses
 from .scaling import LossScaler
+from .shares import shares
 from .signals import StopSignals
+from .telling import telling
 
 __all__ = ["run", "run_to_ema"]
 
@@ -52,6 +53,7 @@ def run(
     monitors: Sequence[Monitor] = (),
     on_save: Callable[[checkpoint.Checkpoint, Mapping[str, Tensor]], None] | None = None,
     names_of: Callable[[StepRandom], list[str]] | None = None,
+    requests: StopSignals | None = None,
 ) -> int:
     """Lower the sum of `terms` step by step and leave the trained parameters in the network and in the run's folder.
 
@@ -65,6 +67,7 @@ def run(
         on_save: called on the main process after each checkpoint, and with the one that a run goes on from, whose
             files a kill may have prevented; with the weights to be used, averaged ones where the run keeps them.
         names_of: ids of the rows of a micro-batch, for the report of a crash.
+        requests: to stop and to save; None watches for those of the run's folder.
 
     Returns:
         Finished steps: fewer than asked for when the run was stopped.
@@ -78,7 +81,7 @@ def run(
     """
     accelerator = accelerator or launch(config)
     with locked(config.run_dir) if accelerator.is_main_process else nullcontext():
-        return _run(config, network, terms, batch_of, accelerator, monitors, on_save, names_of)
+        return _run(config, network, terms, batch_of, accelerator, monitors, on_save, names_of, requests)
 
 
 def _run(
@@ -90,6 +93,7 @@ def _run(
     monitors: Sequence[Monitor],
     on_save: Callable[[checkpoint.Checkpoint, Mapping[str, Tensor]], None] | None,
     names_of: Callable[[StepRandom], list[str]] | None,
+    requests: StopSignals | None,
 ) -> int:
     """Do what `run` says."""
     trained = {name: p for name, p in network.named_parameters() if p.requires_grad}
@@ -98,15 +102,15 @@ def _run(
     resumed = resume(config, trained, ema, optimizer, scaler)
     start = 0 if resumed is None else resumed.step
     broadcast(trained.values())
-    shares = _shares(config, accelerator)
+    own = shares(config, accelerator.num_processes, accelerator.process_index)
     count = sum(p.numel() for p in trained.values())
     if accelerator.is_main_process:
         logger.info("%s: step %d of %d, %d values trained", config.run_dir.name, start, config.steps, count)
         with byproduct("cutting back the log", "Its lines after that step stand twice."):
             cut_back(config.run_dir, start)
 
-    def run_monitors(done: int) -> None:
-        due = [m for m in monitors if m.every and done % m.every == 0]
+    def run_monitors(done: int, stop: bool = False) -> None:
+        due = [m for m in monitors if m.every and done % m.every == 0 and not stop]
         with ema.applied() if ema is not None and due else nullcontext():
             for monitor in due:
                 with byproduct(f"{monitor.name} at step {done}", "The next one is tried again."):
@@ -128,7 +132,9 @@ def _run(
             rows.write()
         if accelerator.is_main_process:
             weights = None if ema is None else ema.weights
-            found = checkpoint.save(config.run_dir, done, trained, weights, optimizer_state(optimizer, scaler), wanted)
+            with telling(f"saving step {done}"):
+                state = optimizer_state(optimizer, scaler)
+                found = checkpoint.save(config.run_dir, done, trained, weights, state, wanted)
             with byproduct("removing older checkpoints", "The next save tries it again."):
                 prune(config.run_dir, config.keep, config.keep_every, config.keep_weights, done)
             hand_over(found)
@@ -138,9 +144,9 @@ def _run(
 
     rows = RowLosses(config, accelerator.is_main_process)
     done, saved = start, start
-    plan = (StepRandom(config.seed, step, *share) for step in range(start, config.steps) for share in shares)
+    plan = (StepRandom(config.seed, step, *share) for step in range(start, config.steps) for share in own)
     with (
-        StopSignals(config.run_dir) as signals,
+        requests or StopSignals(config.run_dir) as signals,
         RunLog(config, accelerator, start) as log,
         prefetched(batch_of, plan, config.prefetch) as batches,
     ):
@@ -149,10 +155,11 @@ def _run(
         elif accelerator.is_main_process:
             hand_over(resumed)
         for step in range(start, config.steps):
+            log.begin()
             rate = learning_rate(config, step)
             for group in optimizer.param_groups:
                 group["lr"] = rate
-            micro = [next(batches) for _ in shares]
+            micro = [next(batches) for _ in own]
             observed, comparison = _gradients(
                 config, accelerator, trained, terms, micro, step, log.due(step + 1), names_of, scaler
             )
@@ -179,7 +186,7 @@ def _run(
                 if log.due(done):
                     rows.write()
                 log.step(done, {"norm": norm, "learning_rate": rate, **scaler.numbers(), **comparison})
-            run_monitors(done)
+            run_monitors(done, stop)
             if stop or asked or done % config.save_every == 0 or done == config.steps:
                 save(done, stop or asked)
                 saved = done
@@ -252,23 +259,3 @@ def _comparison(parts: Mapping[str, Tensor]) -> dict[str, float]:
 def _prefix(term: str, terms: Sequence[LossTerm]) -> str:
     """The first term's numbers go by their own names, those of others by the term's name too."""
     return "" if term == terms[0].name else f"{term}_"
-
-
-def _shares(config: LoopConfig, accelerator: Accelerator) -> list[tuple[int, int]]:
-    """Return first row and number of rows of each of this process's micro-batches in a step.
-
-    Raises:
-        UserError: the batch cannot be shared evenly.
-    """
-    processes = accelerator.num_processes
-    if config.batch_size % processes:
-        raise UserError(f"batch_size {config.batch_size} cannot be shared by {processes} processes; use a multiple")
-    own = config.batch_size // processes
-    rows = config.micro_batch or own
-    if own % rows:
-        raise UserError(
-            f"batch_size {config.batch_size} on {processes} processes gives each {own} rows, not a multiple of "
-            f"micro_batch {rows}; change one of them"
-        )
-    begin = accelerator.process_index * own
-    return [(first, rows) for first in range(begin, begin + own, rows)]
