@@ -68,7 +68,8 @@ def look(config: TrainConfig, encoders: bool = True) -> Findings:
             ask()
         except UserError as error:
             problems.append(str(error))
-    return Findings(problems, [*notes, *captions(rows), *short_of_memory(config)])
+    short = [] if problems else short_of_memory(config)  # a plan needs a recipe that can be followed
+    return Findings(problems, [*notes, *captions(rows), *short])
 
 
 def _optimizer(config: LoopConfig) -> None:
