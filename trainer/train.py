@@ -90,7 +90,9 @@ def _train(config: TrainConfig, encoders: Encoders | None, allow_change: bool, a
             encode(rows, accelerator.process_index / accelerator.num_processes)
     wait_for_all("it encodes pictures and prompts")
     encoders.release()
-    config = config.model_copy(update={"loop": config.loop.of_length(data.epoch)})
+    if config.loop.epochs is not None:
+        epochs, config = config.loop.epochs, config.model_copy(update={"loop": config.loop.of_length(data.epoch)})
+        logger.info("%g epochs of %d samples are %d steps", epochs, data.epoch, config.loop.steps)
     # 3. Networks.
     if accelerator.is_main_process:
         logger.info("memory:\n%s", memory_text(config))

@@ -24,6 +24,7 @@ from .batch import Sample
 from .cache import Cache
 from .encodings import Encoding, encodings
 from .manifest import Row
+from .masks import Masks
 from .order import BatchOrder
 
 __all__ = ["TripletDataset"]
@@ -69,6 +70,7 @@ class TripletDataset:
                 f"{len(of_layout)} have no {needed}, which this stage needs; check the manifest with `uso check`"
             )
         self._groups, self._shares = self._grouped(settings.preserved_share)
+        self._masks = None if settings.masks is None else Masks(settings, [row.target for row in self.rows])
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -98,9 +100,11 @@ class TripletDataset:
         mirrored = torch.rand((), generator=random.row(place, "flip")).item() < self._settings.flip
         target = self._latent(self._encodings.target[self._size(random, place), mirrored], row.target)
         noise = random.row(place, "content")
+        height, width = target.mean.shape[1:]
         return Sample(
             id=row.id,
             latent=target.sample(random.row(place, "target")),
+            weight=None if self._masks is None else self._masks.weight(row.target, width, height, mirrored),
             txt=txt,
             vec=vec,
             styles=tuple(self._features(path) for path in styles) if self._style_path == "siglip" else (),
@@ -180,6 +184,8 @@ class TripletDataset:
             pictures = [digest(row.target), [digest(path) for path in row.style], content]
             weight = [] if row.weight == 1 else [row.weight]
             parts.update(json.dumps([row.id, row.prompt, row.layout, *pictures, *weight]).encode())
+        for mask in () if self._masks is None else self._masks.files:
+            parts.update(digest(mask).encode())
         return parts.hexdigest()
 
     def _jobs(self) -> Iterator[tuple[Encoding, str | Path]]:

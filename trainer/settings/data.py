@@ -56,6 +56,12 @@ class DataConfig(Settings):
         "other; style references stay",
     )
     buckets: bool = Field(True, description="targets keep about their aspect ratio; false: all are cropped square")
+    masks: Literal["alpha"] | Path | None = Field(
+        None,
+        description="masked loss: a folder with a mask of each target under the target's name (white counts, black by "
+        "mask_outside), or alpha: the targets' own transparency; none: all counts",
+    )
+    mask_outside: float = Field(0.0, ge=0, le=1, description="weight of what a mask leaves out")
     content_size: int = Field(512, gt=0, le=LARGEST, multiple_of=16, description="long side of the content reference")
     rows: int | None = Field(None, gt=0, description="use only so many rows of each manifest")
     layout: Literal["preserved", "shifted"] | None = Field(None, description="use only rows of this layout")
