@@ -44,11 +44,13 @@ ROWS, DATA_HASH = "uso.dataset_rows", "uso.dataset_sha256"
 
 _FREE = (
     "data.cache",
+    "loop.epochs",
     "loop.keep",
     "loop.log_every",
     "loop.loggers",
     "loop.prefetch",
     "loop.process_timeout",
+    "loop.row_losses",
     "loop.run_dir",
     "loop.save_every",
     "loop.steps",

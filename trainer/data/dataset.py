@@ -69,6 +69,11 @@ class TripletDataset:
     def __len__(self) -> int:
         return len(self.rows)
 
+    @property
+    def epoch(self) -> int:
+        """Samples of an epoch; the rows must have been encoded."""
+        return len(self._order)
+
     def batch(self, random: StepRandom) -> list[Sample]:
         """Return the samples of a micro-batch."""
         return [self.sample(row, random, place) for place, row in enumerate(self._chosen(random))]

@@ -18,9 +18,10 @@ from ...uso_model.checkpoints.files import atomic_write
 from ...uso_model.errors import UserError
 from ...uso_model.untrusted import Line, json_lines, quoted
 from ..settings.base import Settings, either
+from .names import MANIFEST
 from .roots import ROOTS, Roots, roots_for
 
-__all__ = ["Row", "read_manifest", "scan_manifest", "write_manifest", "write_rows"]
+__all__ = ["Row", "read_manifest", "require_free", "scan_manifest", "write_manifest", "write_rows"]
 
 _LISTED = 5
 _MOST_PICTURES = 1000
@@ -136,6 +137,25 @@ def _row(line: Line, roots: Roots, seen: set[str]) -> Row | str:
     return row.moved(roots.path)
 
 
+def require_free(path: Path, source: Path, force: bool = False) -> None:
+    """Refuse to write a manifest over the source of its rows, or over another one that may have been edited.
+
+    Args:
+        path: to write.
+        source: of the rows.
+        force: write over a manifest that is there.
+
+    Raises:
+        UserError: one of the two, or the path is a folder.
+    """
+    if path.is_dir():
+        raise UserError(f"{path} is a folder; give the manifest a name in it, such as {path / MANIFEST}")
+    if path.exists() and path.samefile(source):
+        raise UserError(f"{path} is what is imported; give the manifest another name with --out")
+    if path.exists() and not force:
+        raise UserError(f"{path} is there already; give another name with --out, or write over it with --force")
+
+
 def write_manifest(rows: Sequence[Row], path: str | Path) -> dict[str, str]:
     """Write rows with absolute paths as a manifest; return the roots that it states for pictures outside its folder.
 
@@ -146,11 +166,18 @@ def write_manifest(rows: Sequence[Row], path: str | Path) -> dict[str, str]:
     if not rows:
         raise UserError(f"got no rows to write to {path.name}; check the source")
     try:
-        stated = roots_for(path.parent, (picture for row in rows for picture in row.pictures))
+        stated = roots_for(path.parent, {picture: None for row in rows for picture in row.pictures})
         roots = Roots(path.parent, {name: Path(place) for name, place in stated.items()})
     except (OSError, RuntimeError, ValueError) as error:
         raise UserError(f"a picture for {path.name} is no path of a file ({quoted(error)}); correct it") from error
-    write_rows((row.moved(lambda picture: Path(roots.written(picture))) for row in rows), path, stated)
+    written: dict[Path, Path] = {}
+
+    def relative(picture: Path) -> Path:
+        if picture not in written:
+            written[picture] = Path(roots.written(picture))
+        return written[picture]
+
+    write_rows((row.moved(relative) for row in rows), path, stated)
     return stated
 
 

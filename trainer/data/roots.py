@@ -1,7 +1,8 @@
 """Folders that a manifest states for pictures outside its own: siblings, other drives.
 
 The first line of a manifest may be `{"roots": {"refs": "../references", "disk": "D:/pictures"}}`; then `refs:a/1.png`
-is a picture in `../references`. Every picture must lie, after `..` and links, in the manifest's folder or in such a root.
+is a picture in `../references`. Every picture must lie, after `..` and links, in the manifest's folder or in such
+a root.
 """
 
 from __future__ import annotations

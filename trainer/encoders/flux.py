@@ -56,10 +56,11 @@ def flux_encoders(models: ModelsConfig, device: torch.device) -> Encoders:
         tokenizers, place = load_tokenizers(folders), text_device(models, device)
         return tokenizers, load_t5(t5_path, TEXT_DTYPE, place), load_clip(clip_path, TEXT_DTYPE, place)
 
-    text_models = Lazy(read_text_models)
-    vision = Lazy(lambda: load_siglip(siglip_path, torch.float32, device))
+    text_models = Lazy(read_text_models, f"{t5_path.name} and {clip_path.name}")
+    vision = Lazy(lambda: load_siglip(siglip_path, torch.float32, device), siglip_path.name)
     autoencoder = Lazy(
-        lambda: checkpoint_decoder(load_autoencoder(vae_path, torch.float32, device).requires_grad_(False))
+        lambda: checkpoint_decoder(load_autoencoder(vae_path, torch.float32, device).requires_grad_(False)),
+        vae_path.name,
     )
 
     def opened(model: Lazy[Model]) -> Model:

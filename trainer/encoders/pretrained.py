@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from accelerate import init_empty_weights
@@ -35,7 +35,12 @@ from ...uso_model.untrusted import parse_json, quoted, read_text
 from ..memory.by_block import multiply_out_by_block, stays_as_stored
 from .parts import CLIP_KEY, SIGLIP_KEY, T5_BLOCKS, T5_KEY, part_with
 
-__all__ = ["load_clip", "load_siglip", "load_t5"]
+__all__ = ["encoder_sizes", "load_clip", "load_siglip", "load_t5"]
+
+_WANTED_T5 = "t5xxl_fp16.safetensors (models/text_encoders)"
+_WANTED_CLIP = "clip_l.safetensors (models/text_encoders)"
+_WANTED_SIGLIP = "sigclip_vision_patch14_384.safetensors (models/clip_vision)"
+
 
 _HEAD_WIDTH = 64
 _SIGLIP_HEADS = {1152: 16}
@@ -75,7 +80,7 @@ def load_t5(path: Path, dtype: torch.dtype, device: torch.device) -> T5EncoderMo
     Raises:
         CheckpointError: another kind of file, or missing or unknown keys.
     """
-    stored = _stored(path, T5_KEY, "t5xxl_fp16.safetensors (models/text_encoders)")
+    stored = _stored(path, T5_KEY, _WANTED_T5)
     # Files have the embedding under one of its two names, or under both.
     both = ("shared.weight", "encoder.embed_tokens.weight")
     stored = {name: tensor for name, tensor in stored.items() if name.startswith("encoder.") or name in both}
@@ -100,18 +105,32 @@ def load_t5(path: Path, dtype: torch.dtype, device: torch.device) -> T5EncoderMo
 
 def load_clip(path: Path, dtype: torch.dtype, device: torch.device) -> CLIPTextModel:
     """Read the CLIP text encoder from `clip_l.safetensors`, a checkpoint or a folder; see `load_t5`."""
-    tensors = _weights(path, CLIP_KEY, dtype, device, "clip_l.safetensors (models/text_encoders)")
+    tensors = _weights(path, CLIP_KEY, dtype, device, _WANTED_CLIP)
     config = _config(path, CLIPTextConfig, _clip_config, tensors)
     return _frozen(_built(CLIPTextModel, config, tensors, path.name), device)
 
 
 def load_siglip(path: Path, dtype: torch.dtype, device: torch.device) -> SiglipVisionModel:
     """Read the SigLIP vision tower, without its pooling head; see `load_t5`."""
-    wanted = "sigclip_vision_patch14_384.safetensors (models/clip_vision)"
-    tensors = _weights(path, SIGLIP_KEY, dtype, device, wanted, without="head.")
+    tensors = _weights(path, SIGLIP_KEY, dtype, device, _WANTED_SIGLIP, without="head.")
     config = _config(path, SiglipVisionConfig, _siglip_config, tensors)
     config.vision_use_head = False
     return _frozen(_built(SiglipVisionModel, config, tensors, path.name), device)
+
+
+def encoder_sizes(kind: Literal["t5", "clip", "siglip"], path: Path) -> PretrainedConfig:
+    """Return the sizes of an encoder, read off the names and shapes of its weights.
+
+    Raises:
+        CheckpointError: another kind of file.
+    """
+    if kind == "clip":
+        return _clip_config(_stored(path, CLIP_KEY, _WANTED_CLIP), path.name)
+    if kind == "siglip":
+        return _siglip_config(_stored(path, SIGLIP_KEY, _WANTED_SIGLIP), path.name)
+    tensors = _stored(path, T5_KEY, _WANTED_T5)
+    other_name = tensors.get("encoder.embed_tokens.weight")
+    return _t5_config(tensors if other_name is None else {"shared.weight": other_name, **tensors}, path.name)
 
 
 def _weights(

@@ -52,8 +52,8 @@ def flow_matching_loss(
         random: of the step; a row's dropout comes from its own generator.
 
     Returns:
-        `loss`, the mean over the rows; `rows`, that of each, `b`, float32, detached; and `loss_t0` to `loss_t3`, the
-        means of four bins of time.
+        `loss`, the mean over the rows; `rows`, that of each, `b`, float32, detached; `times` of their noise, `b`; and
+        `loss_t0` to `loss_t3`, the means of four bins of time.
     """
     # 1. Leave references out, by leaving out their tokens.
     if conditions is not None and random is not None:
@@ -73,7 +73,7 @@ def flow_matching_loss(
         predicted = velocity(networks.transformer, conditioning)(point.x_t, point.t)
         errors.append((predicted.float() - point.target.float()).square().flatten(1).mean(dim=1))
     rows = in_order(batches, errors)
-    return {"loss": rows.mean(), "rows": rows.detach(), **_by_time(draws.t, rows.detach())}
+    return {"loss": rows.mean(), "rows": rows.detach(), "times": draws.t, **_by_time(draws.t, rows.detach())}
 
 
 def _by_time(t: Tensor, errors: Tensor) -> dict[str, Tensor]:

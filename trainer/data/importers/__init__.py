@@ -1,0 +1,1 @@
+"""Data sets of other trainers become manifests, one module for each trainer's layouts."""

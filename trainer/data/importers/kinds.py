@@ -1,0 +1,141 @@
+"""Which importer reads which kind of data set, and which kind a source is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ....uso_model.errors import UserError
+from ....uso_model.untrusted import json_lines, named, parse_json, quoted, read_text
+from ...config import read_yaml
+from ..manifest import Row
+from .ai_toolkit import import_ai_toolkit
+from .folders import import_folders, part
+from .found import Found, Options
+from .imagefolder import import_imagefolder, metadata_files
+from .kohya import REPEATED, import_kohya
+from .listing import counted
+from .musubi import import_musubi
+from .pictures import import_pictures
+from .rows import rows_of
+from .simpletuner import import_simpletuner
+from .toml import read_toml
+from .uno import import_uno
+
+__all__ = ["AUTO", "KINDS", "Imported", "detected", "import_rows"]
+
+AUTO = "auto"
+"""The kind that is found out."""
+
+KINDS: dict[str, Callable[[Path, Found], None]] = {
+    "ai-toolkit": import_ai_toolkit,
+    "folders": import_folders,
+    "imagefolder": import_imagefolder,
+    "kohya": import_kohya,
+    "musubi": import_musubi,
+    "pictures": import_pictures,
+    "simpletuner": import_simpletuner,
+    "uno": import_uno,
+}
+
+_WITH_CONTROL = ("ai-toolkit", "musubi")
+
+
+class Imported(NamedTuple):
+    """Rows and what is to be said of them."""
+
+    kind: str
+    rows: list[Row]
+    """With absolute paths."""
+    lines: list[str]
+
+
+def import_rows(kind: str, source: Path, options: Options | None = None) -> Imported:
+    """Return the rows of another trainer's data set.
+
+    Args:
+        kind: one of `KINDS`, or `AUTO`.
+        source: file or folder.
+        options: of the command line.
+
+    Raises:
+        UserError: the source is absent, empty or of another format, or something that it names is not there.
+    """
+    options = options or Options()
+    if not source.exists():
+        raise UserError(f"{named(source)} is not there; correct the path")
+    if kind == AUTO:
+        kind = "ai-toolkit" if source.is_dir() and options.control else detected(source)
+    if kind not in KINDS:
+        raise UserError(f"got the kind {kind!r}, expected {AUTO} or one of {', '.join(KINDS)}")
+    if options.control and not (kind in _WITH_CONTROL and source.is_dir()):
+        raise UserError(f"--control is for folders of {' and '.join(_WITH_CONTROL)}; other sets name their references")
+    found = Found(options)
+    KINDS[kind](source, found)
+    rows = rows_of(found, source)
+    return Imported(kind, rows, _lines(found, rows))
+
+
+def _lines(found: Found, rows: list[Row]) -> list[str]:
+    files = sum(found.skipped.values())
+    said = [f"{files} skipped: {counted(found.skipped)}"] if files else []
+    said.append(f"{found.captioned} of {len(found.items)} pictures have a caption")
+    if found.captioned < len(found.items) and found.options.caption is None:
+        said[-1] += "; for the others use --caption TEXT, or --caption-extension if theirs do not end in .txt"
+    bare = sum(not row.style and not row.contents for row in rows)
+    if bare:
+        said.append(f"{bare} rows have no reference: only stage base trains on them")
+    held = sum(row.split != "train" for row in rows)
+    if held:
+        said.append(f"{held} rows are held out")
+    return said + found.notes
+
+
+def detected(source: Path) -> str:
+    """Return the kind of a data set where nothing else could be meant.
+
+    Raises:
+        UserError: it is none of them, or could be several.
+    """
+    found = _of_folder(source) if source.is_dir() else _of_file(source)
+    if len(found) == 1:
+        return found[0]
+    could = f"could be {' or '.join(found)}" if found else "is of no known kind"
+    raise UserError(f"{named(source)} {could}; name the kind: {', '.join(KINDS)}")
+
+
+def _of_folder(folder: Path) -> list[str]:
+    try:
+        inner = [path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")]
+    except OSError as error:
+        raise UserError(f"{named(folder)} cannot be read ({error.strerror}); check its permissions") from error
+    found = []
+    if part(folder, "target") and (part(folder, "style") or part(folder, "content")):
+        found.append("folders")
+    if metadata_files(folder):
+        found.append("imagefolder")
+    if inner and all(REPEATED.fullmatch(name) for name in inner):
+        found.append("kohya")
+    return found or ["pictures"]
+
+
+def _of_file(path: Path) -> list[str]:
+    ending = path.suffix.lower()
+    if ending in (".yaml", ".yml"):
+        return ["ai-toolkit"] if isinstance(read_yaml(path).get("config"), dict) else []
+    if ending == ".csv":
+        return ["imagefolder"]
+    if ending == ".toml":
+        tables = read_toml(path).get("datasets")
+        first = tables[0] if isinstance(tables, list) and tables and isinstance(tables[0], dict) else {}
+        return ["kohya"] if "subsets" in first else ["musubi"] if first else []
+    if ending == ".jsonl":
+        values: list[Any] = [line.value for line in json_lines(path)][:1]
+    else:
+        values = parse_json(read_text(path, "correct the path"), quoted(path.name))
+    first = values[0] if isinstance(values, list) and values and isinstance(values[0], dict) else {}
+    signs = {"uno": ("image_tgt_path", "img_path1"), "simpletuner": ("instance_data_dir", "dataset_type")}
+    if ending == ".jsonl":
+        signs = {"musubi": ("image_path", "image_path_0"), "imagefolder": ("file_name",)}
+    return [kind for kind, keys in signs.items() if any(key in first for key in keys)]
