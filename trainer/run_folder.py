@@ -18,11 +18,12 @@ from ..uso_model.checkpoints.files import atomic_write
 from ..uso_model.errors import UserError
 from .engine.checkpoint import checkpoints
 from .recipe import TrainConfig
-from .recipe_files import load_recipe, make_recipe
+from .recipe_files import load_recipe, make_recipe, recipe_file
 from .same_files import fingerprints, only_moved
 
 __all__ = [
     "CONFIG",
+    "open_recipe",
     "read_data",
     "read_run",
     "require_same_data",
@@ -160,6 +161,17 @@ def read_run(folder: str | Path, texts: Sequence[str] = ()) -> TrainConfig:
 
     values = _mapped(kept.model_dump(), found)
     return make_recipe(values, {"loop.run_dir": here}, texts, str(folder / CONFIG))
+
+
+def open_recipe(name: str, texts: Sequence[str] = ()) -> TrainConfig:
+    """Return the settings of a run's folder, a file, or a shipped recipe, with `name=value` texts of a command line.
+
+    Raises:
+        UserError: there is no such recipe, or a setting is wrong.
+    """
+    if (Path(name) / CONFIG).is_file():
+        return read_run(name, texts)
+    return load_recipe(recipe_file(name), texts=texts)
 
 
 def read_data(folder: Path) -> dict[str, str]:
