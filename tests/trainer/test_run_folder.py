@@ -133,9 +133,9 @@ def test_data_and_models_that_only_moved_go_on(recipe, tiny_encoders, tmp_path) 
     moved = [f"data.manifests={place / 'manifest.jsonl'}", f"models.transformer={place / 'base.safetensors'}"]
     moved += [f"models.projector={place / 'projector.safetensors'}", "loop.steps=3"]
     assert train(read_run(config.loop.run_dir, moved), tiny_encoders) == 3
-    other = {name: tensor + 1 for name, tensor in read_safetensors(place / "projector.safetensors").items()}
-    write_safetensors(place / "projector.safetensors", other)
-    with pytest.raises(UserError, match=r"models\.projector holds something else by now"):
+    other = {name: tensor + 1 for name, tensor in read_safetensors(place / "base.safetensors").items()}
+    write_safetensors(place / "base.safetensors", other)
+    with pytest.raises(UserError, match=r"models\.transformer holds something else by now"):
         train(read_run(config.loop.run_dir, ["loop.steps=4"]), tiny_encoders)
 
 
