@@ -59,6 +59,12 @@ def add_training_commands(commands: argparse._SubParsersAction) -> None:
     export.add_argument(
         "--weights", choices=("ema", "live"), default="ema", help="averaged or last weights (%(default)s)"
     )
+    export.add_argument(
+        "--part",
+        choices=("own", "with-uso", "both"),
+        default="both",
+        help="of a LoRA trained beside USO: itself, or together with USO (%(default)s)",
+    )
     export.set_defaults(handler=_export)
 
     verify = commands.add_parser(
@@ -116,17 +122,17 @@ def _train(args: argparse.Namespace) -> None:
 
 
 def _export(args: argparse.Namespace) -> None:
+    from .engine.telling import telling
     from .export import export_run
 
-    print(export_run(args.run, args.step, args.out, args.dtype, args.weights))
+    log_to_terminal()
+    with telling(f"exporting {args.run}"):
+        report = export_run(args.run, args.step, args.out, args.dtype, args.weights, args.part)
+    print(report)
 
 
 def _recipe(args: argparse.Namespace) -> TrainConfig:
     """Return the settings of a run's folder, a file, or a shipped recipe."""
-    from .recipe_files import load_recipe, recipe_file
-    from .run_folder import CONFIG, read_run
+    from .run_folder import open_recipe
 
-    name, settings = args.recipe, [*args.settings, *([] if args.name is None else [f"name={args.name}"])]
-    if (Path(name) / CONFIG).is_file():
-        return read_run(name, settings)
-    return load_recipe(recipe_file(name), texts=settings)
+    return open_recipe(args.recipe, [*args.settings, *([] if args.name is None else [f"name={args.name}"])])

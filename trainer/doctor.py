@@ -15,7 +15,7 @@ from ..uso_model.checkpoints.strict import counted
 from ..uso_model.errors import UserError
 from .encoders.open import open_encoders
 from .family import family_of
-from .memory.plan import MemoryPlan, memory_text, plan
+from .memory.plan import memory_text, plan
 from .preflight import Findings, look
 from .preflight.places import cache_needs
 from .preflight.rows import read_rows
@@ -119,11 +119,7 @@ def _recommendation(free: float | None) -> str:
     if free is None:
         return "recommended here: uso train toy"
     for name in LADDER:
-        if _most(plan(load_recipe(RECIPES / f"{name}.yaml"))) <= free:
+        needed = plan(load_recipe(RECIPES / f"{name}.yaml"), free=free).gpu_needed
+        if needed <= free:
             return f"recommended here: {name}, or my_style and my_subject for a few pictures of your own"
-    return "recommended here: nothing; T5 alone needs 10 GB of the GPU, and the free memory is less"
-
-
-def _most(needed: MemoryPlan) -> float:
-    """Return the bytes that must be free on the GPU, to train or to encode the prompts first."""
-    return max(needed.on_gpu, needed.encoding)
+    return f"recommended here: nothing; {LADDER[-1]}, the smallest, needs {needed / GB:.1f} GB of the GPU"

@@ -74,6 +74,9 @@ class ModelsConfig(Settings):
     t5: Path | None = None
     clip: Path | None = None
     siglip: Path | None = None
+    text_device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="where T5 and CLIP encode prompts; auto: on the GPU if they fit into what is free"
+    )
     tokenizers: Path | None = Field(
         None, description="folder with the tokenizers of T5 and CLIP, or a ComfyUI checkout; none: searched for"
     )

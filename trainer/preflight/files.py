@@ -28,6 +28,7 @@ from ...uso_model.style import style_layers
 from ...uso_model.transformer import UsoTransformer
 from ...uso_model.untrusted import named
 from ..encoders.pretrained import encoder_sizes
+from ..export_names import meant
 from ..family import family_of
 from ..lora_layers import chosen_layers, require_no_modulation
 from ..recipe import TrainConfig
@@ -70,7 +71,7 @@ def examine(config: TrainConfig, problems: list[str], encoders: bool = True) -> 
     """
 
     def absent(name: str, path: Path | None) -> bool:
-        told = None if path is None else missing(path)
+        told = None if path is None else missing(meant(path, name))
         if told is not None:
             problems.append(f"models.{name}: {told}")
         return told is not None

@@ -11,13 +11,17 @@ import torch
 from torch import nn
 
 from ...uso_model.errors import UserError
+from ..data.masks import Masks
 from ..data.sources import TRAIN
+from ..engine.ema import averages
 from ..engine.launch import require_loggers
 from ..engine.optimizer import make_optimizer
 from ..engine.shard import require_shardable
 from ..engine.shares import shares
 from ..export import require_own_files
+from ..monitor.prompts import require_references
 from ..recipe import TrainConfig
+from ..settings.loop import LoopConfig
 from .files import examine
 from .memory import short_of_memory
 from .places import room, writable
@@ -51,20 +55,29 @@ def look(config: TrainConfig, encoders: bool = True) -> Findings:
     wrong, notes = references(config, rows)
     problems += [*wrong, *writable(config), *room(config, every, sizes)]
     processes = int(os.environ.get("WORLD_SIZE") or 1)
+    targets = [row.target for row in every]
     questions: list[Callable[[], object]] = [
         lambda: require_loggers(config.loop),
-        # Made for a parameter of its own, which tells more than whether the package is there.
-        lambda: make_optimizer(config.loop, {"probe": nn.Parameter(torch.zeros(1, 1))}),
+        lambda: _optimizer(config.loop),
+        lambda: Masks(config.data, targets) if targets and config.data.masks else None,
         lambda: shares(config.loop, processes, 0),
         lambda: require_shardable(config.loop, processes, config.memory.in_ram),
         lambda: require_own_files(config),
+        lambda: require_references(config.monitor),
     ]
     for ask in questions:
         try:
             ask()
         except UserError as error:
             problems.append(str(error))
-    return Findings(problems, [*notes, *captions(rows), *short_of_memory(config)])
+    short = [] if problems else short_of_memory(config)  # a plan needs a recipe that can be followed
+    return Findings(problems, [*notes, *captions(rows), *short])
+
+
+def _optimizer(config: LoopConfig) -> None:
+    """Make the optimizer for a parameter of its own, which tells more than whether the package is there."""
+    probe = {"probe": nn.Parameter(torch.zeros(1, 1))}
+    averages(config, probe, make_optimizer(config, probe))
 
 
 def require_ready(config: TrainConfig, encoders: bool = True, tell: bool = True) -> None:

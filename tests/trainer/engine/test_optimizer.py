@@ -86,7 +86,9 @@ def test_any_optimizer_trains_with_its_arguments_and_resumes(name, given, loop, 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"optimizer": "adam"}, "got loop.optimizer 'adam', expected adamw, adamw8bit, prodigy or the import path"),
+        ({"optimizer": "adamx"}, "got loop.optimizer 'adamx', expected adamw, adamw8bit, prodigy or the import path"),
+        ({"optimizer": "AdamW"}, "got loop.optimizer 'AdamW'; write adamw"),
+        ({"optimizer": "Adafactor"}, "write transformers.Adafactor with"),
         ({"optimizer": "lion_pytorch.Lion"}, "needs lion_pytorch, which is not installed"),
         ({"optimizer": "torch.optim.Adamm"}, "there is no Adamm in torch.optim"),
         ({"optimizer": "torch.optimm.Adam"}, "there is no module torch.optimm"),
