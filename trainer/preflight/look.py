@@ -70,8 +70,11 @@ def look(config: TrainConfig, encoders: bool = True) -> Findings:
             ask()
         except UserError as error:
             problems.append(str(error))
-    short = [] if problems else short_of_memory(config)  # a plan needs a recipe that can be followed
-    return Findings(problems, [*notes, *captions(rows), *short])
+    try:
+        notes = [*notes, *captions(rows), *short_of_memory(config)]
+    except UserError as error:  # no plan without layers to count, for one
+        problems += [] if str(error) in problems else [str(error)]
+    return Findings(problems, notes)
 
 
 def _optimizer(config: LoopConfig) -> None:
