@@ -17,6 +17,7 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from ..uso_model.errors import UserError
+from ..uso_model.untrusted import argument
 from .data.cache import Cache
 from .data.dataset import TripletDataset
 from .data.manifest import Row
@@ -134,7 +135,7 @@ def _train(config: TrainConfig, encoders: Encoders | None, allow_change: bool, a
     )
     if accelerator.is_main_process:
         if done < config.loop.steps:
-            again = f"go on with `uso train {config.loop.run_dir}`"
+            again = f"go on with `uso train {argument(config.loop.run_dir)}`"
             logger.info("stopped after step %d of %d; %s", done, config.loop.steps, again)
         else:
             logger.info("%s", advice(config, done))

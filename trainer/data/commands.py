@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from ...uso_model.errors import UserError
+from ...uso_model.untrusted import argument
 
 __all__ = ["add_data_commands"]
 
@@ -127,7 +128,7 @@ def _import(args: argparse.Namespace) -> None:
             "pictures outside the manifest's folder lie in",
             ", ".join(f"{name}: {path}" for name, path in roots.items()),
         )
-    print(f"{out}: {len(found.rows)} rows; look at them with `uso check {out}`")
+    print(f"{out}: {len(found.rows)} rows; look at them with `uso check {argument(out)}`")
 
 
 def _csd(args: argparse.Namespace) -> None:

@@ -22,7 +22,7 @@ from ..export import require_own_files
 from ..monitor.prompts import require_references
 from ..recipe import TrainConfig
 from ..settings.loop import LoopConfig
-from .files import examine
+from .files import examine, no_paths
 from .memory import short_of_memory
 from .places import room, writable
 from .rows import captions, read_rows, references
@@ -48,12 +48,15 @@ def look(config: TrainConfig, encoders: bool = True) -> Findings:
         config: the recipe.
         encoders: look at the encoders' files too; False where others are given.
     """
-    problems: list[str] = []
+    problems = no_paths(config)
+    if problems:  # nothing else can be asked of such
+        return Findings(problems, [])
     sizes = examine(config, problems, encoders)
     every = read_rows(config, problems)
     rows = [row for row in every if row.split == TRAIN and config.data.layout in (None, row.layout)]
     wrong, notes = references(config, rows)
-    problems += [*wrong, *writable(config), *room(config, every, sizes)]
+    unwritable = list(writable(config))
+    problems += [*wrong, *(unwritable or room(config, every, sizes))]
     processes = int(os.environ.get("WORLD_SIZE") or 1)
     targets = [row.target for row in every]
     questions: list[Callable[[], object]] = [
@@ -70,14 +73,11 @@ def look(config: TrainConfig, encoders: bool = True) -> Findings:
             ask()
         except UserError as error:
             problems.append(str(error))
-    return Findings(problems, [*notes, *captions(rows), *_memory(config)])
-
-
-def _memory(config: TrainConfig) -> list[str]:
     try:
-        return list(short_of_memory(config))
-    except UserError:  # a plan needs a recipe that can be followed; what is wrong with it stands in the problems
-        return []
+        notes = [*notes, *captions(rows), *short_of_memory(config)]
+    except UserError as error:  # no plan without layers to count, for one
+        problems += [] if str(error) in problems else [str(error)]
+    return Findings(problems, notes)
 
 
 def _optimizer(config: LoopConfig) -> None:
