@@ -78,7 +78,6 @@ class Found:
     notes: list[str] = field(default_factory=list)
     absent: list[str] = field(default_factory=list)
     """Sentences on what is named and is not there."""
-    captioned: int = 0
 
     def listing(self, folder: Path, recursive: bool = False, caption_extension: str | None = None) -> Listing:
         """Return the pictures of a folder; what is left out is counted.

@@ -49,6 +49,7 @@ def listing(folder: Path, recursive: bool, caption_extension: str) -> Listing:
     Raises:
         UserError: it is no folder, cannot be read, or holds no picture.
     """
+    folder = folder.absolute()
     found = Listing(folder)
     if not folder.is_dir():
         raise UserError(f"{named(folder)} is no folder; give the folder of the pictures")
