@@ -44,6 +44,7 @@ class MiniFamily:
     licence = "Apache-2.0"
     export_dtype = "fp16"  # its values are small
     from_nothing = True
+    loader = "USO Load Mini"
 
     def open_encoders(self, models: MiniFiles, device: torch.device) -> Encoders:
         """Return the encoders, on the CPU."""

@@ -6,7 +6,7 @@ import json
 import shutil
 from pathlib import Path
 
-from ..trainer.export import LORA, PROJECTOR, TRANSFORMER
+from ..trainer.export_names import meant
 from ..trainer.recipe_files import make_recipe
 from ..uso_model.checkpoints import read_metadata
 from ..uso_model.errors import UserError
@@ -31,13 +31,14 @@ def install(work: Path, base: Path, adapters: Path, judges: Path | None = None) 
         FileNotFoundError: a stage has written nothing yet; nothing is copied then.
         UserError: base and adapters were trained with different encoders, or there are several judges.
     """
-    sources = {base / TRANSFORMER: "flux", adapters / LORA: "lora", adapters / PROJECTOR: "projector"}
+    flux = meant(base, "transformer")
+    sources = {flux: "flux", meant(adapters, "lora"): "lora", meant(adapters, "projector"): "projector"}
     _require(*sources)
     names = {path: _encoders_of(path) for path in sources}
     if len(set(names.values())) > 1:
         listed = ", ".join(f"{path} with {name}" for path, name in names.items())
         raise UserError(f"got files trained with different encoders ({listed}); name a base and adapters of one plan")
-    trained, bundled = weight_files(work / names[base / TRANSFORMER]), weight_files()
+    trained, bundled = weight_files(work / names[flux]), weight_files()
     copies = {trained[part]: bundled[part] for part in ENCODERS}
     judges = judges or _only_judges(work)
     copies |= {judges / name: JUDGES / name for name in FILES.values()}

@@ -105,7 +105,7 @@ def test_every_kind_of_command_works_from_the_zip(file: Path, tmp_path: Path) ->
     uso("mini", "world", "--out", "toy", "--pictures", "0", "--triplets", "16")
     uso("doctor", "toy")
     uso("train", "toy", "loop.steps=2", "loop.batch_size=2")
-    assert (tmp_path / "runs/toy/out/lora.safetensors").is_file()
+    assert (tmp_path / "runs/toy/out/toy-0000002.safetensors").is_file()
     assert "read back equal" in uso("export", "runs/toy")
     assert "joint" in uso("mini", "measure", "--cases", "2")
     uso("mini", "sheet", "--out", "sheets")

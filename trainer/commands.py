@@ -59,6 +59,12 @@ def add_training_commands(commands: argparse._SubParsersAction) -> None:
     export.add_argument(
         "--weights", choices=("ema", "live"), default="ema", help="averaged or last weights (%(default)s)"
     )
+    export.add_argument(
+        "--part",
+        choices=("own", "with-uso", "both"),
+        default="both",
+        help="of a LoRA trained beside USO: itself, or together with USO (%(default)s)",
+    )
     export.set_defaults(handler=_export)
 
     verify = commands.add_parser(
@@ -80,19 +86,23 @@ def _verify(args: argparse.Namespace) -> int:
     return code
 
 
-def _doctor(args: argparse.Namespace) -> None:
+def _doctor(args: argparse.Namespace) -> int:
     from .doctor import diagnose
 
-    print(diagnose(_recipe(args) if args.recipe else None))
+    report = diagnose(_recipe(args) if args.recipe else None)
+    print(report.text)
+    return 1 if report.problems else 0
 
 
 def _cache(args: argparse.Namespace) -> None:
     from .data.cache import Cache
     from .encoders.open import open_encoders
+    from .preflight import require_ready
     from .train import encode, held_out_data, training_data
 
     log_to_terminal()
     config = _recipe(args)
+    require_ready(config)
     encoders = open_encoders(config, device())
     datasets = [data for data in (training_data(config, encoders), held_out_data(config, encoders)) if data is not None]
     for data in datasets:
@@ -112,9 +122,13 @@ def _train(args: argparse.Namespace) -> None:
 
 
 def _export(args: argparse.Namespace) -> None:
+    from .engine.telling import telling
     from .export import export_run
 
-    print(export_run(args.run, args.step, args.out, args.dtype, args.weights))
+    log_to_terminal()
+    with telling(f"exporting {args.run}"):
+        report = export_run(args.run, args.step, args.out, args.dtype, args.weights, args.part)
+    print(report)
 
 
 def _recipe(args: argparse.Namespace) -> TrainConfig:

@@ -6,18 +6,25 @@ import platform
 import shutil
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import NamedTuple
 
 import psutil
 import torch
 
-from .data.cache_plan import cache_bytes
-from .data.sources import every_row
+from ..uso_model.checkpoints.strict import counted
+from ..uso_model.errors import UserError
+from .encoders.open import open_encoders
 from .family import family_of
-from .memory.plan import MemoryPlan, memory_text, plan
+from .memory.plan import memory_text, plan
+from .preflight import Findings, look
+from .preflight.places import cache_needs
+from .preflight.rows import read_rows
 from .recipe import TrainConfig
 from .recipe_files import RECIPES, load_recipe, recipe_names
+from .run_folder import require_unchanged
+from .train import training_data
 
-__all__ = ["diagnose"]
+__all__ = ["Diagnosis", "diagnose"]
 
 PACKAGES = ("torch", "transformers", "accelerate", "peft", "safetensors", "open_clip_torch", "tensorboard")
 OPTIONAL = ("bitsandbytes", "prodigyopt", "wandb", "trackio")
@@ -27,11 +34,19 @@ LADDER = ("adapt_24gb", "adapt_16gb", "adapt_12gb")
 GB = 1e9
 
 
-def diagnose(config: TrainConfig | None = None) -> str:
-    """Return a report; nothing is downloaded or written.
+class Diagnosis(NamedTuple):
+    """What the doctor says."""
+
+    text: str
+    problems: list[str]
+    """What would end a training by the recipe."""
+
+
+def diagnose(config: TrainConfig | None = None) -> Diagnosis:
+    """Return a report; nothing is downloaded or kept.
 
     Args:
-        config: recipe to plan for; None plans for every shipped one and recommends one for this GPU.
+        config: recipe to look at; None plans for every shipped one and recommends one for this GPU.
     """
     lines = [f"Python {platform.python_version()}, {', '.join(_version(name) for name in PACKAGES)}"]
     lines.append(f"optional: {', '.join(_version(name) for name in OPTIONAL)}")
@@ -40,10 +55,29 @@ def diagnose(config: TrainConfig | None = None) -> str:
     room = f"{memory.available / GB:.0f} of {memory.total / GB:.0f} GB free"
     lines.append(f"RAM {room}, disk {disk.free / GB:.0f} GB free")
     if config is not None:
-        return "\n".join([*lines, "", *_planned(config, free, memory.available)])
+        findings = _examined(config)
+        told = [*_planned(config), *_listed("problem", findings.problems), *_listed("note", findings.notes)]
+        verdict = f"{counted(len(findings.problems), 'problem')}, {counted(len(findings.notes), 'note')}"
+        return Diagnosis("\n".join([*lines, "", *told, verdict]), findings.problems)
     for name in recipe_names():
         lines += ["", f"{name}:", memory_text(load_recipe(RECIPES / f"{name}.yaml"))]
-    return "\n".join([*lines, "", _recommendation(free)])
+    return Diagnosis("\n".join([*lines, "", _recommendation(free)]), [])
+
+
+def _examined(config: TrainConfig) -> Findings:
+    """Return what `uso train` would find before it encodes anything."""
+    problems, notes = look(config)
+    try:
+        require_unchanged(config)
+        if not problems:  # what the files' headers cannot tell: tokenizers, and rows that no stage can use
+            training_data(config, open_encoders(config))
+    except UserError as error:
+        problems = [*problems, str(error)]
+    return Findings(problems, notes)
+
+
+def _listed(kind: str, found: list[str]) -> list[str]:
+    return [f"  {kind}: {one}" for one in found]
 
 
 def _version(package: str) -> str:
@@ -65,47 +99,27 @@ def _gpu(lines: list[str]) -> float | None:
     return float(torch.cuda.mem_get_info(0)[0])
 
 
-def _planned(config: TrainConfig, free: float | None, ram: int) -> list[str]:
-    lines = [f"stage {config.stage}, {config.loop.steps} steps of {config.loop.batch_size} rows"]
+def _planned(config: TrainConfig) -> list[str]:
+    """Return the plan of memory and disk, and what is named and there."""
+    length = f"{config.loop.steps} steps" if config.loop.epochs is None else f"{config.loop.epochs:g} epochs, steps"
+    lines = [f"stage {config.stage}, {length} of {config.loop.batch_size} rows"]
     note = family_of(config).memory_note(config)
-    if note is not None:
-        lines.append(note)
-    else:
-        needed = plan(config)
-        lines += [f"  {needed.tokens} tokens a row", needed.text()]
-        if free is not None:
-            verdict = "fits" if _most(needed) <= free else "DOES NOT FIT"
-            lines.append(f"  {verdict}: {free / GB:.1f} GB are free on the GPU")
-        if sum(needed.ram.values()) > ram:
-            lines.append(f"  DOES NOT FIT: {ram / GB:.1f} GB are free in RAM")
-        lines += _cache(config)
-    files = [(name, path) for name, path in config.models if isinstance(path, Path)]
-    files += [("manifest", source.path) for source in config.data.sources]
+    lines += [note] if note is not None else [f"  {plan(config).tokens} tokens a row", memory_text(config)]
+    files = [(f"models.{name}", path) for name, path in config.models if isinstance(path, Path)]
+    files += [("data.manifests", source.path) for source in config.data.sources]
     lines += [f"  {name}: {path} {'found' if path.exists() else 'IS MISSING'}" for name, path in files]
+    rows = read_rows(config, [])
+    needed = cache_needs(config, rows)
+    if needed:
+        lines.append(f"  encodings of {len(rows)} rows in {config.data.cache}: {needed / GB:.1f} GB")
     return lines
-
-
-def _cache(config: TrainConfig) -> list[str]:
-    """Return what the encodings of the rows will take on the disk, where the manifests can be read."""
-    if not all(source.path.is_file() for source in config.data.sources):
-        return []
-    rows = every_row(config.data)
-    needed = cache_bytes(config, rows)
-    cache = config.data.cache.absolute()
-    free = shutil.disk_usage(next(folder for folder in (cache, *cache.parents) if folder.exists())).free
-    line = f"  encodings of {len(rows)} rows in {config.data.cache}: {needed / GB:.1f} GB, {free / GB:.1f} GB are free"
-    return [line if needed <= free else f"{line}: DO NOT FIT"]
 
 
 def _recommendation(free: float | None) -> str:
     if free is None:
         return "recommended here: uso train toy"
     for name in LADDER:
-        if _most(plan(load_recipe(RECIPES / f"{name}.yaml"))) <= free:
+        needed = plan(load_recipe(RECIPES / f"{name}.yaml"), free=free).gpu_needed
+        if needed <= free:
             return f"recommended here: {name}, or my_style and my_subject for a few pictures of your own"
-    return "recommended here: nothing; T5 alone needs 10 GB of the GPU, and the free memory is less"
-
-
-def _most(needed: MemoryPlan) -> float:
-    """Return the bytes that must be free on the GPU, to train or to encode the prompts first."""
-    return max(needed.on_gpu, needed.encoding)
+    return f"recommended here: nothing; {LADDER[-1]}, the smallest, needs {needed / GB:.1f} GB of the GPU"

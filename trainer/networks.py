@@ -13,6 +13,7 @@ from ..uso_model.projector import HierarchicalProjector
 from ..uso_model.transformer import UsoTransformer
 from .adapters import ADAPTER, add_lora, load_into, lora_layers
 from .engine.randomness import seeded
+from .engine.telling import telling
 from .family import family_of
 from .lora_dropout import BranchDropout
 from .lora_layers import chosen_layers, require_no_modulation
@@ -110,7 +111,8 @@ def _transformer(config: TrainConfig, device: torch.device, merged: Lora | None)
     if path is None:
         with seeded(config.loop.seed):
             return family_of(config).fresh_transformer(config.models).to(device)
-    return load_frozen(path, memory.base, device, merged, memory.blocks_to_swap, memory.modulation == "offloaded")
+    with telling(f"reading {path.name}" + ("" if merged is None else " and adding the LoRA to its weights")):
+        return load_frozen(path, memory.base, device, merged, memory.blocks_to_swap, memory.modulation == "offloaded")
 
 
 def _projector(config: TrainConfig, width: int) -> HierarchicalProjector:

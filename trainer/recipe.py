@@ -74,6 +74,9 @@ class ModelsConfig(Settings):
     t5: Path | None = None
     clip: Path | None = None
     siglip: Path | None = None
+    text_device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="where T5 and CLIP encode prompts; auto: on the GPU if they fit into what is free"
+    )
     tokenizers: Path | None = Field(
         None, description="folder with the tokenizers of T5 and CLIP, or a ComfyUI checkout; none: searched for"
     )
@@ -154,7 +157,7 @@ class TrainConfig(Settings):
     def _consistent(self) -> TrainConfig:
         memory = self.memory
         if memory.base != "fp32" and self.loop.precision == "no":
-            raise UserError(f"memory.base {memory.base} needs loop.precision bf16")
+            raise UserError(f"memory.base {memory.base} needs loop.precision bf16, or fp16")
         if memory.blocks_to_swap and not memory.checkpointing:
             raise UserError(
                 "memory.blocks_to_swap needs memory.checkpointing: blocks are computed again when they are back"
@@ -187,6 +190,7 @@ class TrainConfig(Settings):
 
 
 RENAMED = {
+    "loop.decay": "loop.schedule",
     "flow.time_law": "flow.timestep_sampling",
     "memory.stream_blocks": "memory.blocks_to_swap",
     "preserve": "prior_preservation",

@@ -100,6 +100,9 @@ def make_recipe(
     texts = [_renamed(text, renamed) for text in texts]
     kind = _kind(chosen)
     asked = typed(kind, texts)
+    for one, other, off in (("loop.epochs", "loop.steps", 0), ("loop.steps", "loop.epochs", None)):
+        if one in asked:
+            asked.setdefault(other, off)  # the one that is asked for replaces the recipe's other one
     _override(given, short, asked, COMMAND_LINE)
     return validated(kind, given, Origin(source, file, [*asked, *short], renamed))
 
@@ -108,8 +111,8 @@ def _override(given: dict[str, Any], short: Mapping[str, Any], dotted: Mapping[s
     """Set what short settings stand for and then the dotted ones."""
     found, before, out = written_out(short, dotted, source), _run_dir(given), given.get("out")
     if "name" in short and isinstance(before, (str, Path)) and isinstance(out, (str, Path)):
-        if Path(out).is_relative_to(before):  # results in the run's folder belong to the run
-            found["out"] = found["loop.run_dir"] / Path(out).relative_to(before)
+        inside = Path(out).is_relative_to(before)  # then the results move with the run
+        found |= {"out": found["loop.run_dir"] / Path(out).relative_to(before)} if inside else {}
     set_values(given, {**found, **dotted})
 
 

@@ -1,10 +1,14 @@
-"""The files that a stage starts from: those that a recipe names, else those that its model family bundles."""
+"""The files that a stage starts from: those that a recipe names, else those that its model family bundles.
+
+A recipe may name the `out` of another run: its newest file is meant, so that one stage starts from another.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from ..uso_model.errors import UserError
+from .export_names import meant
 from .family import family_of
 from .recipe import TrainConfig
 
@@ -18,7 +22,7 @@ def transformer_file(config: TrainConfig) -> Path | None:
         UserError: the stage needs a file that the recipe does not name.
     """
     if config.models.transformer is not None:
-        return config.models.transformer
+        return meant(config.models.transformer, "transformer")
     family = family_of(config)
     if config.stage == "base" and family.from_nothing:
         return None
@@ -35,7 +39,7 @@ def projector_file(config: TrainConfig) -> Path | None:
         UserError: the stage needs a file that the recipe does not name.
     """
     if config.models.projector is not None or config.models.new_projector or config.stage == "style":
-        return config.models.projector
+        return None if config.models.projector is None else meant(config.models.projector, "projector")
     path = family_of(config).bundled(config.models, "projector")
     if path is None:
         raise UserError(f"stage {config.stage} needs a projector: name its file as models.projector")
@@ -48,7 +52,8 @@ def lora_file(config: TrainConfig) -> Path | None:
     Raises:
         UserError: `lora.start` contradicts what the recipe names.
     """
-    path, start = config.models.lora, config.lora.start
+    start = config.lora.start
+    path = None if config.models.lora is None else meant(config.models.lora, "lora")
     if config.stage != "triplet":
         return path
     if path is None and start != "new":

@@ -32,7 +32,7 @@ def parse_yaml(text: str) -> Any:
 
 
 def lines_of(path: Path) -> dict[str, int]:
-    """Return the line of each dotted setting of a file that `parse_yaml` has parsed, empty where it is not to be had."""
+    """Return the line of each dotted setting of a file, none where it cannot be told."""
     try:
         node = yaml.compose(path.read_text(encoding="utf-8-sig"), Loader=yaml.SafeLoader)
         return dict(_lines(node, ""))

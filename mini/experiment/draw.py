@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from ...trainer.export import LORA, PROJECTOR
+from ...trainer.export_names import meant
 from ...trainer.recipe import TrainConfig
 from ...trainer.starting_files import transformer_file
 from ...uso_model.checkpoints import load_projector, load_transformer, merge_lora, read_lora
@@ -32,13 +32,13 @@ def drawing(config: TrainConfig, files: Path, steps: int, cfg: float) -> Draw:
     base = transformer_file(config)
     assert base is not None  # only stage `base` starts from nothing
     transformer = load_transformer(base, torch.float32)
-    merge_lora(transformer, read_lora(files / LORA))
+    merge_lora(transformer, read_lora(meant(files, "lora")))
     vae = config.conditions.style_path == "vae"
     assert isinstance(config.models, MiniFiles)
     encoders = load_encoders(config.models.files)
     projector = None
     if not vae:
-        projector = load_projector(files / PROJECTOR, levels=config.conditions.style_levels).float().eval()
+        projector = load_projector(meant(files, "projector"), levels=config.conditions.style_levels).float().eval()
     return draw_with(MiniModels(transformer.eval(), projector, encoders), steps, cfg, vae)
 
 

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ...trainer.export import LORA, PROJECTOR, TRANSFORMER
 from ...trainer.recipe import TrainConfig
 from ..stage_names import NETWORK_STAGES, ROW_STAGES, StageName
 from ..stages import load_stage
@@ -55,7 +54,7 @@ def row_stages(
         if stage in row.skip:
             continue
         chosen = {**plan.settings.get(stage, {}), **row.settings.get(stage, {}), "loop.seed": seed}
-        files: dict[str, Any] = {"models.transformer": base / TRANSFORMER}
+        files: dict[str, Any] = {"models.transformer": base}
         if stage != "style":
             files |= _starts(before, previous, chosen.get("conditions.style_path") == "vae")
         manifests = plan.manifests.get(stage, [])
@@ -79,11 +78,11 @@ def _places(folders: WorkFolders, stage: str, hashed: str, manifests: Sequence[s
 
 
 def _starts(before: Path | None, previous: str | None, vae: bool) -> dict[str, Any]:
-    """Return the settings that name the files of the stage before, or that say to start from nothing."""
+    """Return the settings that start from the newest files in the folder of the stage before, or from nothing."""
     first = previous in (None, "style")
     return {
-        "models.projector": None if vae or before is None else before / PROJECTOR,
+        "models.projector": None if vae else before,
         "models.new_projector": before is None and not vae,
-        "models.lora": None if first or before is None else before / LORA,
+        "models.lora": None if first else before,
         "lora.start": "new" if first else "continue",
     }

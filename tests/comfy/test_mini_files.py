@@ -13,6 +13,7 @@ import pytest
 import torch
 from comfyui_uso.mini.demo import examples
 from comfyui_uso.mini.model import load_mini, missing_files
+from comfyui_uso.trainer.export_names import meant
 from comfyui_uso.uso_model.checkpoints import load_projector, merge_lora, read_lora
 from comfyui_uso.uso_model.config import FLUX_AE
 from comfyui_uso.uso_model.images import picture_tensor
@@ -48,9 +49,9 @@ def trained(comfy: ComfyServer, tmp_path_factory: pytest.TempPathFactory) -> Pat
             check=False,
         )
         assert done.returncode == 0, done.stdout + done.stderr
-    (written,) = folder.rglob("lora.safetensors")
+    (written,) = folder.rglob("toy-???????.safetensors")
     for kind, name in (("loras", "lora"), ("model_patches", "projector")):
-        data = (written.parent / f"{name}.safetensors").read_bytes()
+        data = meant(written.parent, name).read_bytes()
         (comfy.base / "models" / kind / f"toy-{name}.safetensors").write_bytes(data)
     return written.parent
 
@@ -86,8 +87,8 @@ def empty(graph: Mini, width: int, height: int | None = None) -> Ref:
 def test_what_the_toy_recipe_writes_is_drawn(comfy: ComfyServer, trained: Path) -> None:
     own = drawn(comfy, lora="toy-lora.safetensors", projector="toy-projector.safetensors")
     mini = load_mini(lora_strength=0)
-    merge_lora(mini.transformer, read_lora(trained / "lora.safetensors"))
-    projector = load_projector(trained / "projector.safetensors").float()
+    merge_lora(mini.transformer, read_lora(meant(trained, "lora")))
+    projector = load_projector(meant(trained, "projector")).float()
     with torch.inference_mode():
         txt, vec = mini.encoders.text(mini.encoders.tokenizer.batch([PROMPT]))
         levels, _ = mini.encoders.vision(picture_tensor(examples()[PAIR].style))

@@ -13,7 +13,8 @@ from comfyui_uso.trainer.data.manifest import Row, write_manifest
 from comfyui_uso.trainer.encoders import Encoders, Gaussian
 from comfyui_uso.trainer.encoders.pretrained import load_siglip
 from comfyui_uso.trainer.engine.checkpoint import latest
-from comfyui_uso.trainer.export import LORA, PROJECTOR, export_run
+from comfyui_uso.trainer.export import export_run
+from comfyui_uso.trainer.export_names import meant
 from comfyui_uso.trainer.networks import Networks, build_networks
 from comfyui_uso.trainer.recipe import TrainConfig
 from comfyui_uso.trainer.recipe_files import make_recipe
@@ -144,8 +145,9 @@ def test_all_304_keys_through_the_stock_loader(comfy: ComfyServer, tmp_path: Pat
     save_transformer(base, network, "fp32")
     config, networks = trained(tmp_path, None, transformer=base)
     report = export_run(config.loop.run_dir, out=tmp_path / "wide", dtype="fp32")
-    assert "304/304 keys map" in report and len(read_shapes(tmp_path / "wide" / LORA)) == 304
-    (comfy.base / "models/loras/deep-lora.safetensors").write_bytes((tmp_path / "wide" / LORA).read_bytes())
+    assert "304/304 keys map" in report and len(read_shapes(meant(tmp_path / "wide", "lora"))) == 304
+    written = meant(tmp_path / "wide", "lora").read_bytes()
+    (comfy.base / "models/loras/deep-lora.safetensors").write_bytes(written)
 
     latents = []
     for strength in (1.0, 0.0):
@@ -175,17 +177,18 @@ def test_lora_and_projector_of_real_width(comfy: ComfyServer, wide_files: Path, 
     base = wide_files / "diffusion_models/wide-flux.safetensors"
     config, networks = trained(tmp_path, style, transformer=base, projector=start)
     export_run(config.loop.run_dir, out=tmp_path / "wide", dtype="fp32")
-    assert len(read_shapes(tmp_path / "wide" / PROJECTOR)) == 18
-    for folder, name in (("loras", LORA), ("model_patches", PROJECTOR)):
-        (wide_files / folder / f"trained-{name}").write_bytes((tmp_path / "wide" / name).read_bytes())
+    assert len(read_shapes(meant(tmp_path / "wide", "projector"))) == 18
+    for folder, kind in (("loras", "lora"), ("model_patches", "projector")):
+        written = meant(tmp_path / "wide", kind).read_bytes()
+        (wide_files / folder / f"trained-{kind}.safetensors").write_bytes(written)
 
     graph = Tiny()
     model = graph.add("UNETLoader", unet_name="wide-flux.safetensors", weight_dtype="default")[0]
-    model = graph.lora(model, f"trained-{LORA}")
+    model = graph.lora(model, "trained-lora.safetensors")
     vision = graph.add("CLIPVisionLoader", clip_name="wide-siglip.safetensors")[0]
     picture = graph.picture(9, 384, 384)
     seen = graph.add("CLIPVisionEncode", clip_vision=vision, image=picture, crop="none")[0]
-    patch = graph.add("ModelPatchLoader", name=f"trained-{PROJECTOR}")[0]
+    patch = graph.add("ModelPatchLoader", name="trained-projector.safetensors")[0]
     styled = graph.add("USOStyleReference", model=model, model_patch=patch, clip_vision_output=seen)[0]
     got, content = drawn_by_comfyui(comfy, graph, styled, graph.prompt(6, 12), graph.picture(8, PIXELS, PIXELS))
     coarse = torch.rand(1, 3, 5, 5, generator=torch.Generator().manual_seed(9))

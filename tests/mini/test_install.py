@@ -13,11 +13,14 @@ from comfyui_uso.mini import install as module
 from comfyui_uso.mini.install import install
 from comfyui_uso.mini.judges.networks import FILES
 from comfyui_uso.mini.model import NAMES, weight_files
-from comfyui_uso.trainer.export import LORA, PROJECTOR, TRANSFORMER
+from comfyui_uso.trainer.export_names import OWN, PROJECTOR, file_name
 from comfyui_uso.trainer.recipe_files import load_recipe, recipe_file
 from comfyui_uso.trainer.run_folder import shareable
 from comfyui_uso.uso_model.checkpoints import write_safetensors
 from comfyui_uso.uso_model.errors import UserError
+
+FLUX, LORA, MATCHING = (file_name(*name) for name in (("base", 9, OWN), ("reward", 5, OWN), ("reward", 5, PROJECTOR)))
+"""What the stages write last."""
 
 
 @pytest.fixture(autouse=True)
@@ -33,7 +36,7 @@ def trained(work: Path, weights: str, judges: str, runs: str = "out") -> tuple[P
     """Write what the stages of one plan write; each file says which plan it is of."""
     folders = work / runs / "base", work / runs / "reward"
     config = load_recipe(recipe_file("mini_reward"), {"models.weights": work / weights})
-    for folder, names in zip(folders, ((TRANSFORMER,), (LORA, PROJECTOR)), strict=True):
+    for folder, names in zip(folders, ((FLUX,), (LORA, MATCHING)), strict=True):
         folder.mkdir(parents=True)
         for name in names:
             write_safetensors(folder / name, {runs: torch.zeros(1)}, {"uso.config": shareable(config)})
@@ -51,7 +54,7 @@ def test_all_files_come_from_one_work_folder(weights: str, judges: str, tmp_path
     for part, path in weight_files(bundled / "weights").items():
         if part not in ("flux", "lora", "projector"):
             assert path.read_text(encoding="utf-8") == weights
-    assert (bundled / "weights" / NAMES["flux"]).read_bytes() == (base / TRANSFORMER).read_bytes()
+    assert (bundled / "weights" / NAMES["flux"]).read_bytes() == (base / FLUX).read_bytes()
     assert (bundled / "weights" / NAMES["lora"]).read_bytes() == (adapters / LORA).read_bytes()
     assert {(bundled / "judges" / name).read_text(encoding="utf-8") for name in FILES.values()} == {judges}
 
@@ -75,14 +78,14 @@ def test_nothing_is_copied_where_a_stage_is_lacking(tmp_path: Path, bundled: Pat
     with pytest.raises(FileNotFoundError, match=r"csd-mini\.safetensors are not there; .*uso mini train"):
         install(tmp_path / "work", base, adapters)
     shutil.rmtree(adapters)
-    with pytest.raises(FileNotFoundError, match=r"lora\.safetensors"):
+    with pytest.raises(FileNotFoundError, match="reward are not there"):
         install(tmp_path / "work", base, adapters)
     assert not bundled.exists()
 
 
 def test_older_files_tell_their_encoders_by_the_names_of_their_time(tmp_path: Path, bundled: Path) -> None:
     base, adapters = trained(tmp_path / "work", "weights", "judges")
-    for path in (base / TRANSFORMER, adapters / LORA, adapters / PROJECTOR):
+    for path in (base / FLUX, adapters / LORA, adapters / MATCHING):
         config = json.loads(shareable(load_recipe(recipe_file("mini_reward"))))
         config["models"] = {"mini": True, "mini_weights": "weights"}
         del config["family"]

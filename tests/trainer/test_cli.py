@@ -101,7 +101,11 @@ def test_a_run_from_the_command_line(
     assert cli.main(["train", str(config.loop.run_dir), "loop.steps=3"]) == 0
     assert cli.main(["export", str(config.loop.run_dir), "--out", str(tmp_path / "out"), "--dtype", "bf16"]) == 0
     told = capsys.readouterr().out
-    assert "step 3" in told and "32/32 keys map" in told and (tmp_path / "out" / "projector.safetensors").is_file()
+    assert (
+        "step 3" in told
+        and "32/32 keys map" in told
+        and (tmp_path / "out" / "run-0000003-projector.safetensors").is_file()
+    )
     assert cli.main(["check", str(config.data.manifests[0]), "--size", "32"]) in (0, 1)
     assert cli.main(["doctor", str(path)]) == 0
     assert "stage triplet, 4 steps of 2 rows" in capsys.readouterr().out

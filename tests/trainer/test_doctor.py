@@ -14,8 +14,8 @@ def test_the_report(monkeypatch):
     assert f"torch {torch.__version__.partition('+')[0]}" in text and "adapt_12gb:" in text
     assert "recommended here: " in text
     recipe = load_recipe(RECIPES / "adapt_12gb.yaml")
-    told = doctor.diagnose(recipe)
-    assert "flux1-dev.safetensors IS MISSING" in told and "blocks in RAM (RAM)" in told
+    told = doctor.diagnose(recipe).text
+    assert "flux1-dev.safetensors IS MISSING" in told and "blocks in RAM" in told
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda n: "a GPU")
@@ -23,7 +23,7 @@ def test_the_report(monkeypatch):
     for free, name in ((24.5e9, "adapt_24gb"), (16.5e9, "adapt_16gb"), (11.9e9, "adapt_12gb"), (4e9, "nothing; T5")):
         monkeypatch.setattr(torch.cuda, "mem_get_info", lambda n, free=free: (int(free), int(free)))
         assert name in doctor.diagnose().splitlines()[-1]
-    assert "DOES NOT FIT: 4.0 GB are free on the GPU" in doctor.diagnose(recipe)
+    assert "DOES NOT FIT: 4.0 GB are free on the GPU" in doctor.diagnose(recipe).text
 
 
 def test_the_cache_is_planned_by_distinct_inputs(tmp_path, manifest):
@@ -41,4 +41,4 @@ def test_the_cache_is_planned_by_distinct_inputs(tmp_path, manifest):
     )
     twice = 2 * (latent_bytes(768) + latent_bytes(512)) - latent_bytes(768)  # of two sizes, as they are and mirrored
     assert cache_bytes(more, rows) == wanted + 8 * (twice + latent_bytes(512))
-    assert f"encodings of 8 rows in {tmp_path / 'cache'}: {wanted / 1e9:.1f} GB" in doctor.diagnose(recipe)
+    assert f"encodings of 8 rows in {tmp_path / 'cache'}: {wanted / 1e9:.1f} GB" in doctor.diagnose(recipe).text

@@ -13,7 +13,7 @@ from comfyui_uso import cli
 from comfyui_uso.trainer.config import read_yaml
 from comfyui_uso.trainer.encoders import Encoders
 from comfyui_uso.trainer.engine.checkpoint import latest
-from comfyui_uso.trainer.export import LORA, PROJECTOR, TRANSFORMER
+from comfyui_uso.trainer.export_names import OWN, PROJECTOR, file_name, newest
 from comfyui_uso.trainer.family import declared_families, family_of, load_family
 from comfyui_uso.trainer.recipe import FLUX, ModelsConfig, TrainConfig
 from comfyui_uso.trainer.recipe_files import RECIPES, load_recipe, make_recipe, recipe_file
@@ -48,8 +48,7 @@ class ToyFamily:
         return self.encoders
 
     def bundled(self, models: ToyModels, part: str) -> Path | None:
-        path = models.folder / f"{part}.safetensors"
-        return path if path.is_file() else None
+        return newest(models.folder, PROJECTOR if part == "projector" else OWN)
 
     def fresh_transformer(self, models: ToyModels) -> UsoTransformer:
         return UsoTransformer(TINY)
@@ -98,16 +97,16 @@ def test_a_third_family_trains_every_stage_by_the_same_code(
 ) -> None:
     caplog.set_level("INFO")
     for stage, models, files in (
-        ("base", {}, {TRANSFORMER}),
+        ("base", {}, {OWN}),
         ("style", {}, {PROJECTOR}),
-        ("triplet", {"new_projector": True, "train_projector": True}, {LORA, PROJECTOR}),
+        ("triplet", {"new_projector": True, "train_projector": True}, {OWN, PROJECTOR}),
     ):
         config = load_recipe(toy_recipe(stage, **models))
         assert family_of(config) is TOY and isinstance(config.models, ToyModels) and config.models.tokens == 3
         assert train(config) == 2
         found = {path.name for path in config.folder.iterdir()}
-        assert found == files
-        metadata = read_metadata(config.folder / next(iter(files)))
+        assert found == {file_name(stage, 2, part) for part in files}
+        metadata = read_metadata(config.folder / found.pop())
         assert metadata["modelspec.architecture"] == "toy/lora" and metadata["modelspec.license"] == "CC0-1.0"
         # A run's folder is enough to go on.
         again = read_run(config.loop.run_dir, ["loop.steps=3"])

@@ -14,7 +14,8 @@ import yaml
 from comfyui_uso import cli
 from comfyui_uso.trainer.data.manifest import read_manifest, write_manifest
 from comfyui_uso.trainer.engine.checkpoint import latest
-from comfyui_uso.trainer.export import LORA, export_run, require_own_files
+from comfyui_uso.trainer.export import export_run, require_own_files
+from comfyui_uso.trainer.export_names import OWN, file_name, newest
 from comfyui_uso.trainer.recipe import TrainConfig
 from comfyui_uso.trainer.run_folder import CONFIG, read_run, run_id
 from comfyui_uso.trainer.train import encode, train, training_data
@@ -38,7 +39,7 @@ def trained(recipe: Callable[..., TrainConfig], tiny_encoders, tmp_path: Path) -
 
 
 def test_files_go_into_the_run_and_its_settings_name_no_place(trained: TrainConfig, tmp_path: Path) -> None:
-    assert (trained.loop.run_dir / "out" / LORA).is_file()
+    assert (trained.loop.run_dir / "out" / "first-0000002.safetensors").is_file()
     kept = yaml.safe_load((trained.loop.run_dir / CONFIG).read_text(encoding="utf-8"))
     assert kept["loop"]["run_dir"] == "." and kept["out"] is None
     inside = recipe_inside(trained)
@@ -59,7 +60,7 @@ def test_the_folder_that_is_named_is_the_one_that_is_trained(how, name, trained,
     config = read_run(place, ["loop.steps=3"])
     assert config.loop.run_dir == place and config.folder == place / "out"
     assert train(config, tiny_encoders) == 3
-    assert latest(place).step == 3 and read_metadata(place / "out" / LORA)["uso.step"] == "3"
+    assert latest(place).step == 3 and read_metadata(place / "out" / file_name(place.name, 3, OWN))["uso.step"] == "3"
     if how is shutil.copytree:
         assert {path: digest(path) for path in first.rglob("*") if path.is_file()} == before
     else:
@@ -75,26 +76,30 @@ def test_a_setting_of_a_run_given_anew_is_relative_to_the_working_folder(trained
 def test_an_export_never_replaces_a_file_of_another_run(recipe, tiny_encoders, tmp_path) -> None:
     """Refused before anything is encoded, and by `uso export`; the run that wrote it goes on."""
     shared = tmp_path / "loras"
-    one, two = (recipe(name=name, out=shared, loop={"steps": 2}) for name in ("one", "two"))
+    one, two = (recipe(name=name, out=shared, loop={"steps": 2}) for name in ("one/ghibli", "two/ghibli"))
     train(one, tiny_encoders)
-    before = digest(shared / LORA)
-    with pytest.raises(UserError, match=r"lora\.safetensors is there and was not written by the run two"):
+    file = shared / "ghibli-0000002.safetensors"
+    before = digest(file)
+    with pytest.raises(
+        UserError, match=r"ghibli-0000002\S*\.safetensors is there and was not written by the run ghibli"
+    ):
         train(two, tiny_encoders)
-    assert not (two.loop.run_dir / CONFIG).exists() and digest(shared / LORA) == before
-    assert train(recipe(name="one", out=shared, loop={"steps": 3}), tiny_encoders) == 3
-    assert digest(shared / LORA) != before
-    shutil.copytree(one.loop.run_dir, tmp_path / "copy")
-    with pytest.raises(UserError, match="was not written by the run copy"):
-        export_run(tmp_path / "copy")
+    assert not (two.loop.run_dir / CONFIG).exists() and digest(file) == before
+    assert train(recipe(name="one/ghibli", out=shared, loop={"steps": 3}), tiny_encoders) == 3
+    assert (shared / "ghibli-0000003.safetensors").is_file() and digest(file) == before
+    shutil.copytree(one.loop.run_dir, tmp_path / "copy/ghibli")
+    with pytest.raises(UserError, match="was not written by the run ghibli"):
+        export_run(tmp_path / "copy/ghibli")
     one.loop.run_dir.rename(tmp_path / "renamed")
     export_run(tmp_path / "renamed")
+    assert (shared / "renamed-0000003.safetensors").is_file()
 
 
 def test_a_file_of_nobody_is_not_replaced_either(recipe, tmp_path) -> None:
     config = recipe(out=tmp_path / "loras")
     require_own_files(config)
     (tmp_path / "loras").mkdir()
-    (tmp_path / "loras" / LORA).write_bytes(b"something dear")
+    (tmp_path / "loras" / file_name("run", 7, OWN)).write_bytes(b"something dear")
     with pytest.raises(UserError, match="name another folder with `out`"):
         require_own_files(config)
 
@@ -116,6 +121,22 @@ def test_data_that_has_changed_is_refused(trained, tiny_encoders, manifest) -> N
     with pytest.raises(UserError, match="began with other data"):
         train(longer, tiny_encoders)
     assert train(longer, tiny_encoders, allow_change=True) == 3
+
+
+def test_data_and_models_that_only_moved_go_on(recipe, tiny_encoders, tmp_path) -> None:
+    config = recipe(loop={"steps": 2})
+    train(config, tiny_encoders)
+    place = tmp_path / "elsewhere"
+    place.mkdir()
+    for path in [*tmp_path.glob("*.png"), *tmp_path.glob("*.jsonl"), *tmp_path.glob("*.safetensors")]:
+        path.rename(place / path.name)
+    moved = [f"data.manifests={place / 'manifest.jsonl'}", f"models.transformer={place / 'base.safetensors'}"]
+    moved += [f"models.projector={place / 'projector.safetensors'}", "loop.steps=3"]
+    assert train(read_run(config.loop.run_dir, moved), tiny_encoders) == 3
+    (place / "base.safetensors").rename(place / "kept")
+    shutil.copy(place / "projector.safetensors", place / "base.safetensors")
+    with pytest.raises(UserError, match=r"models\.transformer holds something else by now"):
+        train(read_run(config.loop.run_dir, ["loop.steps=4"]), tiny_encoders)
 
 
 @pytest.mark.parametrize(
@@ -159,7 +180,7 @@ def test_a_run_of_the_first_version_goes_on(tmp_path, tiny_encoders, tiny_files,
     )
     before = latest(place)
     assert before is not None and before.step == 2
-    assert {part.rank for part in read_lora(place / "out" / LORA).modules.values()} == {2}
+    assert {part.rank for part in read_lora(newest(place / "out", OWN)).modules.values()} == {2}
     assert train(read_run(place, ["loop.steps=3"]), tiny_encoders) == 3
     assert cli.main(["export", str(place), "--step", "2", "--out", str(tmp_path / "again")]) == 0
     assert "step 2 of moved" in capsys.readouterr().out

@@ -10,7 +10,8 @@ import torch
 from comfyui_uso.trainer.adapters import add_lora, lora_from_parameters, lora_layers
 from comfyui_uso.trainer.data.manifest import read_manifest, write_manifest
 from comfyui_uso.trainer.engine.checkpoint import latest
-from comfyui_uso.trainer.export import LORA, PROJECTOR, TRANSFORMER, export_run
+from comfyui_uso.trainer.export import export_run
+from comfyui_uso.trainer.export_names import OWN, PROJECTOR, newest, newest_lora
 from comfyui_uso.trainer.networks import build_networks
 from comfyui_uso.trainer.train import train
 from comfyui_uso.uso_model.blocks import ModulationLayer
@@ -30,7 +31,7 @@ from comfyui_uso.uso_model.checkpoints import (
 def test_base_writes_a_flux_file_that_loads(recipe, tiny_encoders, tiny_transformer):
     config = recipe("base")
     train(config, tiny_encoders)
-    trained = load_transformer(config.out / TRANSFORMER, torch.float32)
+    trained = load_transformer(newest(config.out, OWN), torch.float32)
     assert not torch.allclose(trained.img_in.weight, tiny_transformer.img_in.weight, atol=1e-3)
 
 
@@ -123,10 +124,10 @@ def test_a_published_lora_is_trained_on(start, recipe, tiny_encoders, tmp_path):
     """Continued or added to: what is exported computes what was trained, on the base without the published LoRA."""
     first = recipe(name="published", lora={"rank": 4})
     train(first, tiny_encoders)
-    published = first.out / LORA
+    published = newest(first.out, OWN)
     config = recipe(name="second", lora={"rank": 2, "start": start}, models={"lora": published})
     train(config, tiny_encoders)
-    lora = read_lora(config.out / LORA)
+    lora = read_lora(newest_lora(config.out))
     ranks = {part.rank for part in lora.modules.values()}
     assert ranks == ({4} if start == "continue" else {6})
     live = build_networks(config, torch.device("cpu")).transformer
@@ -134,7 +135,7 @@ def test_a_published_lora_is_trained_on(start, recipe, tiny_encoders, tmp_path):
     live.load_state_dict({k.removeprefix("transformer."): v for k, v in saved.items()}, strict=False)
     merged = load_transformer(config.models.transformer, torch.float32)
     export_run(config.loop.run_dir, out=tmp_path / "wide", dtype="fp32")
-    merge_lora(merged, read_lora(tmp_path / "wide" / LORA))
+    merge_lora(merged, read_lora(newest_lora(tmp_path / "wide")))
     torch.manual_seed(5)
     inputs = {
         "img": torch.randn(2, 4, 64),
@@ -151,7 +152,7 @@ def test_a_published_lora_is_trained_on(start, recipe, tiny_encoders, tmp_path):
 def test_the_export_says_where_it_comes_from(recipe, tiny_encoders, tmp_path):
     config = recipe()
     train(config, tiny_encoders)
-    told = read_metadata(config.out / LORA)
+    told = read_metadata(newest(config.out, OWN))
     assert told["modelspec.sai_model_spec"] == "1.0.1" and told["ss_network_dim"] == "4"
     assert told["uso.step"] == "4" and len(told["uso.dataset_sha256"]) == 64
     assert str(tmp_path) not in json.dumps(told), "a published file must not tell the folders of its maker"
@@ -160,10 +161,10 @@ def test_the_export_says_where_it_comes_from(recipe, tiny_encoders, tmp_path):
     saved = latest(config.loop.run_dir).trained()
     trained = lora_from_parameters({k.removeprefix("transformer."): v for k, v in saved.items()})
     assert torch.equal(
-        read_lora(tmp_path / "again" / LORA).modules["single_blocks.0.linear2"].up,
+        read_lora(newest(tmp_path / "again", OWN)).modules["single_blocks.0.linear2"].up,
         trained.modules["single_blocks.0.linear2"].up,
     )
-    assert load_projector(tmp_path / "again" / PROJECTOR).tokens_out == 2
+    assert load_projector(newest(tmp_path / "again", PROJECTOR)).tokens_out == 2
     with pytest.raises(ValueError, match="no complete checkpoint of step 3"):
         export_run(config.loop.run_dir, step=3)
 
@@ -189,7 +190,7 @@ def test_settings_of_the_lora_take_effect(changes, recipe, tiny_encoders):
     other = recipe(name="other", loop={"steps": 2}, lora=changes)
     for config in (one, other):
         train(config, tiny_encoders)
-    first, second = (read_lora(config.out / LORA).modules for config in (one, other))
+    first, second = (read_lora(newest(config.out, OWN)).modules for config in (one, other))
     assert first.keys() != second.keys() or any(not torch.equal(first[k].up, second[k].up) for k in first)
 
 
@@ -210,7 +211,7 @@ def test_monitors_write_pictures_and_numbers(recipe, tiny_encoders, manifest):
         reward={"start": 3, "size": 32, "steps": 3, "last": 2, "active": 1},
     )
     train(config, tiny_encoders)
-    names = sorted(path.name for path in (config.loop.run_dir / "samples").iterdir())
+    names = sorted(path.name for path in (config.loop.run_dir / "samples").glob("*.png"))
     assert names == ["step-0000000.png", "step-0000002.png", "step-0000004.png"]
     lines = [json.loads(line) for line in (config.loop.run_dir / "log.jsonl").read_text().splitlines()]
     found = set().union(*lines)

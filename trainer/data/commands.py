@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from ...uso_model.errors import UserError
+
 __all__ = ["add_data_commands"]
 
 
@@ -30,7 +32,10 @@ def _add_check(commands: argparse._SubParsersAction) -> None:
         description="Open every picture of triplet manifests, or of those of a recipe as it reads them, and print what "
         "was found; exit 1 if anything is wrong.",
     )
-    check.add_argument("what", nargs="+", metavar="MANIFEST|RECIPE", help="manifests; or a recipe and NAME=VALUE ...")
+    check.add_argument("what", nargs="*", metavar="MANIFEST|RECIPE", help="manifests; or a recipe and NAME=VALUE ...")
+    check.add_argument(
+        "--by-loss", type=Path, metavar="RUN", help="list the rows of a run by their losses instead, the highest first"
+    )
     check.add_argument("--size", type=int, help="size the buckets are counted for (1024, or the recipe's)")
     check.add_argument("--content-size", type=int, help="long side of content pictures (512, or the recipe's)")
     check.set_defaults(handler=_check)
@@ -77,6 +82,13 @@ def _add_import(commands: argparse._SubParsersAction) -> None:
 
 
 def _check(args: argparse.Namespace) -> int:
+    if args.by_loss is not None:
+        from .by_loss import by_loss
+
+        print(by_loss(args.by_loss))
+        return 0
+    if not args.what:
+        raise UserError("got no manifest to check; name one or several, a recipe, or a run with --by-loss")
     from .check import check
     from .check_settings import reading
 

@@ -42,8 +42,12 @@ _TEXTS = (b"tEXt", b"zTXt", b"iTXt")
 _TO_8_BITS = (np.arange(65536) * (255 / 65535)).round().astype(np.uint8)
 
 
-def open_picture(path: Path) -> Image.Image:
+def open_picture(path: Path, alpha: bool = False) -> Image.Image:
     """Return a picture as RGB: turned as its orientation says, transparency on white, 16 bits scaled to 8.
+
+    Args:
+        path: the file.
+        alpha: return how opaque the picture is instead, in 8 bits.
 
     Raises:
         UserError: the file is absent, no file, no picture of `uso_model.images.PICTURE_FORMATS`, damaged, or larger
@@ -57,7 +61,8 @@ def open_picture(path: Path) -> Image.Image:
                 _require_size(picture)
                 only_orientation(picture)
                 picture.load()
-                found = _rgb(upright(picture), wide=picture.format == "TIFF" and picture.mode == "I")
+                turned, wide = upright(picture), picture.format == "TIFF" and picture.mode == "I"
+                found = _alpha(turned) if alpha else _rgb(turned, wide)
                 found.info.clear()  # what it says of the file, such as the orientation, is true no more
                 return found
     except Image.DecompressionBombError as error:
@@ -116,10 +121,18 @@ def _rgb(picture: Image.Image, wide: bool = False) -> Image.Image:
         if wide and values.max() <= 255:
             return Image.fromarray(values.astype(np.uint8)).convert("RGB")
         return Image.fromarray(_TO_8_BITS[values]).convert("RGB")
-    if picture.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in picture.info:
+    if _is_clear(picture):
         clear = picture.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", clear.size, "white"), clear).convert("RGB")
     return picture.convert("RGB")
+
+
+def _is_clear(picture: Image.Image) -> bool:
+    return picture.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in picture.info
+
+
+def _alpha(picture: Image.Image) -> Image.Image:
+    return picture.convert("RGBA").getchannel("A") if _is_clear(picture) else Image.new("L", picture.size, 255)
 
 
 def fit_target(picture: Image.Image, width: int, height: int) -> Image.Image:

@@ -8,6 +8,7 @@ from typing import TypeVar
 import torch
 from PIL import Image
 from torch import Tensor
+from transformers import CLIPTextModel, T5EncoderModel
 
 from ...uso_model.checkpoints import load_autoencoder
 from ...uso_model.checkpoints.diffusers import part_of
@@ -19,15 +20,13 @@ from .fingerprint import fingerprint
 from .interface import Encoders, Gaussian
 from .lazy import Lazy
 from .pretrained import load_clip, load_siglip, load_t5
-from .tokenizers import find_tokenizers, load_tokenizers
+from .text_device import TEXT_DTYPE, text_device
+from .tokenizers import Tokenizers, find_tokenizers, load_tokenizers
 
 __all__ = ["flux_encoders"]
 
 T5_TOKENS, CLIP_TOKENS = 512, 77
 """Lengths to which prompts are padded and cut (bytedance/USO, uso/flux/util.py)."""
-
-TEXT_DTYPE = torch.bfloat16
-"""The official code runs both text encoders in it; SigLIP and the autoencoder in float32."""
 
 Model = TypeVar("Model")
 
@@ -52,20 +51,20 @@ def flux_encoders(models: ModelsConfig, device: torch.device) -> Encoders:
         "style": f"siglip squashed {fingerprint(siglip_path)}",
         "text": ", ".join(f"{name} {fingerprint(path)}" for name, path in text_parts.items()),
     }
-    text_models = Lazy(
-        lambda: (
-            load_tokenizers(folders),
-            load_t5(t5_path, TEXT_DTYPE, device),
-            load_clip(clip_path, TEXT_DTYPE, device),
-        )
-    )
-    vision = Lazy(lambda: load_siglip(siglip_path, torch.float32, device))
+
+    def read_text_models() -> tuple[Tokenizers, T5EncoderModel, CLIPTextModel]:
+        tokenizers, place = load_tokenizers(folders), text_device(models, device)
+        return tokenizers, load_t5(t5_path, TEXT_DTYPE, place), load_clip(clip_path, TEXT_DTYPE, place)
+
+    text_models = Lazy(read_text_models, f"{t5_path.name} and {clip_path.name}")
+    vision = Lazy(lambda: load_siglip(siglip_path, torch.float32, device), siglip_path.name)
     autoencoder = Lazy(
-        lambda: checkpoint_decoder(load_autoencoder(vae_path, torch.float32, device).requires_grad_(False))
+        lambda: checkpoint_decoder(load_autoencoder(vae_path, torch.float32, device).requires_grad_(False)),
+        vae_path.name,
     )
 
     def opened(model: Lazy[Model]) -> Model:
-        # 10 GB of text encoders leave no room for another one on a small GPU. The others stay together: the style
+        # Up to 10 GB of text encoders leave no room for another one on a small GPU. The others stay together: the style
         # reward decodes in every step, and style features may be encoded in every step too.
         for other in (vision, autoencoder) if model is text_models else (text_models,):
             other.release()
@@ -94,7 +93,7 @@ def flux_encoders(models: ModelsConfig, device: torch.device) -> Encoders:
 
         def ids(tokenizer, length: int) -> Tensor:
             padded = tokenizer(prompt, padding="max_length", truncation=True, max_length=length, return_tensors="pt")
-            return padded.input_ids.to(device)
+            return padded.input_ids.to(t5.device)
 
         # No attention mask, as in the official code: FLUX sees the padding too.
         txt = t5(input_ids=ids(tokenizers.t5, T5_TOKENS)).last_hidden_state

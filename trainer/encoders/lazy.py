@@ -8,6 +8,8 @@ from typing import Generic, TypeVar
 
 import torch
 
+from ..engine.telling import telling
+
 __all__ = ["Lazy"]
 
 Thing = TypeVar("Thing")
@@ -16,8 +18,8 @@ Thing = TypeVar("Thing")
 class Lazy(Generic[Thing]):
     """A model behind its loader, which several threads may ask for at the same time."""
 
-    def __init__(self, load: Callable[[], Thing]):
-        self._load = load
+    def __init__(self, load: Callable[[], Thing], what: str):
+        self._load, self._what = load, what
         self._lock = threading.RLock()
         self._thing: Thing | None = None
 
@@ -25,7 +27,8 @@ class Lazy(Generic[Thing]):
         """Return the model, reading it if it is not in memory."""
         with self._lock:
             if self._thing is None:
-                self._thing = self._load()
+                with telling(f"reading {self._what}"):
+                    self._thing = self._load()
             return self._thing
 
     def release(self) -> None:

@@ -28,7 +28,7 @@ def open_encoders(config: TrainConfig, device: torch.device | str = "cpu") -> En
     from ...uso_model.judging.csd import load_csd  # open_clip takes seconds to import
 
     path = models.csd
-    csd = Lazy(lambda: load_csd(path, device))
+    csd = Lazy(lambda: load_csd(path, device), path.name)
 
     def release() -> None:
         encoders.release()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from accelerate import init_empty_weights
@@ -27,18 +27,20 @@ from transformers import (
 
 from ...uso_model.checkpoints import CheckpointError, load_strict, read_safetensors
 from ...uso_model.checkpoints.diffusers import read_folder
-from ...uso_model.checkpoints.fp8 import dequantize
+from ...uso_model.checkpoints.fp8 import dequantize, is_auxiliary, scales_of
 from ...uso_model.checkpoints.kinds import looks_like
 from ...uso_model.checkpoints.sizes import block_count, shape_of
 from ...uso_model.style import SIGLIP_SIZE
 from ...uso_model.untrusted import parse_json, quoted, read_text
+from ..memory.by_block import multiply_out_by_block, stays_as_stored
+from .parts import CLIP_KEY, SIGLIP_KEY, T5_BLOCKS, T5_KEY, part_with
 
-__all__ = ["load_clip", "load_siglip", "load_t5"]
+__all__ = ["encoder_sizes", "load_clip", "load_siglip", "load_t5"]
 
-# One key of each encoder; what stands before it differs between files, folders and all-in-one checkpoints.
-_T5_KEY = "encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight"
-_CLIP_KEY = "embeddings.token_embedding.weight"
-_SIGLIP_KEY = "embeddings.patch_embedding.weight"
+_WANTED_T5 = "t5xxl_fp16.safetensors (models/text_encoders)"
+_WANTED_CLIP = "clip_l.safetensors (models/text_encoders)"
+_WANTED_SIGLIP = "sigclip_vision_patch14_384.safetensors (models/clip_vision)"
+
 
 _HEAD_WIDTH = 64
 _SIGLIP_HEADS = {1152: 16}
@@ -67,56 +69,100 @@ Weights = Mapping[str, Tensor]
 
 
 def load_t5(path: Path, dtype: torch.dtype, device: torch.device) -> T5EncoderModel:
-    """Read the T5 encoder.
+    """Read the T5 encoder; see `multiply_out_by_block` for how it is held.
 
     Args:
         path: `t5xxl_fp16.safetensors` or an 8-bit one, an all-in-one checkpoint, or a Hugging Face folder; a decoder in
             it is left out.
-        dtype: of the weights.
+        dtype: to compute in.
         device: of the weights.
 
     Raises:
         CheckpointError: another kind of file, or missing or unknown keys.
     """
-    tensors = _weights(path, _T5_KEY, dtype, "t5xxl_fp16.safetensors (models/text_encoders)")
+    stored = _stored(path, T5_KEY, _WANTED_T5)
     # Files have the embedding under one of its two names, or under both.
     both = ("shared.weight", "encoder.embed_tokens.weight")
+    stored = {name: tensor for name, tensor in stored.items() if name.startswith("encoder.") or name in both}
+    scales = scales_of(stored, path.name)
+    tensors = {
+        name: tensor.to(device)
+        for name, tensor in stored.items()
+        if name.startswith(T5_BLOCKS) and not is_auxiliary(name) and stays_as_stored(tensor, dtype, name in scales)
+    }
+    tensors |= _multiplied_out(
+        {name: tensor for name, tensor in stored.items() if name not in tensors}, scales, path.name, dtype, device
+    )
     found = [tensors[name] for name in both if name in tensors]
     encoder = {name: tensor for name, tensor in tensors.items() if name.startswith("encoder.")}
     encoder |= {name: found[0] for name in both if found}
     model = _built(T5EncoderModel, _config(path, T5Config, _t5_config, encoder), encoder, path.name)
     model.set_input_embeddings(model.shared)  # one embedding under both names again, not two
+    waiting = {model.get_parameter(name): scale.to(device) for name, scale in scales.items() if name in encoder}
+    multiply_out_by_block(model.encoder.block, waiting, dtype)
     return _frozen(model, device)
 
 
 def load_clip(path: Path, dtype: torch.dtype, device: torch.device) -> CLIPTextModel:
     """Read the CLIP text encoder from `clip_l.safetensors`, a checkpoint or a folder; see `load_t5`."""
-    tensors = _weights(path, _CLIP_KEY, dtype, "clip_l.safetensors (models/text_encoders)")
+    tensors = _weights(path, CLIP_KEY, dtype, device, _WANTED_CLIP)
     config = _config(path, CLIPTextConfig, _clip_config, tensors)
     return _frozen(_built(CLIPTextModel, config, tensors, path.name), device)
 
 
 def load_siglip(path: Path, dtype: torch.dtype, device: torch.device) -> SiglipVisionModel:
     """Read the SigLIP vision tower, without its pooling head; see `load_t5`."""
-    tensors = _weights(path, _SIGLIP_KEY, dtype, "sigclip_vision_patch14_384.safetensors (models/clip_vision)")
-    tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith("head.")}
+    tensors = _weights(path, SIGLIP_KEY, dtype, device, _WANTED_SIGLIP, without="head.")
     config = _config(path, SiglipVisionConfig, _siglip_config, tensors)
     config.vision_use_head = False
     return _frozen(_built(SiglipVisionModel, config, tensors, path.name), device)
 
 
-def _weights(path: Path, key: str, dtype: torch.dtype, wanted: str) -> dict[str, Tensor]:
-    """Return the weights of the part that has `key`, without the names before it."""
+def encoder_sizes(kind: Literal["t5", "clip", "siglip"], path: Path) -> PretrainedConfig:
+    """Return the sizes of an encoder, read off the names and shapes of its weights.
+
+    Raises:
+        CheckpointError: another kind of file.
+    """
+    if kind == "clip":
+        return _clip_config(_stored(path, CLIP_KEY, _WANTED_CLIP), path.name)
+    if kind == "siglip":
+        return _siglip_config(_stored(path, SIGLIP_KEY, _WANTED_SIGLIP), path.name)
+    tensors = _stored(path, T5_KEY, _WANTED_T5)
+    other_name = tensors.get("encoder.embed_tokens.weight")
+    return _t5_config(tensors if other_name is None else {"shared.weight": other_name, **tensors}, path.name)
+
+
+def _weights(
+    path: Path, key: str, dtype: torch.dtype, device: torch.device, wanted: str, without: str = "."
+) -> dict[str, Tensor]:
+    """Return the weights of an encoder in `dtype` on a device, but those whose names begin with `without`."""
+    stored = _stored(path, key, wanted)
+    stored = {name: tensor for name, tensor in stored.items() if not name.startswith(without)}
+    return _multiplied_out(stored, scales_of(stored, path.name), path.name, dtype, device)
+
+
+def _stored(path: Path, key: str, wanted: str) -> dict[str, Tensor]:
     stored = read_folder(path) if path.is_dir() else read_safetensors(path)
-    prefixes = [name.removesuffix(key) for name in stored if name == key or name.endswith(f".{key}")]
-    if len(prefixes) != 1:
+    part = part_with(stored, key)
+    if part is None:
         raise CheckpointError(f"{path.name} looks like {looks_like(stored)}; choose {wanted}.")
-    part = {
-        name.removeprefix(prefixes[0]): tensor
-        for name, tensor in stored.items()
-        if name.startswith(prefixes[0]) and not name.endswith("position_ids")
-    }
-    return dequantize(part, path.name, dtype)
+    return part
+
+
+def _multiplied_out(
+    stored: Weights, scales: Weights, source: str, dtype: torch.dtype, device: torch.device
+) -> dict[str, Tensor]:
+    """Bring weights to `dtype` and a device, one after the other: there is never a second copy of all."""
+    result: dict[str, Tensor] = {}
+    for name, tensor in stored.items():
+        if is_auxiliary(name):
+            continue
+        pair = {name: tensor.to(device)}
+        if name in scales:
+            pair[f"{name.removesuffix('weight')}weight_scale"] = scales[name].to(device)
+        result |= dequantize(pair, source, dtype)
+    return result
 
 
 def _config(path: Path, kind: Any, guess: Callable[[Weights, str], PretrainedConfig], tensors: Weights) -> Any:
@@ -142,7 +188,7 @@ def _config(path: Path, kind: Any, guess: Callable[[Weights, str], PretrainedCon
 
 def _t5_config(tensors: Weights, source: str) -> T5Config:
     words, width = shape_of(tensors, "shared.weight", 2, source)
-    buckets, heads = shape_of(tensors, _T5_KEY, 2, source)
+    buckets, heads = shape_of(tensors, T5_KEY, 2, source)
     gated = "encoder.block.0.layer.1.DenseReluDense.wi_0.weight" in tensors
     inner = f"encoder.block.0.layer.1.DenseReluDense.{'wi_0' if gated else 'wi'}.weight"
     return T5Config(
@@ -151,14 +197,14 @@ def _t5_config(tensors: Weights, source: str) -> T5Config:
         d_kv=shape_of(tensors, "encoder.block.0.layer.0.SelfAttention.q.weight", 2, source)[0] // heads,
         num_heads=heads,
         d_ff=shape_of(tensors, inner, 2, source)[0],
-        num_layers=block_count(tensors, "encoder.block.", source),
+        num_layers=block_count(tensors, T5_BLOCKS, source),
         relative_attention_num_buckets=buckets,
         feed_forward_proj="gated-gelu" if gated else "relu",
     )
 
 
 def _clip_config(tensors: Weights, source: str) -> CLIPTextConfig:
-    words, width = shape_of(tensors, _CLIP_KEY, 2, source)
+    words, width = shape_of(tensors, CLIP_KEY, 2, source)
     end = min(_CLIP_END, words - 1)
     return CLIPTextConfig(
         vocab_size=words,
@@ -175,7 +221,7 @@ def _clip_config(tensors: Weights, source: str) -> CLIPTextConfig:
 
 
 def _siglip_config(tensors: Weights, source: str) -> SiglipVisionConfig:
-    width, channels, patch, _ = shape_of(tensors, _SIGLIP_KEY, 4, source)
+    width, channels, patch, _ = shape_of(tensors, SIGLIP_KEY, 4, source)
     side = round(shape_of(tensors, "embeddings.position_embedding.weight", 2, source)[0] ** 0.5) * patch
     return SiglipVisionConfig(
         hidden_size=width,
@@ -204,4 +250,4 @@ def _built(kind: Any, config: PretrainedConfig, tensors: Weights, source: str) -
 
 
 def _frozen(model: Any, device: torch.device) -> Any:
-    return model.to(device).eval().requires_grad_(False)
+    return model.to(device).eval().requires_grad_(False)  # the weights are there already, buffers are not

@@ -6,7 +6,8 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ..config import shortened
+from ..out_of_memory import advice
+from ..setting_errors import shortened
 
 __all__ = ["byproduct"]
 
@@ -25,6 +26,6 @@ def byproduct(what: str, later: str) -> Iterator[None]:
         yield
     except Exception as error:
         # All kinds: loggers and encoders raise what they like, and hours of training must not depend on it.
-        reason = shortened(error) or type(error).__name__
+        reason = advice(error) or shortened(error) or type(error).__name__
         logger.warning("%s failed (%s); the run goes on. %s", what, reason, later)
         logger.debug("the traceback of it:", exc_info=True)

@@ -1,4 +1,4 @@
-"""Cutting a log back to the step that a run goes on from: what came after is made again."""
+"""Cutting logs back to the step that a run goes on from: what came after is made again."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ...uso_model.checkpoints.files import atomic_write
 from .log import LOG
+from .row_losses import ROW_LOSSES
 
 __all__ = ["cut_back"]
 
@@ -16,7 +17,7 @@ _EVENTS = "events.out.tfevents*"
 
 
 def cut_back(run_dir: Path, step: int) -> None:
-    """Take out of log.jsonl, and out of what TensorBoard shows, all that a run has told of later steps.
+    """Take out of log.jsonl, rows.jsonl and what TensorBoard shows all that a run has told of later steps.
 
     Args:
         run_dir: folder of the run.
@@ -26,13 +27,9 @@ def cut_back(run_dir: Path, step: int) -> None:
     Raises:
         OSError: the log cannot be written.
     """
-    path = run_dir / LOG
-    if path.is_file():
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-        kept = [line for line in lines if step and _step(line) <= step]
-        if kept != lines:
-            text = "".join(f"{line}\n" for line in kept)
-            atomic_write(path, lambda temporary: Path(temporary).write_text(text, encoding="utf-8"))
+    for path in (run_dir / LOG, run_dir / ROW_LOSSES):
+        if path.is_file():
+            _cut(path, step)
     if importlib.util.find_spec("tensorboard") is None:
         return
     from torch.utils.tensorboard import SummaryWriter
@@ -42,10 +39,19 @@ def cut_back(run_dir: Path, step: int) -> None:
         SummaryWriter(str(folder), purge_step=step + 1 if step else 0).close()
 
 
+def _cut(path: Path, step: int) -> None:
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    kept = [line for line in lines if step and _step(line) <= step]
+    if kept != lines:
+        text = "".join(f"{line}\n" for line in kept)
+        atomic_write(path, lambda temporary: Path(temporary).write_text(text, encoding="utf-8"))
+
+
 def _step(line: str) -> float:
     """Return the step of a line; a line that a kill has torn is later than all."""
     try:
-        found = json.loads(line)["step"]
+        found = json.loads(line)
+        found = found[0] if isinstance(found, list) else found["step"]
     except (ValueError, LookupError, TypeError):
         return float("inf")
     return found if isinstance(found, (int, float)) else float("inf")

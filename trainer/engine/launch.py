@@ -11,7 +11,7 @@ from accelerate import Accelerator, InitProcessGroupKwargs
 from ...uso_model.errors import UserError
 from ..settings.loop import LoopConfig
 
-__all__ = ["autocast", "launch"]
+__all__ = ["autocast", "launch", "require_loggers"]
 
 
 def launch(config: LoopConfig) -> Accelerator:
@@ -20,17 +20,30 @@ def launch(config: LoopConfig) -> Accelerator:
     Raises:
         UserError: a logger's package is not installed.
     """
-    absent = [name for name in config.loggers if importlib.util.find_spec(name) is None]
-    if absent:
-        raise UserError(f"the logger {absent[0]} is not installed: pip install {absent[0]}, or set loop.loggers=[]")
+    require_loggers(config)
     return Accelerator(
         mixed_precision="no",  # a setting of the whole process there; `autocast` does it for one run
         log_with=list(config.loggers) or None,
-        project_dir=config.run_dir,
+        # TensorBoard's files go into a folder of the run's name in there: the run's own.
+        project_dir=config.run_dir.absolute().parent,
         kwargs_handlers=[InitProcessGroupKwargs(timeout=datetime.timedelta(minutes=config.process_timeout))],
     )
 
 
+def require_loggers(config: LoopConfig) -> None:
+    """Make sure that the packages of the loggers are there.
+
+    Raises:
+        UserError: one is not installed.
+    """
+    for name in config.loggers:
+        found = importlib.util.find_spec(name)
+        # A folder of that name where `uso` runs, such as the one wandb writes, passes for a package without an origin.
+        if found is None or found.origin is None:
+            raise UserError(f"the logger {name} is not installed: pip install {name}, or set loop.loggers=[]")
+
+
 def autocast(config: LoopConfig, accelerator: Accelerator) -> torch.autocast:
     """Return a context in which forward passes compute in the precision of the settings."""
-    return torch.autocast(accelerator.device.type, torch.bfloat16, enabled=config.precision == "bf16")
+    dtype = torch.float16 if config.precision == "fp16" else torch.bfloat16
+    return torch.autocast(accelerator.device.type, dtype, enabled=config.precision != "no")

@@ -6,8 +6,8 @@ import json
 import logging
 import os
 import platform
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -35,6 +35,7 @@ def locked(run_dir: Path) -> Iterator[None]:
         UserError: another process trains there.
         OSError: the folder cannot be written to.
     """
+    made = [folder for folder in (run_dir, *run_dir.parents) if not folder.exists()]
     try:
         run_dir.mkdir(parents=True, exist_ok=True)
         lock = FileLock(run_dir.absolute() / LOCK, timeout=0, is_singleton=True)
@@ -53,11 +54,23 @@ def locked(run_dir: Path) -> Iterator[None]:
             f"{run_dir} cannot be written to ({error.strerror}); choose another loop.run_dir or mend its rights"
         ) from error
     try:
-        told = {"host": platform.node(), "pid": os.getpid()}
-        (run_dir / HOLDER).write_text(json.dumps(told), encoding="utf-8")
+        with suppress(OSError):  # it is for a message only
+            told = {"host": platform.node(), "pid": os.getpid()}
+            (run_dir / HOLDER).write_text(json.dumps(told), encoding="utf-8")
         yield
     finally:
         lock.release()
+        if made and {path.name for path in run_dir.iterdir()} <= {LOCK, HOLDER}:
+            _take_back(made)
+
+
+def _take_back(made: Sequence[Path]) -> None:
+    """Remove the folders of a run that came to nothing."""
+    with suppress(OSError):  # another process has come
+        for name in (HOLDER, LOCK):
+            (made[0] / name).unlink(missing_ok=True)
+        for folder in made:
+            folder.rmdir()
 
 
 def _holder(run_dir: Path) -> str:

@@ -16,14 +16,13 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from ...uso_model.errors import UserError
 from ..settings.loop import LoopConfig
 from . import checkpoint
 from .byproduct import byproduct
 from .crash import Observed, report_crash
 from .cut_back import cut_back
 from .distributed import agree, broadcast, gather, sum_gradients, wait_for_all
-from .ema import EMA
+from .ema import averages
 from .launch import autocast, launch
 from .lock import locked
 from .log import RunLog
@@ -33,7 +32,11 @@ from .prefetch import prefetched
 from .prune import prune
 from .randomness import StepRandom
 from .resume import optimizer_state, resume
+from .row_losses import RowLosses
+from .scaling import LossScaler
+from .shares import shares
 from .signals import StopSignals
+from .telling import telling
 
 __all__ = ["run", "run_to_ema"]
 
@@ -50,6 +53,7 @@ def run(
     monitors: Sequence[Monitor] = (),
     on_save: Callable[[checkpoint.Checkpoint, Mapping[str, Tensor]], None] | None = None,
     names_of: Callable[[StepRandom], list[str]] | None = None,
+    requests: StopSignals | None = None,
 ) -> int:
     """Lower the sum of `terms` step by step and leave the trained parameters in the network and in the run's folder.
 
@@ -63,6 +67,7 @@ def run(
         on_save: called on the main process after each checkpoint, and with the one that a run goes on from, whose
             files a kill may have prevented; with the weights to be used, averaged ones where the run keeps them.
         names_of: ids of the rows of a micro-batch, for the report of a crash.
+        requests: to stop and to save; None watches for those of the run's folder.
 
     Returns:
         Finished steps: fewer than asked for when the run was stopped.
@@ -76,7 +81,7 @@ def run(
     """
     accelerator = accelerator or launch(config)
     with locked(config.run_dir) if accelerator.is_main_process else nullcontext():
-        return _run(config, network, terms, batch_of, accelerator, monitors, on_save, names_of)
+        return _run(config, network, terms, batch_of, accelerator, monitors, on_save, names_of, requests)
 
 
 def _run(
@@ -88,23 +93,25 @@ def _run(
     monitors: Sequence[Monitor],
     on_save: Callable[[checkpoint.Checkpoint, Mapping[str, Tensor]], None] | None,
     names_of: Callable[[StepRandom], list[str]] | None,
+    requests: StopSignals | None,
 ) -> int:
     """Do what `run` says."""
     trained = {name: p for name, p in network.named_parameters() if p.requires_grad}
     optimizer = make_optimizer(config, trained)
-    ema = EMA(trained, config.ema) if config.ema is not None else None
-    resumed = resume(config, trained, ema, optimizer)
+    ema, scaler = averages(config, trained, optimizer), LossScaler(accelerator.device, config.precision == "fp16")
+    with telling("looking for a checkpoint"):
+        resumed = resume(config, trained, ema, optimizer, scaler)
     start = 0 if resumed is None else resumed.step
     broadcast(trained.values())
-    shares = _shares(config, accelerator)
+    own = shares(config, accelerator.num_processes, accelerator.process_index)
     count = sum(p.numel() for p in trained.values())
     if accelerator.is_main_process:
         logger.info("%s: step %d of %d, %d values trained", config.run_dir.name, start, config.steps, count)
         with byproduct("cutting back the log", "Its lines after that step stand twice."):
             cut_back(config.run_dir, start)
 
-    def run_monitors(done: int) -> None:
-        due = [m for m in monitors if m.every and done % m.every == 0]
+    def run_monitors(done: int, stop: bool = False) -> None:
+        due = [m for m in monitors if m.every and done % m.every == 0 and not stop]
         with ema.applied() if ema is not None and due else nullcontext():
             for monitor in due:
                 with byproduct(f"{monitor.name} at step {done}", "The next one is tried again."):
@@ -122,9 +129,13 @@ def _run(
                 on_save(found, averaged or {name: p.detach() for name, p in trained.items()})
 
     def save(done: int, wanted: bool) -> None:
+        with byproduct("writing the losses of rows", "Training does not need them."):
+            rows.write()
         if accelerator.is_main_process:
             weights = None if ema is None else ema.weights
-            found = checkpoint.save(config.run_dir, done, trained, weights, optimizer_state(optimizer), wanted)
+            with telling(f"saving step {done}"):
+                state = optimizer_state(optimizer, scaler)
+                found = checkpoint.save(config.run_dir, done, trained, weights, state, wanted)
             with byproduct("removing older checkpoints", "The next save tries it again."):
                 prune(config.run_dir, config.keep, config.keep_every, config.keep_weights, done)
             hand_over(found)
@@ -132,10 +143,11 @@ def _run(
                 signals.answered()
         wait_for_all("it writes a checkpoint")
 
+    rows = RowLosses(config, accelerator.is_main_process)
     done, saved = start, start
-    plan = (StepRandom(config.seed, step, *share) for step in range(start, config.steps) for share in shares)
+    plan = (StepRandom(config.seed, step, *share) for step in range(start, config.steps) for share in own)
     with (
-        StopSignals(config.run_dir) as signals,
+        requests or StopSignals(config.run_dir) as signals,
         RunLog(config, accelerator, start) as log,
         prefetched(batch_of, plan, config.prefetch) as batches,
     ):
@@ -144,21 +156,25 @@ def _run(
         elif accelerator.is_main_process:
             hand_over(resumed)
         for step in range(start, config.steps):
+            log.begin()
             rate = learning_rate(config, step)
             for group in optimizer.param_groups:
                 group["lr"] = rate
-            micro = [next(batches) for _ in shares]
+            micro = [next(batches) for _ in own]
             observed, comparison = _gradients(
-                config, accelerator, trained, terms, micro, step, log.due(step + 1), names_of
+                config, accelerator, trained, terms, micro, step, log.due(step + 1), names_of, scaler
             )
             sum_gradients(list(trained.values()))
+            scaler.unscale(optimizer)
             norm = float(nn.utils.clip_grad_norm_(trained.values(), config.clip))
-            finite = math.isfinite(norm) and all(torch.isfinite(part.losses["loss"]) for part in observed)
+            finite = (math.isfinite(norm) or scaler.may_skip()) and all(
+                torch.isfinite(part.losses["loss"]) for part in observed
+            )
             broken, stop, asked = agree([not finite, signals.stop(), signals.save()], accelerator.device)
             if broken:
                 records = [record for own in gather([part.record() for part in observed]) for record in own]
                 raise report_crash(config.run_dir, step + 1, records, trained, norm, accelerator.is_main_process)
-            optimizer.step()
+            scaler.step(optimizer)
             optimizer.zero_grad(set_to_none=True)
             if ema is not None:
                 ema.update()
@@ -167,8 +183,11 @@ def _run(
             for part in observed:
                 log.add({f"{_prefix(part.term, terms)}{k}": v for k, v in part.losses.items() if v.ndim == 0})
             with byproduct(f"the log of step {done}", "Training does not need it."):
-                log.step(done, {"norm": norm, "learning_rate": rate, **comparison})
-            run_monitors(done)
+                rows.add(done, observed)
+                if log.due(done):
+                    rows.write()
+                log.step(done, {"norm": norm, "learning_rate": rate, **scaler.numbers(), **comparison})
+            run_monitors(done, stop)
             if stop or asked or done % config.save_every == 0 or done == config.steps:
                 save(done, stop or asked)
                 saved = done
@@ -201,6 +220,7 @@ def _gradients(
     step: int,
     compare: bool,
     names_of: Callable[[StepRandom], list[str]] | None,
+    scaler: LossScaler,
 ) -> tuple[list[Observed], dict[str, float]]:
     """Add up the gradients of all terms over a process's micro-batches; return the losses and how the terms agree."""
     observed: list[Observed] = []
@@ -214,11 +234,11 @@ def _gradients(
                 losses = dict(term.losses(batch, random))
             if "loss" not in losses:
                 continue
-            (weight * random.rows / config.batch_size * losses["loss"]).backward()
+            scaler.scaled(weight * random.rows / config.batch_size * losses["loss"]).backward()
             detached = {name: value.detach() for name, value in losses.items()}
             observed.append(Observed(term.name, names_of(random) if names_of else [], detached))
         if compare and len(active) > 1:
-            so_far = _flat_gradient(trained)
+            so_far = _flat_gradient(trained) / scaler.scale
             parts[term.name] = so_far if total is None else so_far - total
             total = so_far
     return observed, _comparison(parts)
@@ -240,23 +260,3 @@ def _comparison(parts: Mapping[str, Tensor]) -> dict[str, float]:
 def _prefix(term: str, terms: Sequence[LossTerm]) -> str:
     """The first term's numbers go by their own names, those of others by the term's name too."""
     return "" if term == terms[0].name else f"{term}_"
-
-
-def _shares(config: LoopConfig, accelerator: Accelerator) -> list[tuple[int, int]]:
-    """Return first row and number of rows of each of this process's micro-batches in a step.
-
-    Raises:
-        UserError: the batch cannot be shared evenly.
-    """
-    processes = accelerator.num_processes
-    if config.batch_size % processes:
-        raise UserError(f"batch_size {config.batch_size} cannot be shared by {processes} processes; use a multiple")
-    own = config.batch_size // processes
-    rows = config.micro_batch or own
-    if own % rows:
-        raise UserError(
-            f"batch_size {config.batch_size} on {processes} processes gives each {own} rows, not a multiple of "
-            f"micro_batch {rows}; change one of them"
-        )
-    begin = accelerator.process_index * own
-    return [(first, rows) for first in range(begin, begin + own, rows)]

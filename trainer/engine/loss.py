@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from PIL import Image
 from torch import Tensor
 
 from .randomness import StepRandom
 
-__all__ = ["LossTerm", "Monitor"]
+__all__ = ["LossTerm", "Measured", "Monitor"]
+
+Measured = Mapping[str, float | Image.Image]
+"""Numbers for the log, and pictures for loggers that show them."""
 
 
 def _always(step: int) -> float:
@@ -33,5 +37,5 @@ class Monitor(NamedTuple):
     name: str
     every: int
     """Steps between two measurements; one is made before the first step too."""
-    measure: Callable[[int], Mapping[str, float]]
-    """Finished steps to numbers for the log; may be empty."""
+    measure: Callable[[int], Measured]
+    """Finished steps to numbers and pictures; may be empty."""

@@ -13,7 +13,8 @@ from torch import nn
 from ...uso_model.errors import UserError
 from ..settings.loop import LoopConfig
 from . import checkpoint
-from .ema import EMA
+from .ema import Averages
+from .scaling import LossScaler
 
 __all__ = ["optimizer_state", "resume"]
 
@@ -29,16 +30,22 @@ _PLACEMENT = {"capturable", "differentiable", "foreach", "fused", "params"}
 """Entries of a group that say how a machine computes, not what."""
 
 
-def optimizer_state(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
-    """Return what a checkpoint keeps of an optimizer: its state, and which one it is."""
-    return {**optimizer.state_dict(), _KIND: _kind(optimizer)}
+_SCALER = "scaler"
+"""Entry of the saved state: the scale of the loss, where there is one."""
+
+
+def optimizer_state(optimizer: torch.optim.Optimizer, scaler: LossScaler) -> dict[str, Any]:
+    """Return what a checkpoint keeps of an optimizer: its state, which one it is, and the scale of its loss."""
+    scale = scaler.state()
+    return {**optimizer.state_dict(), _KIND: _kind(optimizer), **({_SCALER: scale} if scale else {})}
 
 
 def resume(
     config: LoopConfig,
     trained: Mapping[str, nn.Parameter],
-    ema: EMA | None,
+    ema: Averages | None,
     optimizer: torch.optim.Optimizer,
+    scaler: LossScaler,
 ) -> checkpoint.Checkpoint | None:
     """Fill parameters, averages and optimizer from the newest whole checkpoint, and return it; None without any.
 
@@ -63,11 +70,11 @@ def resume(
             parameter.copy_(weights[name])
     if ema is not None:
         ema.load(found.ema() or weights)
-    _restore(optimizer, found)
+    _restore(optimizer, scaler, found)
     return found
 
 
-def _restore(optimizer: torch.optim.Optimizer, found: checkpoint.Checkpoint) -> None:
+def _restore(optimizer: torch.optim.Optimizer, scaler: LossScaler, found: checkpoint.Checkpoint) -> None:
     """Give an optimizer its saved state, and leave it the settings that it has just been made with.
 
     The state of another optimizer, or of one with other switches, means nothing to it: it starts anew then.
@@ -76,6 +83,7 @@ def _restore(optimizer: torch.optim.Optimizer, found: checkpoint.Checkpoint) -> 
         UserError: the saved state is damaged.
     """
     saved = found.optimizer()
+    scaler.load(saved.pop(_SCALER, {}))
     wanted = [_settings(optimizer, group) for group in optimizer.param_groups]
     before = [_settings(optimizer, group) for group in saved["param_groups"]]
     other = _kind(optimizer) != saved.pop(_KIND, _kind(optimizer))

@@ -1,17 +1,88 @@
-"""Ways to ask a run to save or to stop: Ctrl-C, SIGTERM, and files named SAVE and STOP in its folder."""
+"""Ways to ask a run to save or to stop: Ctrl-C and other signals, and files named SAVE and STOP in its folder."""
 
 from __future__ import annotations
 
+import logging
 import signal
+import socket
 import threading
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
-__all__ = ["StopSignals"]
+__all__ = ["Interruptible", "StopSignals"]
+
+logger = logging.getLogger(__name__)
+
+NAMES = ("SIGINT", "SIGTERM", "SIGBREAK", "SIGHUP")
+"""Ctrl-C; asked by a system; Ctrl-Break and a closed window on Windows; a closed terminal elsewhere."""
 
 
-class StopSignals:
+Kind = TypeVar("Kind", bound="_Answered")
+
+
+class _Answered:
+    """Answer signals the moment they come, and raise KeyboardInterrupt after `patience` of them.
+
+    Python runs its handlers between two lines of Python, and most of a step is one call into C. So the bytes that the
+    C handler writes to the wake-up descriptor are read on a thread, which answers at once.
+    """
+
+    def __init__(self, patience: int, *answers: str):
+        self._patience, self._answers = patience, answers
+        self._handled, self._heard = 0, 0
+        self._former: dict[int, Any] = {}
+
+    def __enter__(self: Kind) -> Kind:
+        if threading.current_thread() is not threading.main_thread():
+            return self  # elsewhere Python allows no handlers
+        self._ear, self._mouth = socket.socketpair()
+        self._mouth.setblocking(False)
+        self._former_wakeup = signal.set_wakeup_fd(self._mouth.fileno(), warn_on_full_buffer=False)
+        self._former = {number: signal.signal(number, self._on_signal) for number in _numbers()}
+        self._listener = threading.Thread(target=self._listen, args=(tuple(self._former),), daemon=True)
+        self._listener.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if not self._former:
+            return
+        for number, handler in self._former.items():
+            signal.signal(number, handler)
+        signal.set_wakeup_fd(self._former_wakeup)
+        self._mouth.close()
+        self._listener.join()
+        self._ear.close()
+        self._former = {}
+
+    def _listen(self, watched: tuple[int, ...]) -> None:
+        while numbers := self._ear.recv(16):
+            for number in numbers:
+                if number in watched:
+                    self._heard += 1
+                    if self._heard <= len(self._answers):
+                        logger.warning(self._answers[self._heard - 1])
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        # Two signals that come during one call into C are handled once, but heard twice.
+        self._handled += 1
+        if max(self._handled, self._heard) > self._patience:
+            raise KeyboardInterrupt
+
+    def _asked(self) -> bool:
+        return bool(self._handled or self._heard)
+
+
+class Interruptible(_Answered):
+    """Say at once that a signal was heard, and stop there: for phases that lose nothing by it."""
+
+    def __init__(self) -> None:
+        super().__init__(0, "stopping; what is encoded stays: start again to go on")
+
+
+class StopSignals(_Answered):
     """Watch for requests while a run goes on.
 
     The first signal lets the step finish; a second one interrupts at once, without touching any file. The files serve
@@ -19,31 +90,14 @@ class StopSignals:
     """
 
     def __init__(self, run_dir: Path):
+        super().__init__(
+            1, "stopping after this step; press again to drop it", "stopping at once; the last checkpoint stands"
+        )
         self._stop_file, self._save_file = run_dir / "STOP", run_dir / "SAVE"
-        self._signalled = False
-        self._former: dict[int, Any] = {}
-
-    def __enter__(self) -> StopSignals:
-        if threading.current_thread() is threading.main_thread():  # elsewhere Python allows no handlers
-            self._former = {
-                number: signal.signal(number, self._on_signal) for number in (signal.SIGINT, signal.SIGTERM)
-            }
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        for number, handler in self._former.items():
-            signal.signal(number, handler)
-
-    def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        if self._signalled:
-            raise KeyboardInterrupt
-        self._signalled = True
 
     def stop(self) -> bool:
         """Say whether the run is to end after this step."""
-        return self._signalled or self._stop_file.exists()
+        return self._asked() or self._stop_file.exists()
 
     def save(self) -> bool:
         """Say whether a checkpoint is asked for."""
@@ -53,3 +107,10 @@ class StopSignals:
         """Remove the request files; what they asked for is done."""
         for path in (self._stop_file, self._save_file):
             path.unlink(missing_ok=True)
+
+
+def _numbers() -> list[int]:
+    """Return the signals that this system has. What `nohup` has switched off stays off."""
+    found = [getattr(signal, name) for name in NAMES if hasattr(signal, name)]
+    hangup = getattr(signal, "SIGHUP", None)
+    return [number for number in found if number != hangup or signal.getsignal(number) is not signal.SIG_IGN]

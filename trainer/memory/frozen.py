@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["FrozenLinear", "quantize_rows"]
+__all__ = ["FrozenLinear", "multiplied_out", "quantize_rows"]
 
 FP8 = torch.float8_e4m3fn
 _MAX = torch.finfo(FP8).max
@@ -55,16 +55,17 @@ class _FrozenProduct(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, scale: Tensor, bias: Tensor | None) -> Tensor:
         ctx.save_for_backward(weight, scale)
-        return F.linear(x, _multiplied_out(weight, scale, x.dtype), None if bias is None else bias.to(x.dtype))
+        return F.linear(x, multiplied_out(weight, scale, x.dtype), None if bias is None else bias.to(x.dtype))
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:
         weight, scale = ctx.saved_tensors
         (grad,) = grads
-        return grad @ _multiplied_out(weight, scale, grad.dtype), None, None, None
+        return grad @ multiplied_out(weight, scale, grad.dtype), None, None, None
 
 
-def _multiplied_out(weight: Tensor, scale: Tensor, dtype: torch.dtype) -> Tensor:
+def multiplied_out(weight: Tensor, scale: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return a matrix `out in` of 8 bits times its scale, one or `out 1`, in `dtype`."""
     # float8 fits bfloat16 exactly. The scale stays in float32 and the product is rounded once, in place: a matrix of
     # FLUX.1 is up to 94 MB in bfloat16.
     return weight.to(dtype).mul_(scale)

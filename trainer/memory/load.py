@@ -73,7 +73,9 @@ def load_frozen(
             _replace(model, layer)
             tensors[key], tensors[f"{layer}.weight_scale"] = bits.to(place), rows.to(place)
         else:
-            tensors[key] = _full(key, tensor, scale, delta, device).to(dtype).to(place)
+            # What needs no arithmetic is not copied: on the CPU it stays the mapped file.
+            plain_cast = delta is None and scale is None
+            tensors[key] = (tensor if plain_cast else _full(key, tensor, scale, delta, device)).to(place, dtype)
     load_strict(model, tensors, name, assign=True)
     return model.requires_grad_(False)
 

@@ -1,24 +1,26 @@
-"""How much memory a recipe will need, on the GPU and in RAM, computed before anything is loaded."""
+"""How much memory a recipe will need, on the GPU and in RAM, phase by phase, computed before anything is loaded."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
 
-import torch
-
-from ...uso_model.checkpoints import read_lora
-from ...uso_model.checkpoints.fp8 import is_block_matrix
-from ...uso_model.config import FLUX_DEV, FluxConfig
+from ...uso_model.config import FluxConfig
+from ...uso_model.errors import UserError
 from ...uso_model.schedule import token_count
-from ...uso_model.transformer import UsoTransformer
+from ..data.cache_plan import cache_bytes
+from ..data.manifest import Row, read_manifest
 from ..family import family_of
-from ..lora_layers import chosen_layers
 from ..recipe import TrainConfig
-from ..starting_files import lora_file
-from .block_swap import swapped_names
-from .load import MODULATION
+from .encoder_sizes import autoencoder_size, siglip_size, text_sizes
+from .phases import PROMPTS, Items, MemoryPlan, Phase
+from .weights import Weights, flux_sizes, lora_values, start_bytes, trained_values, transformer_weights
 
-__all__ = ["MemoryPlan", "memory_text", "plan"]
+__all__ = ["Device", "MemoryPlan", "Phase", "memory_text", "plan"]
+
+Device = Literal["cuda", "cpu"]
 
 TEXT_TOKENS, STYLE_TOKENS = 512, 192
 """T5's padded length, and three levels of 64 tokens a style reference."""
@@ -26,150 +28,185 @@ TEXT_TOKENS, STYLE_TOKENS = 512, 192
 CONTEXT = 1.5e9
 """Bytes of CUDA's own context and of the allocator's slack; our own estimate."""
 
-PROJECTOR = 10_773_120
-"""Parameters of USO's projector."""
+PROCESS = {"cpu": 0.45e9, "cuda": 2e9}
+"""Bytes of RAM that Python and the libraries take: measured on the CPU, our own estimate with CUDA."""
 
-TEXT_ENCODERS, SIGLIP, AUTOENCODER, DESCRIPTOR = 9.77e9, 1.71e9, 0.34e9, 1.22e9
-"""Bytes of T5-XXL and CLIP-L in bfloat16; of SigLIP-so400m, FLUX's autoencoder and CSD in float32."""
+DESCRIPTOR = 1.22e9
+"""Bytes of CSD in float32."""
 
 HELD, MOMENTARY = 21, 26
 """Values of one token, in widths, that a single-stream block keeps for its backward pass, and that come and go in it:
 gradients and the adapters' float32 copies. Measured on the CPU with torch's profiler, under bfloat16 autocast; a
 double-stream block needs fewer."""
 
-DECODE, DECODE_WITH_GRADIENT = 4_420, 9_430
-"""Bytes a pixel of decoding in float32; with a gradient after `checkpoint_decoder`. Measured in the same way."""
+ENCODE, DECODE, DECODE_WITH_GRADIENT = 3_110, 4_420, 9_430
+"""Bytes a pixel of encoding and decoding in float32; with a gradient after `checkpoint_decoder`. Measured in the same
+way."""
 
 _BYTES = {"fp32": 4, "bf16": 2, "fp8": 1}
 _OPTIMIZER = {"adamw": 16, "prodigy": 24, "adamw8bit": 10}
 """Bytes a trained value needs for itself, its gradient and the optimizer's state."""
 
 
-class MemoryPlan(NamedTuple):
-    """Bytes by what they are for."""
-
-    gpu: dict[str, float]
-    """While training, at the peak."""
-    ram: dict[str, float]
-    encoding: float
-    """On the GPU while prompts are encoded, before training."""
-    tokens: int
-    """Tokens of one row, the longest sequence."""
-
-    @property
-    def on_gpu(self) -> float:
-        """Bytes on the GPU at the peak of training."""
-        return sum(self.gpu.values())
-
-    def text(self) -> str:
-        """Return a table in GB."""
-        lines = [*self.gpu.items(), ("on the GPU, computed", self.on_gpu)]
-        lines += [(f"{name} (RAM)", size) for name, size in self.ram.items()]
-        lines.append(("GPU, before: encoding prompts", self.encoding))
-        return "\n".join(f"  {name:<34}{size / 1e9:6.1f} GB" for name, size in lines)
-
-
-def memory_text(config: TrainConfig) -> str:
+def memory_text(config: TrainConfig, device: Device = "cuda") -> str:
     """Return what a recipe needs of memory: a table, or its family's own line."""
-    return family_of(config).memory_note(config) or plan(config).text()
+    return family_of(config).memory_note(config) or plan(config, device=device).text()
 
 
-def plan(config: TrainConfig, sizes: FluxConfig = FLUX_DEV) -> MemoryPlan:
+def plan(
+    config: TrainConfig, sizes: FluxConfig | None = None, device: Device = "cuda", free: float | None = None
+) -> MemoryPlan:
     """Return what a recipe needs; weights are counted exactly, activations by formula.
 
     Args:
-        config: the recipe.
-        sizes: of the transformer.
+        config: the recipe. Files that it names and that are there are counted by their headers.
+        sizes: of the transformer; None takes those of its file, or FLUX.1-dev's.
+        device: what computes; on `cpu` everything lies in RAM.
+        free: bytes that are free on the GPU, which decide where prompts are encoded; None: there is room for them.
     """
-    frozen, modulation, streamed = _weights(config, sizes)
-    lora = _lora_values(config, sizes)
-    trained = lora * (config.stage == "triplet") + PROJECTOR * (config.stage == "style" or config.train_projector)
-    if config.stage == "base":
-        trained, frozen = round(frozen / 4), 0
-    states = _OPTIMIZER[config.loop.optimizer] + 4 * (config.loop.ema is not None)
+    sizes = sizes or flux_sizes(config)
+    phases = [_prompts(config, device, free), _pictures(config, device), *_after_encoding(config, sizes, device)]
+    return MemoryPlan(tuple(phases), _tokens(config, config.data.sizes[-1]), config.models.text_device == "auto")
+
+
+def _phase(name: str, device: Device, computing: Items, waiting: Items, mapped: Items) -> Phase:
+    """Return a phase whose networks compute on a device, and lie in RAM where that is the CPU."""
+    ram = {"Python and libraries": PROCESS[device], **waiting}
+    gpu = {**computing, "CUDA and slack": CONTEXT}
+    if device == "cpu":
+        gpu, ram = {}, {**computing, **ram}
+    return Phase(name, *({name: size for name, size in items.items() if size} for items in (gpu, ram, mapped)))
+
+
+def _prompts(config: TrainConfig, device: Device, free: float | None) -> Phase:
+    """T5 and CLIP, without SigLIP and the autoencoder."""
+    found = text_sizes(config.models)
+    size = sum(one.held + one.block for one in found.values())
+    asked = config.models.text_device
+    on_gpu = device == "cuda" and (asked == "cuda" or (asked == "auto" and (free is None or size + CONTEXT <= free)))
+    if on_gpu:
+        held = {name: one.held for name, one in found.items()}
+        return _phase(PROMPTS, device, {**held, "a block of T5": found["T5"].block}, {}, {})
+    held = {name: one.held - one.mapped for name, one in found.items()}
+    mapped = {f"{name}'s file": one.mapped for name, one in found.items()}
+    phase = _phase(PROMPTS, device, {}, {**held, "a block of T5": found["T5"].block}, mapped)
+    return phase._replace(gpu={})
+
+
+def _pictures(config: TrainConfig, device: Device) -> Phase:
+    """SigLIP and the autoencoder together, and the style descriptor of a reward."""
+    siglip, autoencoder = siglip_size(config.models), autoencoder_size(config.models)
+    own = device == "cpu"
+    computing = {
+        "SigLIP": siglip.held - siglip.mapped * own,
+        "autoencoder": autoencoder.held - autoencoder.mapped * own,
+        "style descriptor": DESCRIPTOR if config.reward is not None else 0,
+        "encoding a target": ENCODE * max(config.data.sizes[-1], config.data.content_size) ** 2,
+    }
+    mapped = {"SigLIP's file": siglip.mapped * own, "the autoencoder's file": autoencoder.mapped * own}
+    return _phase("encoding pictures", device, computing, {}, mapped)
+
+
+def _after_encoding(config: TrainConfig, sizes: FluxConfig, device: Device) -> list[Phase]:
+    """Reading the networks, training, drawing samples and saving."""
+    weights, values = transformer_weights(config, sizes), trained_values(config, sizes)
+    held, waiting = _held(config, sizes, weights, values, device)
+    mapped = start_bytes(config, sizes)
+    reading = {"frozen weights": held["frozen weights"], "a matrix in float32, with a LoRA": 3 * 4 * weights.matrix}
+    phases = [_phase("reading FLUX", device, reading, waiting, mapped)]
+    waiting |= {"encodings in RAM": _encodings(config)}
+    mapped = {"FLUX's file": weights.mapped if device == "cpu" else weights.mapped_modulation}
+    for name, momentary in _momentary(config, sizes, values).items():
+        if device == "cpu" and config.memory.base == "fp8":
+            momentary["matrices multiplied out"] = 2 * 2 * weights.matrix
+        phases.append(_phase(name, device, held | momentary, waiting, mapped))
+    phases.append(_phase("saving", device, held, waiting | {"files in the making": _saving(config, sizes)}, mapped))
+    return phases
+
+
+def _held(config: TrainConfig, sizes: FluxConfig, weights: Weights, values: int, device: Device) -> tuple[Items, Items]:
+    """Return what is there from the first step to the last: where the networks compute, and what waits in RAM."""
+    cpu = device == "cpu"
+    states = _OPTIMIZER.get(config.loop.optimizer, _OPTIMIZER["adamw"]) + 4 * (config.loop.ema is not None)
     states += 4 * sum(
         term is not None for term in (config.reward, config.prior_preservation)
     )  # their gradients, to compare
-    tokens = _tokens(config, config.data.sizes[-1])
-    phase, peak = max(_phases(config, sizes, trained).items(), key=lambda item: item[1])
-    gpu = {
-        "frozen weights": frozen,
+    mapped = weights.mapped - weights.mapped_modulation
+    online = siglip_size(config.models)
+    held = {
+        "frozen weights": 0 if config.stage == "base" else weights.resident - mapped * cpu,
         "places for visiting blocks": 2 * _largest_block(config, sizes) if config.memory.blocks_to_swap else 0,
-        "trained values and optimizer": trained * states,
-        "autoencoder and style descriptor": 0 if config.reward is None else AUTOENCODER + DESCRIPTOR,
-        "SigLIP": SIGLIP if config.data.style_features == "online" else 0,
-        phase: peak,
-        "CUDA and slack": CONTEXT,
+        "trained values and optimizer": values * states,
+        "autoencoder and style descriptor": 0
+        if config.reward is None
+        else autoencoder_size(config.models).held + DESCRIPTOR,
+        "SigLIP": online.held if config.data.style_features == "online" else 0,
     }
-    ram = {"blocks in RAM": streamed, "modulation in RAM": modulation}
-    return MemoryPlan(
-        {name: size for name, size in gpu.items() if size},
-        {name: size for name, size in ram.items() if size},
-        TEXT_ENCODERS + CONTEXT,
-        tokens,
-    )
+    # torch rounds page-locked memory up to a power of two.
+    blocks = sum(size if cpu else 1 << (int(size) - 1).bit_length() for size in weights.blocks)
+    return held, {"blocks in RAM": blocks, "modulation in RAM": weights.modulation - weights.mapped_modulation}
 
 
-def _phases(config: TrainConfig, sizes: FluxConfig, trained: int) -> dict[str, float]:
-    """Return what is on the GPU only for a while; no two of these are there at once."""
+def _momentary(config: TrainConfig, sizes: FluxConfig, values: int) -> dict[str, Items]:
+    """Return what is there only for a while; no two of these are there at once."""
     rows = config.loop.micro_batch or config.loop.batch_size
-    phases = {"activations": rows * _activations(config, sizes, _tokens(config, config.data.sizes[-1]))}
+    phases: dict[str, Items] = {
+        "training": {"activations": rows * _activations(config, sizes, _tokens(config, config.data.sizes[-1]))}
+    }
     reward = config.reward
     if reward is not None:
         passes = reward.active if reward.form == "endpoint" else 1
         inputs = passes * _activations(config, sizes, _tokens(config, reward.size))
-        phases["activations, decoding the reward"] = rows * (inputs + DECODE_WITH_GRADIENT * reward.size**2)
+        phases["rewarding"] = {"activations and decoding": rows * (inputs + DECODE_WITH_GRADIENT * reward.size**2)}
     if config.monitor.samples_every:
-        live = 4 * trained if config.loop.ema is not None else 0  # put aside while the averages are in the network
-        models = AUTOENCODER if reward is None else 0
-        phases["drawing samples"] = live + models + DECODE * config.data.sizes[-1] ** 2
+        live = 4 * values if config.loop.ema is not None else 0  # put aside while the averages are in the network
+        models = autoencoder_size(config.models).held if reward is None else 0
+        decoding = DECODE * config.monitor.most_pixels(config.data.sizes[-1])
+        phases["drawing samples"] = {"live weights, put aside": live, "autoencoder": models, "decoding": decoding}
     return phases
 
 
+def _saving(config: TrainConfig, sizes: FluxConfig) -> float:
+    """Return the bytes of an export while it is written and read back: float32, and twice in half precision."""
+    if config.stage != "triplet":
+        return 8 * trained_values(config, sizes)
+    values = lora_values(config, sizes)
+    if config.lora.start == "add":
+        values += round(start_bytes(config, sizes)["the LoRA's file"] / 2)
+    return 8 * values
+
+
+def _encodings(config: TrainConfig) -> float:
+    """Return the bytes of encodings that are kept, all of them or as many as the recipe allows."""
+    allowed, rows = config.data.cache_memory * 2**30, _rows(config)
+    return min(allowed, cache_bytes(config, rows)) if rows else allowed
+
+
 def _tokens(config: TrainConfig, size: int) -> int:
-    content = config.data.content_size**2 // 256 if config.stage == "triplet" else 0
-    style = STYLE_TOKENS * config.data.styles if config.stage != "base" else 0
-    return TEXT_TOKENS + style + token_count(size, size) + content
+    counts = [len(row.contents) for row in _rows(config)] or [1]
+    contents = min(max(counts), config.data.contents) if config.stage == "triplet" else 0
+    styles = STYLE_TOKENS * config.data.styles if config.stage != "base" else 0
+    return TEXT_TOKENS + styles + token_count(size, size) + contents * config.data.content_size**2 // 256
 
 
-def _weights(config: TrainConfig, sizes: FluxConfig) -> tuple[float, float, float]:
-    """Return the bytes of the frozen weights on the GPU, of modulation in RAM and of blocks in RAM."""
-    memory = config.memory
-    with torch.device("meta"):
-        parameters = UsoTransformer(sizes).state_dict()
-    names = swapped_names(sizes.depth, sizes.depth_single_blocks, memory.blocks_to_swap)
-    gpu = modulation = 0
-    streamed = dict.fromkeys(names, 0)
-    for name, tensor in parameters.items():
-        in_ram = memory.modulation == "offloaded" and MODULATION.search(name) is not None
-        quantised = memory.base == "fp8" and is_block_matrix(name, tensor) and not in_ram
-        size = tensor.numel() * (1 if quantised else 4 if memory.base == "fp32" else 2)
-        block = ".".join(name.split(".")[:2])
-        if in_ram:
-            modulation += size
-        elif block in streamed and tensor.ndim == 2:
-            streamed[block] += size
-        else:
-            gpu += size
-    # torch rounds page-locked memory up to a power of two.
-    return gpu, modulation, sum(1 << (size - 1).bit_length() for size in streamed.values())
+def _rows(config: TrainConfig) -> Sequence[Row]:
+    """Return the rows of a recipe, none where a manifest cannot be read: who needs them says why."""
+    try:
+        return _read_rows(tuple((source.path, source.path.stat().st_mtime_ns) for source in config.data.sources))
+    except (UserError, OSError):
+        return ()
+
+
+@lru_cache(maxsize=2)
+def _read_rows(manifests: tuple[tuple[Path, int], ...]) -> Sequence[Row]:
+    """Read manifests once for all the plans that are made of them; the time of a change tells another version."""
+    return [row for path, _ in manifests for row in read_manifest(path, split=None)]
 
 
 def _largest_block(config: TrainConfig, sizes: FluxConfig) -> float:
     """Return the bytes of a double-stream block's matrices: 12 width^2 of each stream, and 12 of modulation."""
     modulation = 12 if config.memory.modulation == "resident" else 0
     return (24 + modulation) * sizes.hidden_size**2 * _BYTES[config.memory.base]
-
-
-def _lora_values(config: TrainConfig, sizes: FluxConfig) -> int:
-    """Return how many values the branches have: those of the file that is trained on, or of the chosen layers."""
-    path = lora_file(config) if config.lora.start == "continue" else None
-    if path is not None and path.is_file():
-        return read_lora(path).parameters
-    with torch.device("meta"):
-        layers = dict(UsoTransformer(sizes).named_modules())
-    shapes = [layers[name].weight.shape for name in chosen_layers(config.lora, sizes)]
-    return config.lora.new_rank * sum(map(sum, shapes))
 
 
 def _activations(config: TrainConfig, sizes: FluxConfig, tokens: int) -> float:

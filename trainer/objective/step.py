@@ -44,6 +44,8 @@ def flow_matching_loss(
 ) -> dict[str, Tensor]:
     """Return the mean squared error of the velocity of the target tokens (arXiv 2508.18966, section 3.1).
 
+    Where rows have masks it is the mean weighted by them.
+
     Args:
         networks: of the stage.
         samples: encoded rows of any shapes.
@@ -52,8 +54,8 @@ def flow_matching_loss(
         random: of the step; a row's dropout comes from its own generator.
 
     Returns:
-        `loss`, the mean over the rows; `rows`, that of each, `b`, float32, detached; and `loss_t0` to `loss_t3`, the
-        means of four bins of time.
+        `loss`, the mean over the rows; `rows`, that of each, `b`, float32, detached; `times` of their noise, `b`; and
+        `loss_t0` to `loss_t3`, the means of four bins of time.
     """
     # 1. Leave references out, by leaving out their tokens.
     if conditions is not None and random is not None:
@@ -71,9 +73,17 @@ def flow_matching_loss(
         conditioning = conditioning_of(batch, networks.projector, guidance, device)
         # 5. Predict and compare, in float32.
         predicted = velocity(networks.transformer, conditioning)(point.x_t, point.t)
-        errors.append((predicted.float() - point.target.float()).square().flatten(1).mean(dim=1))
+        error = (predicted.float() - point.target.float()).square()
+        errors.append(_mean(error, None if batch.weight is None else batch.weight.to(device)))
     rows = in_order(batches, errors)
-    return {"loss": rows.mean(), "rows": rows.detach(), **_by_time(draws.t, rows.detach())}
+    return {"loss": rows.mean(), "rows": rows.detach(), "times": draws.t, **_by_time(draws.t, rows.detach())}
+
+
+def _mean(error: Tensor, weight: Tensor | None) -> Tensor:
+    """Return the mean of errors `b c h w` over all but the rows, weighted by place with `b h w`; `b`."""
+    if weight is None:
+        return error.flatten(1).mean(dim=1)
+    return (error * weight[:, None]).flatten(1).mean(dim=1) / weight.flatten(1).mean(dim=1)
 
 
 def _by_time(t: Tensor, errors: Tensor) -> dict[str, Tensor]:

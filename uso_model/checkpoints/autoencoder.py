@@ -24,7 +24,7 @@ from .kinds import kind_of, looks_like
 from .sizes import block_count, block_numbers, shape_of
 from .strict import CheckpointError, load_strict, require_floats
 
-__all__ = ["autoencoder_config_from", "load_autoencoder", "save_autoencoder"]
+__all__ = ["autoencoder_config_from", "load_autoencoder", "open_autoencoder", "save_autoencoder"]
 
 _MOST_LEVELS = 16
 _LARGEST = 1e6
@@ -88,6 +88,25 @@ def _refuse_others(state_dict: Mapping[str, Tensor], source: str) -> None:
         )
 
 
+def open_autoencoder(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], AutoencoderConfig]:
+    """Return the weights of a file or folder, memory-mapped and as they are stored, and their sizes.
+
+    Raises:
+        CheckpointError: see `load_autoencoder`; missing and unknown keys are left to it.
+    """
+    name = Path(path).name
+    if Path(path).is_dir():
+        state_dict, told = autoencoder_from_folder(path)
+        metadata = {"config": json.dumps(told)}
+    else:
+        state_dict, metadata = read_safetensors(path), read_metadata(path)
+    prefix = next((p for p in _PREFIXES if f"{p}encoder.conv_in.weight" in state_dict), "")
+    tensors = {key.removeprefix(prefix): t for key, t in state_dict.items() if key.startswith(prefix)}
+    config = autoencoder_config_from(tensors, metadata, name)
+    require_floats(tensors, name)
+    return tensors, config
+
+
 def load_autoencoder(
     path: str | os.PathLike[str], dtype: torch.dtype = torch.float32, device: str | torch.device = "cpu"
 ) -> Autoencoder:
@@ -104,15 +123,7 @@ def load_autoencoder(
             misshapen keys.
     """
     name = Path(path).name
-    if Path(path).is_dir():
-        state_dict, told = autoencoder_from_folder(path)
-        metadata = {"config": json.dumps(told)}
-    else:
-        state_dict, metadata = read_safetensors(path), read_metadata(path)
-    prefix = next((p for p in _PREFIXES if f"{p}encoder.conv_in.weight" in state_dict), "")
-    tensors = {key.removeprefix(prefix): t for key, t in state_dict.items() if key.startswith(prefix)}
-    config = autoencoder_config_from(tensors, metadata, name)
-    require_floats(tensors, name)
+    tensors, config = open_autoencoder(path)
     with torch.device("meta"):
         model = Autoencoder(config)
     load_strict(model, {key: t.to(dtype) for key, t in tensors.items()}, name, assign=True)

@@ -22,7 +22,7 @@ from .kinds import looks_like
 from .sizes import block_numbers
 from .strict import CheckpointError, counted
 
-__all__ = ["autoencoder_from_folder", "part_of", "read_folder", "transformer_from_folder"]
+__all__ = ["autoencoder_from_folder", "part_of", "read_folder", "transformer_from_folder", "transformer_from_tensors"]
 
 _VAE = [
     (r"\.mid_block\.resnets\.0\.", ".mid.block_1."),
@@ -44,7 +44,15 @@ def transformer_from_folder(path: str | os.PathLike[str]) -> dict[str, Tensor]:
         CheckpointError: the folder has no such weights, or keys are missing or unknown.
     """
     folder = part_of(Path(path), "transformer")
-    source, tensors = folder.name, read_folder(folder)
+    return transformer_from_tensors(read_folder(folder), folder.name)
+
+
+def transformer_from_tensors(tensors: Mapping[str, Tensor], source: str) -> dict[str, Tensor]:
+    """Bring the weights of a Hugging Face transformer, which may be on the meta device, to BFL's names and order.
+
+    Raises:
+        CheckpointError: these are no such weights, or keys are missing or unknown.
+    """
     if "single_transformer_blocks.0.proj_mlp.weight" not in tensors:
         raise CheckpointError(
             f"{source} is not a FLUX.1 transformer but looks like {looks_like(tensors)}; use a FLUX.1 folder."

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-__all__ = ["is_own_part", "is_trained"]
+__all__ = ["OWN_PART", "WITH_USO_PART", "is_own_part", "is_trained"]
 
 _STAGE = "uso.stage"
 """Stage of the trainer that wrote the file."""
-_PART, _OWN = "uso.part", "own"
-"""Which part of a LoRA it is: `own` alone, without the published LoRA beside which it was trained."""
+_PART = "uso.part"
+OWN_PART = {_PART: "own"}
+"""Says that it is a LoRA without the published one beside which it was trained."""
+WITH_USO_PART = {_PART: "with-uso"}
+"""Says that it is a LoRA together with the published one beside which it was trained."""
 
 
 def is_trained(metadata: Mapping[str, str]) -> bool:
@@ -19,4 +22,4 @@ def is_trained(metadata: Mapping[str, str]) -> bool:
 
 def is_own_part(metadata: Mapping[str, str]) -> bool:
     """Whether it is a LoRA that does nothing useful without the one it was trained beside."""
-    return metadata.get(_PART) == _OWN
+    return metadata.get(_PART) == OWN_PART[_PART]

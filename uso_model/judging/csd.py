@@ -50,7 +50,7 @@ _UNREADABLE = (
     MemoryError,
     AssertionError,
 )
-_BACKBONE, _STYLE, _CONTENT = "backbone.", "last_layer_style", "last_layer_content"
+_BACKBONE, STYLE_KEY, _CONTENT = "backbone.", "last_layer_style", "last_layer_content"
 
 
 def quickgelu_tower(architecture: str = ARCHITECTURE) -> nn.Module:
@@ -104,14 +104,14 @@ def load_csd(path: str | Path, device: str | torch.device = "cpu") -> Callable[[
     """
     path = Path(path)
     tensors = read_safetensors(path)
-    if _STYLE not in tensors:
-        raise CheckpointError(f"{path.name} is no CSD descriptor, it has no {_STYLE}; make one with `uso csd`.")
+    if STYLE_KEY not in tensors:
+        raise CheckpointError(f"{path.name} is no CSD descriptor, it has no {STYLE_KEY}; make one with `uso csd`.")
     return _descriptor(tensors, path.name).to(device).eval().requires_grad_(False)
 
 
 def _descriptor(tensors: Mapping[str, Tensor], source: str) -> StyleDescriptor:
     """Return the descriptor of these tensors, all of which it must need and no other, in float32."""
-    descriptor = StyleDescriptor(quickgelu_tower(), *shape_of(tensors, _STYLE, 2, source))
+    descriptor = StyleDescriptor(quickgelu_tower(), *shape_of(tensors, STYLE_KEY, 2, source))
     require_finite(tensors, source)
     load_strict(descriptor, {name: tensor.float() for name, tensor in tensors.items()}, source, assign=True)
     return descriptor
@@ -136,12 +136,12 @@ def convert_csd(checkpoint: str | Path, out: str | Path, sha256: str = PUBLISHED
         )
     weights = _read_pickle(checkpoint)
     stripped = {name.removeprefix("module."): tensor for name, tensor in weights.items()}
-    kept = {name: tensor for name, tensor in stripped.items() if name.startswith(_BACKBONE) or name == _STYLE}
+    kept = {name: tensor for name, tensor in stripped.items() if name.startswith(_BACKBONE) or name == STYLE_KEY}
     strangers = stripped.keys() - kept.keys() - {_CONTENT}
-    if strangers or _STYLE not in kept:
+    if strangers or STYLE_KEY not in kept:
         raise CheckpointError(
             f"{checkpoint.name} holds {len(strangers)} unknown tensors ({', '.join(sorted(strangers)[:3])}) and "
-            f"{'a' if _STYLE in kept else 'no'} {_STYLE}; use {_PUBLISHED}."
+            f"{'a' if STYLE_KEY in kept else 'no'} {STYLE_KEY}; use {_PUBLISHED}."
         )
     descriptor = _descriptor(kept, checkpoint.name)
     info = {"source": "tomg-group-umd/CSD-ViT-L", "source_sha256": found, "license": "CC-BY-4.0"}

@@ -28,7 +28,7 @@ from comfyui_uso.mini.world import dataset, triplets
 from comfyui_uso.trainer import recipe_files
 from comfyui_uso.trainer.data import manifest
 from comfyui_uso.trainer.engine import checkpoint
-from comfyui_uso.trainer.export import LORA, PROJECTOR, TRANSFORMER
+from comfyui_uso.trainer.export_names import OWN, PROJECTOR, file_name, meant
 from PIL import Image
 
 SETTINGS = {
@@ -96,10 +96,11 @@ class Work:
         config = self.configs[run_dir]
         encoders = [path.read_bytes() for path in sorted(config.models.weights.glob("*.txt"))]
         rows = [path.read_bytes() for path in config.data.manifests]
-        starts = (config.models.transformer, config.models.projector, config.models.lora)
-        before = [path.read_bytes() for path in starts if path is not None]
-        for name in {"base": [TRANSFORMER], "style": [PROJECTOR]}.get(config.stage, [LORA, PROJECTOR]):
-            self.write((out or config.folder) / name, name.encode(), *encoders, *rows, *before)
+        starts = {name: getattr(config.models, name) for name in ("transformer", "projector", "lora")}
+        before = [meant(path, name).read_bytes() for name, path in starts.items() if path is not None]
+        for part in {"base": [OWN], "style": [PROJECTOR]}.get(config.stage, [OWN, PROJECTOR]):
+            name = file_name(run_dir.name, step or config.loop.steps, part)
+            self.write((out or config.folder) / name, part.encode(), *encoders, *rows, *before)
 
     def measure(self, files: Path, judges: Any, of: Any, modes: Any = ("joint",)) -> dict[str, dict[str, float]]:
         """Return numbers that no other files would give."""

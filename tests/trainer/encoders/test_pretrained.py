@@ -149,7 +149,23 @@ def test_a_t5_in_8_bits(scaled, tiny_t5, comfy_weights, tmp_path):
     tiny_t5.load_state_dict(expected)
     assert_same("tiny_t5", load_t5(tmp_path / "t5.safetensors", torch.float32, CPU), tiny_t5)
     half = load_t5(tmp_path / "t5.safetensors", torch.bfloat16, CPU)
-    assert {parameter.dtype for parameter in half.parameters()} == {torch.bfloat16}
+    eight = {name for name, weight in half.named_parameters() if weight.dtype == torch.float8_e4m3fn}
+    assert eight == {n for n, w in half.named_parameters() if w.ndim == 2 and ".block." in n}, "as in the file"
+    assert_same("tiny_t5", half, tiny_t5.bfloat16())
+    half.encoder.block[1].layer[1].register_forward_pre_hook(lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        half(input_ids=torch.tensor([[3]]))
+    assert eight == {n for n, w in half.named_parameters() if w.dtype == torch.float8_e4m3fn}, "and after a failure"
+
+
+def test_a_t5_of_half_precision_is_the_file_itself(tiny_t5, comfy_weights, tmp_path):
+    stored = {name: tensor.half() for name, tensor in comfy_weights(tiny_t5).items()}
+    write_safetensors(tmp_path / "t5.safetensors", stored)
+    half = load_t5(tmp_path / "t5.safetensors", torch.bfloat16, CPU)
+    weight = half.encoder.block[1].layer[1].DenseReluDense.wo.weight
+    assert weight.dtype == torch.float16, "brought to bfloat16 when its block computes"
+    tiny_t5.load_state_dict({name: tensor.bfloat16() for name, tensor in stored.items()})
+    assert_same("tiny_t5", half, tiny_t5.bfloat16())
 
 
 def test_the_sizes_of_the_published_siglip(comfy_weights, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,14 @@ def rows_of(random: StepRandom) -> Tensor:
 def names_of(random: StepRandom) -> list[str]:
     """Name rows by their place in the step."""
     return [f"row{random.first + i}" for i in range(random.rows)]
+
+
+def soon(found: Callable[[], bool], seconds: float = 10) -> bool:
+    """Wait until something is true, and say whether it is."""
+    end = time.monotonic() + seconds
+    while not found() and time.monotonic() < end:
+        time.sleep(0.005)
+    return found()
 
 
 @pytest.fixture

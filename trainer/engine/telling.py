@@ -1,0 +1,59 @@
+"""What a long phase is doing, said while it lasts, so that nobody takes a silent program for a dead one."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch.distributed as dist
+
+__all__ = ["Phase", "telling"]
+
+logger = logging.getLogger(__name__)
+
+AFTER, EVERY = 5.0, 30.0
+"""Seconds before a phase is spoken of, and between two times."""
+
+
+class Phase:
+    """A phase that lasts; who works in it may change `now`."""
+
+    def __init__(self, what: str):
+        self.now = what
+
+
+@contextmanager
+def telling(what: str, after: float = AFTER, every: float = EVERY) -> Iterator[Phase]:
+    """Log what is being done once it has lasted, and again now and then; a quick phase is silent.
+
+    Args:
+        what: is done, such as `reading flux1-dev.safetensors`. The phase that is yielded may say more in its `now`.
+        after: seconds before the first line.
+        every: seconds between two lines.
+    """
+    phase, over, began = Phase(what), threading.Event(), time.monotonic()
+
+    def tell() -> None:
+        pause = after
+        while not over.wait(pause):
+            logger.info("%s ... (%d s)", phase.now, time.monotonic() - began)
+            pause = every
+
+    if _is_silent():
+        yield phase
+        return
+    voice = threading.Thread(target=tell, daemon=True)
+    voice.start()
+    try:
+        yield phase
+    finally:
+        over.set()
+        voice.join()
+
+
+def _is_silent() -> bool:
+    """Say whether another process does the same and tells of it."""
+    return dist.is_available() and dist.is_initialized() and dist.get_rank() != 0

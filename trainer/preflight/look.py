@@ -1,0 +1,98 @@
+"""All questions to a recipe, answered together."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import nn
+
+from ...uso_model.errors import UserError
+from ..data.masks import Masks
+from ..data.sources import TRAIN
+from ..engine.ema import averages
+from ..engine.launch import require_loggers
+from ..engine.optimizer import make_optimizer
+from ..engine.shard import require_shardable
+from ..engine.shares import shares
+from ..export import require_own_files
+from ..monitor.prompts import require_references
+from ..recipe import TrainConfig
+from ..settings.loop import LoopConfig
+from .files import examine
+from .memory import short_of_memory
+from .places import room, writable
+from .rows import captions, read_rows, references
+
+__all__ = ["Findings", "look", "require_ready"]
+
+logger = logging.getLogger(__name__)
+
+
+class Findings(NamedTuple):
+    """What was found."""
+
+    problems: list[str]
+    """What would end the run."""
+    notes: list[str]
+    """What may be as intended."""
+
+
+def look(config: TrainConfig, encoders: bool = True) -> Findings:
+    """Ask everything that can be answered without encoding a picture or reading a network.
+
+    Args:
+        config: the recipe.
+        encoders: look at the encoders' files too; False where others are given.
+    """
+    problems: list[str] = []
+    sizes = examine(config, problems, encoders)
+    every = read_rows(config, problems)
+    rows = [row for row in every if row.split == TRAIN and config.data.layout in (None, row.layout)]
+    wrong, notes = references(config, rows)
+    problems += [*wrong, *writable(config), *room(config, every, sizes)]
+    processes = int(os.environ.get("WORLD_SIZE") or 1)
+    targets = [row.target for row in every]
+    questions: list[Callable[[], object]] = [
+        lambda: require_loggers(config.loop),
+        lambda: _optimizer(config.loop),
+        lambda: Masks(config.data, targets) if targets and config.data.masks else None,
+        lambda: shares(config.loop, processes, 0),
+        lambda: require_shardable(config.loop, processes, config.memory.in_ram),
+        lambda: require_own_files(config),
+        lambda: require_references(config.monitor),
+    ]
+    for ask in questions:
+        try:
+            ask()
+        except UserError as error:
+            problems.append(str(error))
+    short = [] if problems else short_of_memory(config)  # a plan needs a recipe that can be followed
+    return Findings(problems, [*notes, *captions(rows), *short])
+
+
+def _optimizer(config: LoopConfig) -> None:
+    """Make the optimizer for a parameter of its own, which tells more than whether the package is there."""
+    probe = {"probe": nn.Parameter(torch.zeros(1, 1))}
+    averages(config, probe, make_optimizer(config, probe))
+
+
+def require_ready(config: TrainConfig, encoders: bool = True, tell: bool = True) -> None:
+    """Refuse a run that cannot end well, before anything is encoded.
+
+    Args:
+        config: the recipe.
+        encoders: see `look`.
+        tell: put the notes into the log; for the main process.
+
+    Raises:
+        UserError: every problem in one message.
+    """
+    problems, notes = look(config, encoders)
+    if problems:
+        raise UserError("; ".join(problems))
+    for note in notes if tell else []:
+        logger.warning("note: %s", note)
