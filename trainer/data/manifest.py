@@ -14,9 +14,9 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field, ValidationError, ValidatorFunctionWrapHandler, field_validator
 
-from ...uso_model.checkpoints.files import atomic_write
 from ...uso_model.errors import UserError
 from ...uso_model.untrusted import Line, json_lines, quoted
+from ...uso_model.writing import atomic_write
 from ..settings.base import Settings, either
 from .names import MANIFEST
 from .roots import ROOTS, Roots, roots_for

@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 from ....uso_model.errors import UserError
-from ....uso_model.images import PICTURE_FORMATS, picture_formats
+from ....uso_model.picture_formats import PICTURE_FORMATS, picture_formats
 from ....uso_model.untrusted import named, quoted
 from ..names import MANIFEST
 
