@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -21,8 +20,6 @@ from .pictures import fit_target, open_picture
 
 __all__ = ["Masks"]
 
-logger = logging.getLogger(__name__)
-
 _REMEMBERED = 2048
 _SAME_SHAPE = 0.02
 """Difference of two aspect ratios up to which they are those of one picture at two sizes."""
@@ -39,12 +36,18 @@ class Masks:
         """
         self._outside = settings.mask_outside
         self._files = None if settings.masks == "alpha" else _files(Path(settings.masks or ""), targets)
+        self._targets = len(set(targets))
         self._weights = lru_cache(_REMEMBERED)(self._read)
 
     @property
     def files(self) -> list[Path]:
         """The files of a folder of masks that belong to targets."""
         return [] if self._files is None else sorted(self._files.values())
+
+    def note(self) -> str | None:
+        """Say how many targets have no mask, None where all have one."""
+        absent = 0 if self._files is None else self._targets - len(self._files)
+        return f"{absent} of {self._targets} targets have no mask in data.masks and count whole" if absent else None
 
     def weight(self, target: Path, width: int, height: int, mirrored: bool) -> Tensor | None:
         """Return the weights of a target's places, None where it has no mask and all count alike.
@@ -101,9 +104,6 @@ def _files(folder: Path, targets: Sequence[Path]) -> dict[Path, Path]:
     found = {target: masks[stem] for stem, target in owners.items() if stem in masks}
     if not found:
         raise UserError(f"{folder} has no mask for any of {len(owners)} targets; masks have the names of the targets")
-    if len(found) < len(owners):
-        absent = len(owners) - len(found)
-        logger.warning("%d of %d targets have no mask in %s and count whole", absent, len(owners), folder)
     return found
 
 

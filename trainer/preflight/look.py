@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from ...uso_model.errors import UserError
+from ..data.manifest import Row
 from ..data.masks import Masks
 from ..data.sources import TRAIN
 from ..engine.ema import averages
@@ -20,6 +21,7 @@ from ..engine.shard import require_shardable
 from ..engine.shares import shares
 from ..export import require_own_files
 from ..recipe import TrainConfig
+from ..settings.data import DataConfig
 from ..settings.loop import LoopConfig
 from .files import examine
 from .memory import short_of_memory
@@ -54,11 +56,10 @@ def look(config: TrainConfig, encoders: bool = True) -> Findings:
     wrong, notes = references(config, rows)
     problems += [*wrong, *writable(config), *room(config, every, sizes)]
     processes = int(os.environ.get("WORLD_SIZE") or 1)
-    targets = [row.target for row in every]
     questions: list[Callable[[], object]] = [
         lambda: require_loggers(config.loop),
         lambda: _optimizer(config.loop),
-        lambda: Masks(config.data, targets) if targets and config.data.masks else None,
+        lambda: notes.extend(_masks(config.data, every)),
         lambda: shares(config.loop, processes, 0),
         lambda: require_shardable(config.loop, processes, config.memory.in_ram),
         lambda: require_own_files(config),
@@ -76,6 +77,12 @@ def _optimizer(config: LoopConfig) -> None:
     """Make the optimizer for a parameter of its own, which tells more than whether the package is there."""
     probe = {"probe": nn.Parameter(torch.zeros(1, 1))}
     averages(config, probe, make_optimizer(config, probe))
+
+
+def _masks(settings: DataConfig, rows: list[Row]) -> list[str]:
+    """Return a note where targets have no mask."""
+    note = Masks(settings, [row.target for row in rows]).note() if rows and settings.masks else None
+    return [] if note is None else [note]
 
 
 def require_ready(config: TrainConfig, encoders: bool = True, tell: bool = True) -> None:
