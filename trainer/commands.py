@@ -122,17 +122,17 @@ def _train(args: argparse.Namespace) -> None:
 
 
 def _export(args: argparse.Namespace) -> None:
+    from .engine.telling import telling
     from .export import export_run
 
-    print(export_run(args.run, args.step, args.out, args.dtype, args.weights, args.part))
+    log_to_terminal()
+    with telling(f"exporting {args.run}"):
+        report = export_run(args.run, args.step, args.out, args.dtype, args.weights, args.part)
+    print(report)
 
 
 def _recipe(args: argparse.Namespace) -> TrainConfig:
     """Return the settings of a run's folder, a file, or a shipped recipe."""
-    from .recipe_files import load_recipe, recipe_file
-    from .run_folder import CONFIG, read_run
+    from .run_folder import open_recipe
 
-    name, settings = args.recipe, [*args.settings, *([] if args.name is None else [f"name={args.name}"])]
-    if (Path(name) / CONFIG).is_file():
-        return read_run(name, settings)
-    return load_recipe(recipe_file(name), texts=settings)
+    return open_recipe(args.recipe, [*args.settings, *([] if args.name is None else [f"name={args.name}"])])

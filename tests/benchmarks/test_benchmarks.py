@@ -42,6 +42,16 @@ def test_training_memory():
 
 
 @pytest.mark.long
+def test_the_whole_way_of_the_trainer(tmp_path: Path):
+    for more in (["--make"], []):
+        done = run(str(FOLDER / "full_size.py"), str(tmp_path), "--tiny", *more)
+        assert done.returncode == 0, done.stderr[-2000:]
+    phases = ("encoding prompts", "encoding pictures", "reading FLUX", "training", "saving", "uso export")
+    table = done.stdout.rpartition("planned")[2]
+    assert all(name in table for name in phases), done.stdout[-2000:]
+
+
+@pytest.mark.long
 def test_the_dials_step(comfy_folder: Path):
     done = run(str(FOLDER / "dials_step.py"), "--width", "128", "--single-blocks", "1", "--pairs", "1")
     assert done.returncode == 0, done.stderr[-2000:]

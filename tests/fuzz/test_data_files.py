@@ -14,7 +14,8 @@ import torch
 from comfyui_uso.trainer.data.cache import Cache
 from comfyui_uso.trainer.data.check import check
 from comfyui_uso.trainer.data.digests import Digests
-from comfyui_uso.trainer.data.importers import import_rows
+from comfyui_uso.trainer.data.importers.found import Options
+from comfyui_uso.trainer.data.importers.kinds import KINDS, import_rows
 from comfyui_uso.trainer.data.manifest import read_manifest, scan_manifest, write_manifest
 from comfyui_uso.trainer.data.pictures import open_picture
 from comfyui_uso.uso_model.errors import UserError
@@ -72,7 +73,7 @@ def test_importers(folder: Path, rng: random.Random, rounds: int, tally: Tally) 
     path, out = folder / "source", folder / "manifest.jsonl"
 
     def imported(kind: str) -> None:
-        write_manifest(import_rows(kind, path), out)
+        write_manifest(import_rows(kind, path, Options(reference="style")).rows, out)
         read_manifest(out)
 
     for name in ("circle.png", "../x.png", "\0", "a" * 300, "/etc/passwd", ".", "..", "", "t.png/x"):
@@ -104,7 +105,7 @@ def test_things_that_are_no_manifest(kind: str, folder: Path, tally: Tally) -> N
     tally(kind, lambda: list(scan_manifest(path)))
     tally(kind, read_manifest, path)
     tally(kind, check, [path], 32)
-    for importer in ("uno", "musubi", "pictures", "ai-toolkit"):
+    for importer in ("auto", *KINDS):
         tally(kind, import_rows, importer, path)
 
 

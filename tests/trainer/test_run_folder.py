@@ -123,6 +123,22 @@ def test_data_that_has_changed_is_refused(trained, tiny_encoders, manifest) -> N
     assert train(longer, tiny_encoders, allow_change=True) == 3
 
 
+def test_data_and_models_that_only_moved_go_on(recipe, tiny_encoders, tmp_path) -> None:
+    config = recipe(loop={"steps": 2})
+    train(config, tiny_encoders)
+    place = tmp_path / "elsewhere"
+    place.mkdir()
+    for path in [*tmp_path.glob("*.png"), *tmp_path.glob("*.jsonl"), *tmp_path.glob("*.safetensors")]:
+        path.rename(place / path.name)
+    moved = [f"data.manifests={place / 'manifest.jsonl'}", f"models.transformer={place / 'base.safetensors'}"]
+    moved += [f"models.projector={place / 'projector.safetensors'}", "loop.steps=3"]
+    assert train(read_run(config.loop.run_dir, moved), tiny_encoders) == 3
+    (place / "base.safetensors").rename(place / "kept")
+    shutil.copy(place / "projector.safetensors", place / "base.safetensors")
+    with pytest.raises(UserError, match=r"models\.transformer holds something else by now"):
+        train(read_run(config.loop.run_dir, ["loop.steps=4"]), tiny_encoders)
+
+
 @pytest.mark.parametrize(
     ("name", "content"),
     [("data.json", "[]"), ("data.json", ""), ("data.json", '{"a": 1}'), (CONFIG, "- 1"), (CONFIG, "[" * 3000)],

@@ -211,7 +211,7 @@ def test_monitors_write_pictures_and_numbers(recipe, tiny_encoders, manifest):
         reward={"start": 3, "size": 32, "steps": 3, "last": 2, "active": 1},
     )
     train(config, tiny_encoders)
-    names = sorted(path.name for path in (config.loop.run_dir / "samples").iterdir())
+    names = sorted(path.name for path in (config.loop.run_dir / "samples").glob("*.png"))
     assert names == ["step-0000000.png", "step-0000002.png", "step-0000004.png"]
     lines = [json.loads(line) for line in (config.loop.run_dir / "log.jsonl").read_text().splitlines()]
     found = set().union(*lines)

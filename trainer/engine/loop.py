@@ -99,7 +99,8 @@ def _run(
     trained = {name: p for name, p in network.named_parameters() if p.requires_grad}
     optimizer = make_optimizer(config, trained)
     ema, scaler = averages(config, trained, optimizer), LossScaler(accelerator.device, config.precision == "fp16")
-    resumed = resume(config, trained, ema, optimizer, scaler)
+    with telling("looking for a checkpoint"):
+        resumed = resume(config, trained, ema, optimizer, scaler)
     start = 0 if resumed is None else resumed.step
     broadcast(trained.values())
     own = shares(config, accelerator.num_processes, accelerator.process_index)

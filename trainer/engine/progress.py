@@ -48,7 +48,7 @@ class Bar(tqdm):
     status = ""
 
     def __init__(self, total: int, initial: int, disable: bool):
-        super().__init__(total=total, initial=initial, disable=disable, bar_format=self.FORMAT, miniters=1)
+        super().__init__(total=total, initial=initial, disable=disable, bar_format=self.FORMAT)
 
     @property
     def format_dict(self) -> dict:

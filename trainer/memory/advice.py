@@ -40,9 +40,9 @@ def advice(config: TrainConfig, device: Device = "cuda", room: str = "gpu", phas
 def _needed(planned: MemoryPlan, device: Device, room: str, phase: str | None) -> float:
     """Return the bytes of a phase, or of the most demanding one; a phase that is left out needs none."""
     on_gpu = device == "cuda" and room == "gpu"
-    return max(
-        (one.on_gpu if on_gpu else one.in_ram for one in planned.phases if phase in (None, one.name)), default=0.0
-    )
+    if phase is None:
+        return planned.gpu_needed if on_gpu else planned.ram_needed
+    return sum(one.on_gpu if on_gpu else one.in_ram for one in planned.phases if one.name == phase)
 
 
 def _candidates(config: TrainConfig) -> list[tuple[str, str, Any]]:

@@ -20,6 +20,7 @@ from ..engine.optimizer import make_optimizer
 from ..engine.shard import require_shardable
 from ..engine.shares import shares
 from ..export import require_own_files
+from ..monitor.prompts import require_references
 from ..recipe import TrainConfig
 from ..settings.data import DataConfig
 from ..settings.loop import LoopConfig
@@ -63,6 +64,7 @@ def look(config: TrainConfig, encoders: bool = True) -> Findings:
         lambda: shares(config.loop, processes, 0),
         lambda: require_shardable(config.loop, processes, config.memory.in_ram),
         lambda: require_own_files(config),
+        lambda: require_references(config.monitor),
     ]
     for ask in questions:
         try:

@@ -9,7 +9,7 @@ from pydantic import AliasChoices, Field, ValidatorFunctionWrapHandler, WrapVali
 
 from .base import Settings, either
 
-__all__ = ["LARGEST", "DataConfig", "ManifestConfig"]
+__all__ = ["LARGEST", "DataConfig", "ManifestConfig", "Size"]
 
 
 LARGEST = 8192
@@ -100,3 +100,8 @@ class DataConfig(Settings):
     def sources(self) -> list[ManifestConfig]:
         """The manifests with their weights."""
         return [ManifestConfig(path=entry) if isinstance(entry, Path) else entry for entry in self.manifests]
+
+    def plain(self) -> DataConfig:
+        """Return settings by which rows come as they are, at the largest size: for looking at them."""
+        off = {"text_dropout": 0.0, "pooled_shuffle": 0.0, "preserved_share": None, "flip": 0.0}
+        return self.model_copy(update={**off, "size": self.sizes[-1]})

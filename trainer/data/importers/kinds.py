@@ -42,6 +42,11 @@ KINDS: dict[str, Callable[[Path, Found], None]] = {
 _WITH_CONTROL = ("ai-toolkit", "musubi")
 
 
+_LINES = {"musubi": ("image_path", "image_path_0"), "imagefolder": ("file_name",)}
+_LISTS = {"uno": ("image_tgt_path", "img_path1"), "simpletuner": ("instance_data_dir", "dataset_type")}
+"""Keys of the first line or the first item by which a kind is known."""
+
+
 class Imported(NamedTuple):
     """Rows and what is to be said of them."""
 
@@ -135,7 +140,5 @@ def _of_file(path: Path) -> list[str]:
     else:
         values = parse_json(read_text(path, "correct the path"), quoted(path.name))
     first = values[0] if isinstance(values, list) and values and isinstance(values[0], dict) else {}
-    signs = {"uno": ("image_tgt_path", "img_path1"), "simpletuner": ("instance_data_dir", "dataset_type")}
-    if ending == ".jsonl":
-        signs = {"musubi": ("image_path", "image_path_0"), "imagefolder": ("file_name",)}
+    signs = _LINES if ending == ".jsonl" else _LISTS
     return [kind for kind, keys in signs.items() if any(key in first for key in keys)]

@@ -52,7 +52,7 @@ def listing(folder: Path, recursive: bool, caption_extension: str) -> Listing:
     found = Listing(folder)
     if not folder.is_dir():
         raise UserError(f"{named(folder)} is no folder; give the folder of the pictures")
-    kinds = picture_formats()
+    kinds = (*picture_formats(), "MPO")  # which is opened as JPEG
     endings = tuple(ending for kind in kinds for ending in PICTURE_FORMATS[kind])
     _walk(os.fspath(folder), recursive, endings, caption_extension.lower(), found, set())
     if not found.pictures:
