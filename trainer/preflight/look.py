@@ -8,22 +8,19 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
-from torch import nn
 
 from ...uso_model.errors import UserError
 from ..data.manifest import Row
 from ..data.masks import Masks
 from ..data.sources import TRAIN
-from ..engine.ema import averages
 from ..engine.launch import require_loggers
-from ..engine.optimizer import make_optimizer
+from ..engine.optimizer import require_usable
 from ..engine.shard import require_shardable
 from ..engine.shares import shares
 from ..export import require_own_files
 from ..monitor.prompts import require_references
 from ..recipe import TrainConfig
 from ..settings.data import DataConfig
-from ..settings.loop import LoopConfig
 from .files import examine
 from .memory import short_of_memory
 from .places import room, writable
@@ -59,7 +56,8 @@ def look(config: TrainConfig, encoders: bool = True) -> Findings:
     processes = int(os.environ.get("WORLD_SIZE") or 1)
     questions: list[Callable[[], object]] = [
         lambda: require_loggers(config.loop),
-        lambda: _optimizer(config.loop),
+        # Some take steps on GPUs alone; where there is one, `train` tries it there.
+        lambda: require_usable(config.loop, torch.device("cpu"), step=not torch.cuda.is_available()),
         lambda: notes.extend(_masks(config.data, every)),
         lambda: shares(config.loop, processes, 0),
         lambda: require_shardable(config.loop, processes, config.memory.in_ram),
@@ -73,12 +71,6 @@ def look(config: TrainConfig, encoders: bool = True) -> Findings:
             problems.append(str(error))
     short = [] if problems else short_of_memory(config)  # a plan needs a recipe that can be followed
     return Findings(problems, [*notes, *captions(rows), *short])
-
-
-def _optimizer(config: LoopConfig) -> None:
-    """Make the optimizer for a parameter of its own, which tells more than whether the package is there."""
-    probe = {"probe": nn.Parameter(torch.zeros(1, 1))}
-    averages(config, probe, make_optimizer(config, probe))
 
 
 def _masks(settings: DataConfig, rows: list[Row]) -> list[str]:
