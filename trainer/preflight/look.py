@@ -69,8 +69,14 @@ def look(config: TrainConfig, encoders: bool = True) -> Findings:
             ask()
         except UserError as error:
             problems.append(str(error))
-    short = [] if problems else short_of_memory(config)  # a plan needs a recipe that can be followed
-    return Findings(problems, [*notes, *captions(rows), *short])
+    return Findings(problems, [*notes, *captions(rows), *_memory(config)])
+
+
+def _memory(config: TrainConfig) -> list[str]:
+    try:
+        return list(short_of_memory(config))
+    except UserError:  # a plan needs a recipe that can be followed; what is wrong with it stands in the problems
+        return []
 
 
 def _masks(settings: DataConfig, rows: list[Row]) -> list[str]:
