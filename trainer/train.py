@@ -30,6 +30,7 @@ from .engine.launch import launch
 from .engine.lock import locked
 from .engine.loop import run
 from .engine.loss import LossTerm
+from .engine.optimizer import require_usable
 from .engine.shard import shard
 from .engine.signals import Interruptible, StopSignals
 from .engine.telling import telling
@@ -69,6 +70,7 @@ def train(config: TrainConfig, encoders: Encoders | None = None, allow_change: b
     # 1. What can be known before anything is encoded, or the run's folder made.
     with Interruptible(), telling("looking at what the recipe names"):
         require_ready(config, encoders is None, accelerator.is_main_process)
+        require_usable(config.loop, accelerator.device)
     with locked(config.loop.run_dir) if accelerator.is_main_process else nullcontext():
         return _train(config, encoders, allow_change, accelerator)
 
