@@ -104,7 +104,10 @@ def _planned(config: TrainConfig) -> list[str]:
     length = f"{config.loop.steps} steps" if config.loop.epochs is None else f"{config.loop.epochs:g} epochs, steps"
     lines = [f"stage {config.stage}, {length} of {config.loop.batch_size} rows"]
     note = family_of(config).memory_note(config)
-    lines += [note] if note is not None else [f"  {plan(config).tokens} tokens a row", memory_text(config)]
+    if note is None:
+        planned = plan(config, device="cuda" if torch.cuda.is_available() else "cpu")
+        note = f"  {planned.tokens} tokens a row\n{planned.text()}"
+    lines.append(note)
     files = [(f"models.{name}", path) for name, path in config.models if isinstance(path, Path)]
     files += [("data.manifests", source.path) for source in config.data.sources]
     lines += [f"  {name}: {path} {'found' if path.exists() else 'IS MISSING'}" for name, path in files]

@@ -10,7 +10,7 @@ from comfyui_uso.trainer.recipe_files import RECIPES, load_recipe
 
 
 def test_the_report(monkeypatch):
-    text = doctor.diagnose()
+    text = doctor.diagnose().text
     assert f"torch {torch.__version__.partition('+')[0]}" in text and "adapt_12gb:" in text
     assert "recommended here: " in text
     recipe = load_recipe(RECIPES / "adapt_12gb.yaml")
@@ -20,10 +20,11 @@ def test_the_report(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda n: "a GPU")
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda n: (8, 9))
-    for free, name in ((24.5e9, "adapt_24gb"), (16.5e9, "adapt_16gb"), (11.9e9, "adapt_12gb"), (4e9, "nothing; T5")):
+    small = "nothing; adapt_12gb, the smallest, needs "
+    for free, name in ((24.5e9, "adapt_24gb"), (16.5e9, "adapt_16gb"), (11.9e9, "adapt_12gb"), (4e9, small)):
         monkeypatch.setattr(torch.cuda, "mem_get_info", lambda n, free=free: (int(free), int(free)))
-        assert name in doctor.diagnose().splitlines()[-1]
-    assert "DOES NOT FIT: 4.0 GB are free on the GPU" in doctor.diagnose(recipe).text
+        assert name in doctor.diagnose().text.splitlines()[-1]
+    assert "and 4.0 GB are free" in doctor.diagnose(recipe).text
 
 
 def test_the_cache_is_planned_by_distinct_inputs(tmp_path, manifest):
