@@ -117,9 +117,10 @@ def _planned(config: TrainConfig) -> list[str]:
 
 def _memory(config: TrainConfig) -> list[str]:
     try:
-        return [f"  {plan(config).tokens} tokens a row", memory_text(config)]
+        planned = plan(config, device="cuda" if torch.cuda.is_available() else "cpu")
     except UserError as error:
         return [f"  no plan of memory: {error}"]
+    return [f"  {planned.tokens} tokens a row", planned.text()]
 
 
 def _recommendation(free: float | None) -> str:

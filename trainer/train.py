@@ -98,7 +98,7 @@ def _train(config: TrainConfig, encoders: Encoders | None, allow_change: bool, a
         logger.info("%g epochs of %d samples are %d steps", epochs, data.epoch, config.loop.steps)
     # 3. Networks.
     if accelerator.is_main_process:
-        logger.info("memory:\n%s", memory_text(config))
+        logger.info("memory:\n%s", memory_text(config, "cuda" if accelerator.device.type == "cuda" else "cpu"))
     with Interruptible():
         networks = build_networks(config, accelerator.device)
     shard(accelerator, networks.transformer, config.loop, config.memory.in_ram)
