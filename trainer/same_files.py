@@ -8,7 +8,7 @@ from typing import Any
 
 from .encoders.fingerprint import fingerprint
 from .export_names import meant
-from .recipe import TrainConfig
+from .recipe import ModelsConfig, TrainConfig
 
 __all__ = ["fingerprints", "only_moved"]
 
@@ -17,12 +17,13 @@ _BY_PATH = {"tokenizers"}
 
 
 def fingerprints(config: TrainConfig) -> dict[str, str]:
-    """Return what the files that a recipe names hold, by setting.
+    """Return what the files that a recipe names hold, by setting; paths that only a family knows may be of any kind.
 
     Raises:
         UserError: one is not there.
     """
-    named = {name: path for name, path in config.models if isinstance(path, Path) and name not in _BY_PATH}
+    known = ModelsConfig.model_fields.keys() - _BY_PATH
+    named = {name: path for name, path in config.models if isinstance(path, Path) and name in known}
     return {f"models.{name}": fingerprint(meant(path, name)) for name, path in named.items()}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -242,7 +243,7 @@ def test_preservation_keeps_the_velocity_without_references(recipe, tiny_encoder
         ({"memory": {"base": "fp8"}}, "needs loop.precision bf16"),
         ({"memory": {"blocks_to_swap": 1}}, "needs memory.checkpointing"),
         ({"memory": {"compile": True, "modulation": "offloaded"}}, "memory.compile needs all blocks on the GPU"),
-        ({"lora": {"start": "new"}, "models": {"lora": "x.safetensors"}}, "expected a LoRA file"),
+        ({"lora": {"start": "new"}, "models": {"lora": Path(__file__)}}, "expected a LoRA file"),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(changes, message, recipe, tiny_encoders):
