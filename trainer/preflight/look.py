@@ -72,11 +72,14 @@ def look(config: TrainConfig, encoders: bool = True) -> Findings:
             ask()
         except UserError as error:
             problems.append(str(error))
+    return Findings(problems, [*notes, *captions(rows), *_memory(config)])
+
+
+def _memory(config: TrainConfig) -> list[str]:
     try:
-        notes = [*notes, *captions(rows), *short_of_memory(config)]
-    except UserError as error:  # no plan without layers to count, for one
-        problems += [] if str(error) in problems else [str(error)]
-    return Findings(problems, notes)
+        return list(short_of_memory(config))
+    except UserError:  # a plan needs a recipe that can be followed; what is wrong with it stands in the problems
+        return []
 
 
 def _masks(settings: DataConfig, rows: list[Row]) -> list[str]:
