@@ -99,8 +99,10 @@ def main() -> int:
     config = load_recipe(RECIPES / "my_style.yaml", texts=settings)
     print(diagnose(config).text, flush=True)
     with Watch() as watch:
-        _run(config, watch)
-    _report(config, watch)
+        try:
+            _run(config, watch)
+        finally:  # what was measured until Ctrl-C is worth a look, too
+            _report(config, watch)
     return 0
 
 

@@ -33,8 +33,11 @@ class EncoderSize(NamedTuple):
     mapped: float
     """Of these, parts of the file itself where it computes on the CPU."""
     block: float = 0
-    """What comes and goes on top: one block multiplied out."""
+    """What comes and goes on top: one block multiplied out, and the activations of a prompt."""
 
+
+_TOKENS = 512
+"""T5's padded length."""
 
 _T5_MATRICES, _T5_BLOCK, _T5_REST, _CLIP_VALUES = 4.63e9, 0.193e9, 0.132e9, 0.123e9
 SIGLIP_SO400M, FLUX_AE = EncoderSize(1.65e9, 0), EncoderSize(0.34e9, 0.34e9)
@@ -77,12 +80,21 @@ def _t5(stored: Mapping[str, Tensor], dtype: torch.dtype) -> EncoderSize | None:
     if rest is None:
         return None
     mapped = sum(tensor.numel() * tensor.element_size() for tensor in kept.values())
-    first = [t for n, t in kept.items() if n.startswith(f"{T5_BLOCKS}0.") and t.dtype != dtype]
-    return EncoderSize(rest.held + mapped, rest.mapped + mapped, sum(t.numel() for t in first) * dtype.itemsize)
+    first = {n: t for n, t in kept.items() if n.startswith(f"{T5_BLOCKS}0.")}
+    multiplied_out = sum(tensor.numel() for tensor in first.values() if tensor.dtype != dtype) * dtype.itemsize
+    inner = max((tensor.shape[0] for tensor in first.values()), default=0)
+    heads = stored[T5_KEY].shape[-1]
+    return EncoderSize(rest.held + mapped, rest.mapped + mapped, multiplied_out + _activations(heads, inner))
 
 
 def _published_t5(dtype: torch.dtype) -> EncoderSize:
-    return EncoderSize(2 * _T5_MATRICES + _T5_REST * dtype.itemsize, 2 * _T5_MATRICES, _T5_BLOCK * dtype.itemsize)
+    block = _T5_BLOCK * dtype.itemsize + _activations(heads=64, inner=10240)
+    return EncoderSize(2 * _T5_MATRICES + _T5_REST * dtype.itemsize, 2 * _T5_MATRICES, block)
+
+
+def _activations(heads: int, inner: int) -> float:
+    """Return the bytes of T5's scores and of its inner values, three times each in float32: before, during, after."""
+    return 3 * 4 * _TOKENS * (heads * _TOKENS + inner)
 
 
 def _size(stored: Mapping[str, Tensor], dtype: torch.dtype) -> EncoderSize | None:

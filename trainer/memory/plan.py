@@ -88,11 +88,11 @@ def _prompts(config: TrainConfig, device: Device, free: float | None) -> Phase:
     on_gpu = device == "cuda" and (asked == "cuda" or (asked == "auto" and (free is None or size + CONTEXT <= free)))
     if on_gpu:
         held = {name: one.held for name, one in found.items()}
-        return _phase(PROMPTS, device, {**held, "a block of T5": found["T5"].block}, {}, {})
+        return _phase(PROMPTS, device, {**held, "T5 at work": found["T5"].block}, {}, {})
     found = text_sizes(config.models, torch.device("cpu"))
     held = {name: one.held - one.mapped for name, one in found.items()}
     mapped = {f"{name}'s file": one.mapped for name, one in found.items()}
-    phase = _phase(PROMPTS, device, {}, {**held, "a block of T5": found["T5"].block}, mapped)
+    phase = _phase(PROMPTS, device, {}, {**held, "T5 at work": found["T5"].block}, mapped)
     return phase._replace(gpu={})
 
 

@@ -86,5 +86,5 @@ def test_advice_is_what_the_plan_would_save():
     changed = plan(recipe("memory.blocks_to_swap=57", "data.size=1024")).gpu_needed
     assert saved[0] == pytest.approx((plan(config).gpu_needed - changed) / 1e9, abs=0.06)
     prompts = advice(config, phase="encoding prompts")
-    assert prompts == ["models.text_device=cpu saves 11.7 GB"]
+    assert prompts == ["models.text_device=cpu saves 11.9 GB"]
     assert not any("blocks_to_swap=57" in line for line in advice(config, room="ram")), "it would cost RAM"
