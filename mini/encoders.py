@@ -21,7 +21,7 @@ __all__ = ["mini_encoders"]
 def mini_encoders(folder: Path = WEIGHTS) -> Encoders:
     """Return the encoders of a folder, on the CPU: they are too small to be worth moving or releasing."""
     models = load_encoders(folder)
-    csd = Lazy(lambda: load_descriptor(folder).requires_grad_(False))  # only the reward needs it
+    csd = Lazy(lambda: load_descriptor(folder).requires_grad_(False), "the style descriptor")  # for the reward
     for network in (models.autoencoder, models.vision, models.text):
         network.requires_grad_(False)
 

@@ -9,13 +9,14 @@ from typing import Literal
 import torch
 from pydantic import Field
 
-from ..trainer.encoders.interface import Encoders
+from ..trainer.encoders.interface import CountTokens, Encoders
 from ..trainer.recipe import ModelsConfig, TrainConfig
 from ..uso_model.projector import HierarchicalProjector
 from ..uso_model.transformer import UsoTransformer
 from .encoders import mini_encoders
 from .model import WEIGHTS, weight_files
 from .model.sizes import SIZES, fresh_projector, fresh_transformer
+from .model.text import MAX_TOKENS, MiniTokenizer
 
 __all__ = ["USO_MINI", "MiniFamily", "MiniFiles"]
 
@@ -60,6 +61,10 @@ class MiniFamily:
     def fresh_projector(self, models: MiniFiles, width: int, levels: Collection[str]) -> HierarchicalProjector:
         """Return an untrained projector."""
         return fresh_projector(width, levels)
+
+    def count_tokens(self, models: MiniFiles) -> CountTokens:
+        """Return a function that counts the tokens of a prompt."""
+        return lambda prompt: {"USO-mini": (MiniTokenizer.count(prompt), MAX_TOKENS)}
 
     def memory_note(self, config: TrainConfig) -> str | None:
         """Return one line: so small a network needs no plan."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import comfy.clip_vision
@@ -22,6 +23,8 @@ from .sockets import ModelPatchSocket, schema
 __all__ = ["AUTO", "NONE", "LoadModels"]
 
 NONE = "none"
+
+logger = logging.getLogger(__name__)
 
 
 class LoadModels(io.ComfyNode):
@@ -107,7 +110,8 @@ class LoadModels(io.ComfyNode):
     ) -> io.NodeOutput:
         """Return the model with the LoRA, the projector and the vision model."""
         # Not above: the readers of weight files are slow to import.
-        from ..uso_model.checkpoints.files import read_safetensors
+        from ..uso_model.checkpoints.files import read_metadata, read_safetensors
+        from .graph.lora_twice import misplaced
         from .graph.model_files import EncoderFile, Found, LoraFile, MissingFile, ModelFile, ProjectorFile, find
 
         check_flux(model)
@@ -131,12 +135,17 @@ class LoadModels(io.ComfyNode):
         look_for("vision model", EncoderFile(sizes), clip_vision)
         if missing:
             raise MissingFile.all_of(missing)
+        warning = ""
         if "LoRA" in found:
             name, path, *_ = found["LoRA"]
-            model = with_lora(model, read_safetensors(path), lora_strength, name, lora_blocks)
+            patched = with_lora(model, read_safetensors(path), lora_strength, name, lora_blocks)
+            if warning := misplaced(model, patched, name, read_metadata(path)):
+                logger.warning("%s", warning)
+            model = patched
         vision = _vision_model(read_safetensors(found["vision model"].path), found["vision model"].name)
         taken = ";\n".join(f"{part}: {file.told}" for part, file in found.items())
-        show_on_node(taken if AUTO in (lora, projector, clip_vision) else "")
+        told = taken if AUTO in (lora, projector, clip_vision) else ""
+        show_on_node(f"{warning}\n{told}".strip())
         return io.NodeOutput(install_reader(model), patch, vision)
 
 

@@ -22,7 +22,7 @@ from .out_of_memory import advice
 __all__ = ["complain", "device", "log_to_terminal", "new_parser", "run"]
 
 TRAIN_PACKAGES = frozenset(
-    {"accelerate", "matplotlib", "open_clip", "peft", "psutil", "pydantic", "scipy", "tqdm", "yaml"}
+    {"accelerate", "matplotlib", "open_clip", "peft", "psutil", "pydantic", "scipy", "tomli", "tqdm", "yaml"}
 )
 
 

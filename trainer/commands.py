@@ -97,14 +97,17 @@ def _doctor(args: argparse.Namespace) -> int:
 def _cache(args: argparse.Namespace) -> None:
     from .data.cache import Cache
     from .encoders.open import open_encoders
+    from .engine.telling import telling
     from .preflight import require_ready
     from .train import encode, held_out_data, training_data
 
     log_to_terminal()
     config = _recipe(args)
-    require_ready(config)
-    encoders = open_encoders(config, device())
-    datasets = [data for data in (training_data(config, encoders), held_out_data(config, encoders)) if data is not None]
+    with telling("looking at what the recipe names"):
+        require_ready(config)
+        encoders = open_encoders(config, device())
+        found = training_data(config, encoders), held_out_data(config, encoders)
+    datasets = [data for data in found if data is not None]
     for data in datasets:
         encode(data)
         print(f"{config.data.cache}: {len(data)} rows are encoded")
@@ -122,17 +125,17 @@ def _train(args: argparse.Namespace) -> None:
 
 
 def _export(args: argparse.Namespace) -> None:
+    from .engine.telling import telling
     from .export import export_run
 
-    print(export_run(args.run, args.step, args.out, args.dtype, args.weights, args.part))
+    log_to_terminal()
+    with telling(f"exporting {args.run}"):
+        report = export_run(args.run, args.step, args.out, args.dtype, args.weights, args.part)
+    print(report)
 
 
 def _recipe(args: argparse.Namespace) -> TrainConfig:
     """Return the settings of a run's folder, a file, or a shipped recipe."""
-    from .recipe_files import load_recipe, recipe_file
-    from .run_folder import CONFIG, read_run
+    from .run_folder import open_recipe
 
-    name, settings = args.recipe, [*args.settings, *([] if args.name is None else [f"name={args.name}"])]
-    if (Path(name) / CONFIG).is_file():
-        return read_run(name, settings)
-    return load_recipe(recipe_file(name), texts=settings)
+    return open_recipe(args.recipe, [*args.settings, *([] if args.name is None else [f"name={args.name}"])])

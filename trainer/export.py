@@ -32,7 +32,7 @@ from .recipe import TrainConfig
 from .run_folder import read_data, read_run
 from .starting_files import lora_file, projector_file
 
-__all__ = ["Parts", "complete", "export", "export_run", "require_own_files"]
+__all__ = ["Parts", "advice", "complete", "export", "export_run", "require_own_files"]
 
 Parts = Literal["own", "with-uso", "both"]
 """Of a LoRA trained beside USO: itself, or together with USO."""
@@ -72,7 +72,8 @@ def export_run(
         raise UserError(f"{run_dir} holds no {which}; train first, or look at the checkpoint-* folders in it")
     ema = found.ema() if weights == "ema" else None
     report = export(config, found, ema or found.trained(), read_data(run_dir), out, dtype, parts, ema is not None, True)
-    return f"step {found.step} of {run_dir.name}, {'averaged' if ema else 'live'} weights\n{report}"
+    used = advice(config, found.step, out)
+    return f"step {found.step} of {run_dir.name}, {'averaged' if ema else 'live'} weights\n{report}\n{used}"
 
 
 def export(
@@ -137,7 +138,7 @@ def export(
         _write(write, part, config, parameters)
     if out is None and not asked:
         _remove_older(config, found.step)
-    return "\n".join([*write.told, _advice(config, write.paths)])
+    return "\n".join(write.told)
 
 
 def complete(config: TrainConfig, found: Checkpoint) -> bool:
@@ -237,15 +238,26 @@ def _remove_older(config: TrainConfig, step: int) -> None:
                 retried(file.path.unlink)
 
 
-def _advice(config: TrainConfig, paths: Mapping[Part, Path]) -> str:
-    """Say which file to load in ComfyUI, and what beside it."""
-    names = {part: path.name for part, path in paths.items()}
+def advice(config: TrainConfig, step: int, out: str | Path | None = None) -> str:
+    """Say which of a step's files to load in ComfyUI, and what beside it, or that there are none.
+
+    Args:
+        config: the stage.
+        step: optimiser steps.
+        out: folder of the files; None takes the run's own.
+    """
+    folder, run_dir = config.folder if out is None else Path(out), config.loop.run_dir
+    names = {file.part: file.path.name for file in exported(folder) if (file.run, file.step) == (run_dir.name, step)}
+    if not names:
+        return f"{folder} holds nothing of step {step} of {run_dir.name}; write it with `uso export {run_dir}`"
     node = getattr(family_of(config), "loader", LOADER)
     told = []
-    if config.stage == "base":
+    if config.stage == "base" and OWN in names:
         told.append(f"{names[OWN]} is the FLUX that other stages start from (models/diffusion_models)")
     elif OWN in names and config.lora.start == "add":
-        told.append(f"put {names[OWN]} (models/loras) on the model of {node} with Load LoRA, beside USO's own LoRA")
+        told.append(
+            f"put {names[OWN]} (models/loras) on the model of {node} with LoraLoaderModelOnly, beside USO's own LoRA"
+        )
     elif OWN in names:
         told.append(
             f"choose {names[OWN]} (models/loras) as the LoRA of {node}, in the place of USO's and not beside it"
@@ -256,5 +268,5 @@ def _advice(config: TrainConfig, paths: Mapping[Part, Path]) -> str:
             f"{start} {names[WITH_USO]} as the LoRA of {node}: it contains USO's, which must not be there twice"
         )
     if PROJECTOR in names:
-        told.append(f"its projector is {names[PROJECTOR]} (models/model_patches)")
-    return f"in ComfyUI: {'; '.join(told)}"
+        told.append(f"choose {names[PROJECTOR]} (models/model_patches) as the projector")
+    return f"{folder} holds step {step} of {run_dir.name}; in ComfyUI, {'; '.join(told)}"

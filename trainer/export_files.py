@@ -50,7 +50,6 @@ class Writer:
         self._folder, self._run, self._step = folder, run, step
         self._info, self._dtype = dict(info), dtype
         self.told: list[str] = []
-        self.paths: dict[Part, Path] = {}
 
     def plain(self, part: Part, tensors: Mapping[str, Tensor]) -> None:
         """Write tensors under their names."""
@@ -94,7 +93,6 @@ class Writer:
                 logger.warning("%s; it is written under another name", str(error).rstrip("."))
             else:
                 break
-        self.paths[part] = path
         return path
 
 

@@ -32,7 +32,11 @@ DECLARATION = "family.yaml"
 
 @runtime_checkable
 class ModelFamily(Protocol):
-    """One kind of networks with USO's architecture: where they come from and what goes with them."""
+    """One kind of networks with USO's architecture: where they come from and what goes with them.
+
+    A family may have one method more, `count_tokens(models)`, which returns a function from a prompt to the tokens that
+    it has and those that are read, by tokenizer; `uso check` asks it how much of a caption is cut.
+    """
 
     name: str
     """As it stands in the metadata of exported files, such as `flux-1-dev`."""

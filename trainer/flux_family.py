@@ -11,8 +11,9 @@ from pydantic import model_validator
 from ..uso_model.errors import UserError
 from ..uso_model.projector import HierarchicalProjector
 from ..uso_model.transformer import UsoTransformer
-from .encoders.flux import flux_encoders
-from .encoders.interface import Encoders
+from .encoders.flux import CLIP_TOKENS, T5_TOKENS, flux_encoders
+from .encoders.interface import CountTokens, Encoders
+from .encoders.tokenizers import find_tokenizers, load_tokenizers
 from .recipe import ModelsConfig, TrainConfig
 
 __all__ = ["FLUX", "FluxFamily", "FluxModels"]
@@ -56,6 +57,20 @@ class FluxFamily:
     def fresh_projector(self, models: ModelsConfig, width: int, levels: Collection[str]) -> HierarchicalProjector:
         """Return an untrained projector of USO's size."""
         return HierarchicalProjector(SIGLIP_TOKENS, STYLE_TOKENS, SIGLIP_WIDTH, width, levels=levels)
+
+    def count_tokens(self, models: ModelsConfig) -> CountTokens:
+        """Return a function that counts the tokens of a prompt for T5 and CLIP.
+
+        Raises:
+            UserError: a tokenizer is not found.
+        """
+        found = load_tokenizers(find_tokenizers(models))
+        encoders = (("T5", found.t5, T5_TOKENS), ("CLIP", found.clip, CLIP_TOKENS))
+
+        def count(prompt: str) -> dict[str, tuple[int, int]]:
+            return {name: (len(read(prompt, verbose=False).input_ids), limit) for name, read, limit in encoders}
+
+        return count
 
     def memory_note(self, config: TrainConfig) -> str | None:
         """Return None: FLUX.1 is worth a plan."""

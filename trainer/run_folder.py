@@ -18,10 +18,12 @@ from ..uso_model.checkpoints.files import atomic_write
 from ..uso_model.errors import UserError
 from .engine.checkpoint import checkpoints
 from .recipe import TrainConfig
-from .recipe_files import load_recipe, make_recipe
+from .recipe_files import load_recipe, make_recipe, recipe_file
+from .same_files import fingerprints, only_moved
 
 __all__ = [
     "CONFIG",
+    "open_recipe",
     "read_data",
     "read_run",
     "require_same_data",
@@ -36,6 +38,9 @@ CONFIG = "config.yaml"
 
 DATA = "data.json"
 """What the run was trained on, in its folder."""
+
+MODELS = "models.json"
+"""Fingerprints of the files that the run started from, in its folder."""
 
 IDENTITY = "run.json"
 """Which run the folder is of."""
@@ -74,10 +79,15 @@ def require_unchanged(config: TrainConfig) -> None:
     if not (folder / CONFIG).is_file() or not checkpoints(folder):
         return
     began, now = (dict(_flat(_plain(c))) for c in (read_run(folder), config))
-    changed = [name for name in began.keys() | now.keys() if began.get(name) != now.get(name)]
+    changed = {name for name in began.keys() | now.keys() if began.get(name) != now.get(name)}
+    kept = _json(folder / MODELS) if (folder / MODELS).is_file() else {}
+    found = fingerprints(config)
+    changed = {name for name in changed if not only_moved(name, began.get(name), now.get(name), kept, found)}
+    replaced = {name for name in kept if began.get(name) == now.get(name) and found.get(name) != kept[name]}
     listed = sorted(name for name in changed if not name.startswith(_FREE))
-    if listed:
-        changes = ", ".join(f"{name} was {began.get(name)} and is now {now.get(name)}" for name in listed)
+    if listed or replaced:
+        told = [f"{name} was {began.get(name)} and is now {now.get(name)}" for name in listed]
+        changes = ", ".join([*told, *(f"{name} holds something else by now" for name in sorted(replaced))])
         raise UserError(
             f"{folder.name} began with other settings: {changes}; put them back, use another run_dir, or pass "
             "--allow-change"
@@ -107,6 +117,7 @@ def write_run(config: TrainConfig, rows: int, fingerprint: str) -> dict[str, str
     data = {ROWS: str(rows), DATA_HASH: fingerprint}
     _replace(folder / CONFIG, yaml.safe_dump(_plain(config), sort_keys=False))
     _replace(folder / DATA, json.dumps(data, indent=1))
+    _replace(folder / MODELS, json.dumps(fingerprints(config), indent=1))
     return data
 
 
@@ -150,6 +161,17 @@ def read_run(folder: str | Path, texts: Sequence[str] = ()) -> TrainConfig:
 
     values = _mapped(kept.model_dump(), found)
     return make_recipe(values, {"loop.run_dir": here}, texts, str(folder / CONFIG))
+
+
+def open_recipe(name: str, texts: Sequence[str] = ()) -> TrainConfig:
+    """Return the settings of a run's folder, a file, or a shipped recipe, with `name=value` texts of a command line.
+
+    Raises:
+        UserError: there is no such recipe, or a setting is wrong.
+    """
+    if (Path(name) / CONFIG).is_file():
+        return read_run(name, texts)
+    return load_recipe(recipe_file(name), texts=texts)
 
 
 def read_data(folder: Path) -> dict[str, str]:

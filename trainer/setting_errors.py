@@ -86,7 +86,11 @@ def _complaint(details: Mapping[str, Any], name: str, known: Sequence[str]) -> s
     last = name.rpartition(".")[2]
     here = same_setting(name)
     same = [other for other in known if other.rpartition(".")[2] == last]  # right name, wrong section
-    if here is not None and (here.partition(",")[0] in known or here.startswith("`") or here == "name"):
+    if here is not None and (here == "name" or here.startswith("`") or any(word in known for word in _words(here))):
         return f"{quoted(name)} is unknown; here it is {here}"
     close = same[:1] or difflib.get_close_matches(name, known, n=1, cutoff=0.6)
     return f"{quoted(name)} is unknown" + (f", did you mean {close[0]}?" if close else "")
+
+
+def _words(text: str) -> list[str]:
+    return [word.strip(",") for word in text.split()]

@@ -8,16 +8,17 @@ from typing import Any
 
 from ..uso_model.errors import UserError
 from ..uso_model.untrusted import quoted
+from .data.names import MANIFEST
 from .setting_errors import COMMAND_LINE, shortened
 from .yaml_text import BROKEN_YAML, parse_yaml
 
-__all__ = ["MANIFEST", "RUNS", "short_settings", "short_texts", "written_out"]
+__all__ = ["RUNS", "short_settings", "short_texts", "written_out"]
 
 RUNS = Path("runs")
 """Folder of the runs that have a name."""
 
-MANIFEST, CACHE = "manifest.jsonl", "cache"
-"""What `data` with a folder means in it."""
+CACHE = "cache"
+"""Name of the cache in a folder of data."""
 
 _NEVER_IN_NAMES = set('<>:"/\\|?*') | {chr(code) for code in range(32)}
 _DEVICES = {"con", "prn", "aux", "nul", *(f"{kind}{n}" for kind in ("com", "lpt") for n in range(1, 10))}

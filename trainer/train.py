@@ -17,6 +17,7 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from ..uso_model.errors import UserError
+from ..uso_model.untrusted import argument
 from .data.cache import Cache
 from .data.dataset import TripletDataset
 from .data.manifest import Row
@@ -29,12 +30,14 @@ from .engine.launch import launch
 from .engine.lock import locked
 from .engine.loop import run
 from .engine.loss import LossTerm
+from .engine.optimizer import require_usable
 from .engine.shard import shard
-from .engine.signals import Interruptible
+from .engine.signals import Interruptible, StopSignals
 from .engine.telling import telling
-from .export import complete, export
+from .export import advice, complete, export
 from .memory.plan import memory_text
 from .monitor.monitors import monitors
+from .monitor.places import places_text
 from .networks import Networks, build_networks
 from .objective.prior_preservation import PriorPreservationObjective, prior_preservation_weight
 from .objective.reward import RewardObjective, reward_weight
@@ -65,19 +68,24 @@ def train(config: TrainConfig, encoders: Encoders | None = None, allow_change: b
     """
     accelerator = launch(config.loop)
     # 1. What can be known before anything is encoded, or the run's folder made.
-    require_ready(config, encoders is None, accelerator.is_main_process)
+    with Interruptible(), telling("looking at what the recipe names"):
+        require_ready(config, encoders is None, accelerator.is_main_process)
+        require_usable(config.loop, accelerator.device)
     with locked(config.loop.run_dir) if accelerator.is_main_process else nullcontext():
         return _train(config, encoders, allow_change, accelerator)
 
 
 def _train(config: TrainConfig, encoders: Encoders | None, allow_change: bool, accelerator: Accelerator) -> int:
     """Do what `train` says."""
+    if accelerator.is_main_process:
+        logger.info("%s\n%s", config.loop.run_dir.name, places_text(config))
     if not allow_change:
         require_unchanged(config)
     # 2. Rows and their encodings; every process encodes what the others have not.
     encoders = encoders or open_encoders(config, accelerator.device)
-    data, held_out = training_data(config, encoders), held_out_data(config, encoders)
-    fingerprint = data.fingerprint()
+    with Interruptible(), telling("reading the rows and the hashes of their pictures"):
+        data, held_out = training_data(config, encoders), held_out_data(config, encoders)
+        fingerprint = data.fingerprint()
     if not allow_change:
         require_same_data(config, fingerprint)
     for rows in (data, held_out):
@@ -85,7 +93,9 @@ def _train(config: TrainConfig, encoders: Encoders | None, allow_change: bool, a
             encode(rows, accelerator.process_index / accelerator.num_processes)
     wait_for_all("it encodes pictures and prompts")
     encoders.release()
-    config = config.model_copy(update={"loop": config.loop.of_length(data.epoch)})
+    if config.loop.epochs is not None:
+        epochs, config = config.loop.epochs, config.model_copy(update={"loop": config.loop.of_length(data.epoch)})
+        logger.info("%g epochs of %d samples are %d steps", epochs, data.epoch, config.loop.steps)
     # 3. Networks.
     if accelerator.is_main_process:
         logger.info("memory:\n%s", memory_text(config, "cuda" if accelerator.device.type == "cuda" else "cpu"))
@@ -104,22 +114,33 @@ def _train(config: TrainConfig, encoders: Encoders | None, allow_change: bool, a
             report = export(config, found, weights, kept)
         logger.info("step %d of %s\n%s", found.step, config.loop.run_dir.name, report)
 
+    requests = StopSignals(config.loop.run_dir)
+    alone = accelerator.num_processes == 1  # others may not have heard, and a sharded network draws with all of them
     done = run(
         config.loop,
         networks.together,
         terms,
         data.batch,
         accelerator=accelerator,
-        monitors=monitors(config, networks, encoders, data, held_out, accelerator.is_main_process),
+        monitors=monitors(
+            config,
+            networks,
+            encoders,
+            data,
+            held_out,
+            accelerator.is_main_process,
+            requests.stop if alone else lambda: False,
+        ),
         on_save=save,
         names_of=data.names,
+        requests=requests,
     )
     if accelerator.is_main_process:
         if done < config.loop.steps:
-            again = f"go on with `uso train {config.loop.run_dir}`"
+            again = f"go on with `uso train {argument(config.loop.run_dir)}`"
             logger.info("stopped after step %d of %d; %s", done, config.loop.steps, again)
         else:
-            logger.info("%s holds what %d steps have trained", config.folder, done)
+            logger.info("%s", advice(config, done))
     return done
 
 
@@ -157,9 +178,7 @@ def held_out_data(config: TrainConfig, encoders: Encoders) -> TripletDataset | N
     rows = held_out_rows(config.data)
     if not rows or not (config.monitor.samples_every or config.monitor.validation_every):
         return None
-    off = {"text_dropout": 0.0, "pooled_shuffle": 0.0, "preserved_share": None, "flip": 0.0}
-    plain = config.data.model_copy(update={**off, "size": config.data.sizes[-1]})
-    return _dataset(config.model_copy(update={"data": plain}), encoders, rows)
+    return _dataset(config.model_copy(update={"data": config.data.plain()}), encoders, rows)
 
 
 def _dataset(config: TrainConfig, encoders: Encoders, rows: list[Row]) -> TripletDataset:

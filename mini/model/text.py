@@ -21,6 +21,7 @@ MAX_TOKENS = 16
 """Length to which every caption is padded or cut, as USO pads T5 to 512."""
 
 PAD, END, UNKNOWN = 0, 1, 2
+_WORD = re.compile("[a-z]+")
 _SPECIAL = ("<pad>", "</s>", "<unk>")
 
 
@@ -36,9 +37,14 @@ class MiniTokenizer:
 
     def __call__(self, text: str) -> list[int]:
         """Return `MAX_TOKENS` token numbers: words, the end token, padding."""
-        words = re.findall(r"[a-z]+", text.lower())[: MAX_TOKENS - 1]
+        words = _WORD.findall(text.lower())[: MAX_TOKENS - 1]
         numbers = [self._number.get(word, UNKNOWN) for word in words] + [END]
         return numbers + [PAD] * (MAX_TOKENS - len(numbers))
+
+    @staticmethod
+    def count(text: str) -> int:
+        """Return how many tokens a text has, the end token among them; `MAX_TOKENS` are read."""
+        return len(_WORD.findall(text.lower())) + 1
 
     def batch(self, texts: Sequence[str]) -> Tensor:
         """Return the tokens of several texts, `B MAX_TOKENS`."""

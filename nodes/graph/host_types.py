@@ -20,6 +20,8 @@ class Model(Protocol):
     model: Any
     """The diffusion model with its sampling, a comfy.model_base.BaseModel."""
     model_options: dict[str, Any]
+    patches: dict[str, list[tuple[Any, ...]]]
+    """By weight: strength, LoRA or other change, strength of the weight itself, part of the weight, and a function."""
     load_device: torch.device
 
     def clone(self) -> Model:

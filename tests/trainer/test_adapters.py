@@ -144,6 +144,7 @@ def test_new_branches_of_other_layers(tiny_transformer):
         ({"blocks": "double 0-18"}, 76),
         ({"blocks": ["single 7, 20", "d3"]}, 8),
         ({"layers": ["qkv"]}, 38 + 38),
+        ({"layers": "img_attn, txt_attn"}, 4 * 19),
         ({"layers": ["qkv"], "blocks": "s7,20"}, 2),
         ({"layers": ["img_attn.qkv", "img_attn.qkv"]}, 19),
         ({"layers": ["mlp"]}, 4 * 19 + 38),

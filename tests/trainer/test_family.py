@@ -85,6 +85,7 @@ def toy_recipe(tmp_path: Path, manifest: Path, tiny_encoders: Encoders, monkeypa
                 "loggers": [],
             },
         }
+        (tmp_path / "base" / "out").mkdir(parents=True, exist_ok=True)
         path = tmp_path / f"{stage}.yaml"
         path.write_text(yaml.safe_dump(values), encoding="utf-8")
         return path
@@ -214,6 +215,6 @@ def test_recipes_of_a_family_have_names_with_its_prefix(
     assert load_recipe(recipe_file(f"mini_{stage}")).family == declared.path == MINI
     assert cli.main(["train", f"mini_{stage}"]) == 2
     err = capsys.readouterr().err
-    assert "in mini/weights" in err and err.count("\n") == 1
+    assert "mini/weights is not there" in err and err.count("\n") == 1
     with pytest.raises(UserError, match="expected a YAML file"):  # without the prefix it is nobody's
         recipe_file(stage)

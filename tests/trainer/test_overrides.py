@@ -94,6 +94,7 @@ def test_yaml_without_quotes_means_what_its_writer_means(tmp_path):
 
 
 OLD = {
+    "loop.decay": ("cosine", lambda c: c.loop.schedule == "cosine"),
     "flow.time_law": ("logit_normal", lambda c: c.flow.timestep_sampling == "logit_normal"),
     "memory.stream_blocks": (2, lambda c: c.memory.blocks_to_swap == 2),
     "preserve": ({"weight": 2.0}, lambda c: c.prior_preservation.weight == 2.0),

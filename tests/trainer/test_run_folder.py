@@ -19,7 +19,7 @@ from comfyui_uso.trainer.export_names import OWN, file_name, newest
 from comfyui_uso.trainer.recipe import TrainConfig
 from comfyui_uso.trainer.run_folder import CONFIG, read_run, run_id
 from comfyui_uso.trainer.train import encode, train, training_data
-from comfyui_uso.uso_model.checkpoints import read_lora, read_metadata
+from comfyui_uso.uso_model.checkpoints import read_lora, read_metadata, read_safetensors, write_safetensors
 from comfyui_uso.uso_model.errors import UserError
 
 OLD_RUN = Path(__file__).parents[1] / "data" / "old" / "run"
@@ -121,6 +121,22 @@ def test_data_that_has_changed_is_refused(trained, tiny_encoders, manifest) -> N
     with pytest.raises(UserError, match="began with other data"):
         train(longer, tiny_encoders)
     assert train(longer, tiny_encoders, allow_change=True) == 3
+
+
+def test_data_and_models_that_only_moved_go_on(recipe, tiny_encoders, tmp_path) -> None:
+    config = recipe(loop={"steps": 2})
+    train(config, tiny_encoders)
+    place = tmp_path / "elsewhere"
+    place.mkdir()
+    for path in [*tmp_path.glob("*.png"), *tmp_path.glob("*.jsonl"), *tmp_path.glob("*.safetensors")]:
+        path.rename(place / path.name)
+    moved = [f"data.manifests={place / 'manifest.jsonl'}", f"models.transformer={place / 'base.safetensors'}"]
+    moved += [f"models.projector={place / 'projector.safetensors'}", "loop.steps=3"]
+    assert train(read_run(config.loop.run_dir, moved), tiny_encoders) == 3
+    other = {name: tensor + 1 for name, tensor in read_safetensors(place / "base.safetensors").items()}
+    write_safetensors(place / "base.safetensors", other)
+    with pytest.raises(UserError, match=r"models\.transformer holds something else by now"):
+        train(read_run(config.loop.run_dir, ["loop.steps=4"]), tiny_encoders)
 
 
 @pytest.mark.parametrize(

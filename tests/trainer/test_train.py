@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -211,7 +212,7 @@ def test_monitors_write_pictures_and_numbers(recipe, tiny_encoders, manifest):
         reward={"start": 3, "size": 32, "steps": 3, "last": 2, "active": 1},
     )
     train(config, tiny_encoders)
-    names = sorted(path.name for path in (config.loop.run_dir / "samples").iterdir())
+    names = sorted(path.name for path in (config.loop.run_dir / "samples").glob("*.png"))
     assert names == ["step-0000000.png", "step-0000002.png", "step-0000004.png"]
     lines = [json.loads(line) for line in (config.loop.run_dir / "log.jsonl").read_text().splitlines()]
     found = set().union(*lines)
@@ -242,7 +243,7 @@ def test_preservation_keeps_the_velocity_without_references(recipe, tiny_encoder
         ({"memory": {"base": "fp8"}}, "needs loop.precision bf16"),
         ({"memory": {"blocks_to_swap": 1}}, "needs memory.checkpointing"),
         ({"memory": {"compile": True, "modulation": "offloaded"}}, "memory.compile needs all blocks on the GPU"),
-        ({"lora": {"start": "new"}, "models": {"lora": "x.safetensors"}}, "expected a LoRA file"),
+        ({"lora": {"start": "new"}, "models": {"lora": Path(__file__)}}, "expected a LoRA file"),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(changes, message, recipe, tiny_encoders):

@@ -32,6 +32,8 @@ class Sample(NamedTuple):
     """Latents of the content references in model scale, each `c h w`."""
     descriptor: Tensor | None = None
     """Style descriptor of the style references, a unit vector `D`; only where a reward is trained."""
+    weight: Tensor | None = None
+    """How much each place of the latent counts in the loss, `h w`; None: all alike."""
     style_paths: tuple[Path, ...] = ()
     """Pictures of the style references that were drawn."""
     content_paths: tuple[Path, ...] = ()
@@ -57,6 +59,8 @@ class Batch(NamedTuple):
     """One entry for each content reference, `b c h w`."""
     descriptor: Tensor | None
     """`B D`."""
+    weight: Tensor | None
+    """`b h w`; None where no row has one."""
 
 
 def stack_by_shape(samples: Sequence[Sample]) -> list[Batch]:
@@ -101,4 +105,11 @@ def _stacked(samples: Sequence[Sample], places: list[int]) -> Batch:
         style_latents=tuple(map(torch.stack, zip(*(row.style_latents for row in rows), strict=True))),
         contents=tuple(map(torch.stack, zip(*(row.contents for row in rows), strict=True))),
         descriptor=torch.stack(descriptors) if descriptors else None,
+        weight=_weights(rows),
     )
+
+
+def _weights(rows: Sequence[Sample]) -> Tensor | None:
+    if all(row.weight is None for row in rows):
+        return None
+    return torch.stack([torch.ones(row.latent.shape[1:]) if row.weight is None else row.weight for row in rows])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import statistics
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -16,8 +17,11 @@ from .manifest import read_manifest
 
 __all__ = ["Standing", "by_loss", "standings"]
 
-_IN_A_BIN = 50
-"""Losses of neighbouring times whose mean is what is usual there; fewer and larger bins where there are fewer."""
+_NEAR, _MOST_NEAR = 8, 100
+"""Losses to either side in time, at least and at most, whose mean is what is usual there."""
+
+_FEW = 5
+"""Times that a row should have been seen before its ratio says much."""
 
 
 class Standing(NamedTuple):
@@ -48,6 +52,8 @@ def by_loss(run_dir: Path) -> str:
     for row in found:
         lines.append(f"{row.id:<{wide}}  {row.ratio:5.2f}  {row.loss:6.4f}  {row.n:4d}  {targets.get(row.id, '')}")
     note = "ratio: the row's losses over what is usual at the same noise; look at the rows at the top, 1 is usual"
+    if statistics.median(row.n for row in found) < _FEW:
+        note += f"\nmost rows were seen fewer than {_FEW} times: train on before judging them"
     return "\n".join([*lines, "", note])
 
 
@@ -66,11 +72,11 @@ def standings(losses: Sequence[RowLoss]) -> list[Standing]:
 def _with_usual(losses: Sequence[RowLoss]) -> Iterator[tuple[RowLoss, float]]:
     """Yield each loss with the mean of those at about its time."""
     ordered = sorted(losses, key=lambda entry: entry.t)
-    bins = max(1, len(ordered) // _IN_A_BIN)
-    for number in range(bins):
-        part = ordered[number * len(ordered) // bins : (number + 1) * len(ordered) // bins]
-        usual = statistics.fmean(entry.loss for entry in part)
-        yield from ((entry, usual) for entry in part)
+    near = min(_MOST_NEAR, max(_NEAR, len(ordered) // 20))
+    sums = [0.0, *itertools.accumulate(entry.loss for entry in ordered)]
+    for place, entry in enumerate(ordered):
+        first, last = max(0, place - near), min(len(ordered), place + near + 1)
+        yield entry, (sums[last] - sums[first]) / (last - first)
 
 
 def _targets(config: TrainConfig) -> dict[str, str]:

@@ -12,8 +12,9 @@ from pathlib import Path
 
 from ...uso_model.checkpoints.files import sha256_of
 from ...uso_model.images import CONTENT_LONG_SIDE
+from ..encoders.interface import CountTokens
 from .buckets import nearest_bucket, require_size
-from .findings import CountTokens, Picture, finite, notes, problems
+from .findings import Picture, finite, notes, problems
 from .manifest import Row, scan_manifest
 from .pictures import open_picture
 

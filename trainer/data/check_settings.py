@@ -1,4 +1,4 @@
-"""What `uso check` was given: manifests, or a recipe that names manifests, sizes and limits."""
+"""What `uso check` was given: manifests, or a recipe that names manifests, sizes and tokenizers."""
 
 from __future__ import annotations
 
@@ -6,21 +6,26 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from ...uso_model.errors import UserError
 from ...uso_model.images import CONTENT_LONG_SIDE
+from ..encoders.interface import CountTokens
+from ..family import family_of
+from ..recipe import TrainConfig
+from ..run_folder import open_recipe
 
 __all__ = ["Reading", "reading"]
 
 _SIZE = 1024
+_RECIPES = (".yaml", ".yml")
 
 
 class Reading(NamedTuple):
-    """How the rows would be read."""
+    """How rows would be read: the arguments of `check`."""
 
     manifests: Sequence[Path]
-    sizes: Sequence[int] = (_SIZE,)
-    content_size: int = CONTENT_LONG_SIDE
-    stage: str | None = None
-    """None: unknown."""
+    sizes: Sequence[int]
+    content_size: int
+    tokens: CountTokens | None = None
 
 
 def reading(what: Sequence[str], size: int | None = None, content_size: int | None = None) -> Reading:
@@ -34,22 +39,22 @@ def reading(what: Sequence[str], size: int | None = None, content_size: int | No
     Raises:
         UserError: there is no such recipe, or one of its settings is wrong.
     """
-    from ..recipe_files import load_recipe, recipe_file
-    from ..run_folder import CONFIG, read_run
-
     first = Path(what[0])
-    if first.suffix.lower() in (".jsonl", ".json") or (
-        first.is_file() and first.suffix.lower() not in (".yaml", ".yml")
-    ):
+    if first.suffix.lower() == ".jsonl" or (first.is_file() and first.suffix.lower() not in _RECIPES):
         return Reading([Path(one) for one in what], [size or _SIZE], content_size or CONTENT_LONG_SIDE)
-    texts = list(what[1:])
-    if (first / CONFIG).is_file():
-        config = read_run(first, texts)
-    else:
-        config = load_recipe(recipe_file(what[0]), texts=texts)
+    config = open_recipe(what[0], what[1:])
     return Reading(
         [source.path for source in config.data.sources],
         [size] if size else config.data.sizes,
         content_size or config.data.content_size,
-        config.stage,
+        _counter(config),
     )
+
+
+def _counter(config: TrainConfig) -> CountTokens | None:
+    """Return how the recipe's family counts the tokens of a prompt, None where its tokenizers are not at hand."""
+    count_tokens = getattr(family_of(config), "count_tokens", None)  # a family may do without
+    try:
+        return count_tokens(config.models) if count_tokens is not None else None
+    except UserError:
+        return None

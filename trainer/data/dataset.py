@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
+from copy import copy
 from functools import cached_property, partial
 from pathlib import Path
 
@@ -13,14 +14,17 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...uso_model.errors import UserError
+from ...uso_model.packing import PIXELS_PER_LATENT
 from ...uso_model.style import StyleFeatures
 from ..encoders import Encoders, Gaussian
 from ..engine.randomness import StepRandom
 from ..recipe import TrainConfig
+from ..settings.monitor import PromptConfig
 from .batch import Sample
 from .cache import Cache
 from .encodings import Encoding, encodings
 from .manifest import Row
+from .masks import Masks
 from .order import BatchOrder
 
 __all__ = ["TripletDataset"]
@@ -44,7 +48,7 @@ class TripletDataset:
             cache: where their outputs are kept.
             config: says what samples carry: style references in every stage but `base`, content references in stage
                 `triplet`, style descriptors where a reward is trained. Of `loop` the batch, the micro-batch (rows that
-                should have one shape) and the seed of the order count.
+                should have one shape) and the seed of the order count. `monitor.prompts` are encoded too.
 
         Raises:
             UserError: no row is left, with what removed how many; or `preserved_share` asks for rows of a layout that
@@ -54,6 +58,7 @@ class TripletDataset:
         self._cache, self._settings, self._loop = cache, settings, config.loop
         self._style, self._content = config.stage != "base", config.stage == "triplet"
         self._with_descriptor, self._style_path = config.reward is not None, config.conditions.style_path
+        self._prompts = config.monitor.prompts if config.monitor.samples_every else []
         self._run = config.loop.micro_batch or config.loop.batch_size
         self._encodings = encodings(encoders, settings)
         of_layout = [row for row in rows if settings.layout in (None, row.layout)]
@@ -65,6 +70,7 @@ class TripletDataset:
                 f"{len(of_layout)} have no {needed}, which this stage needs; check the manifest with `uso check`"
             )
         self._groups, self._shares = self._grouped(settings.preserved_share)
+        self._masks = None if settings.masks is None else Masks(settings, [row.target for row in self.rows])
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -94,15 +100,43 @@ class TripletDataset:
         mirrored = torch.rand((), generator=random.row(place, "flip")).item() < self._settings.flip
         target = self._latent(self._encodings.target[self._size(random, place), mirrored], row.target)
         noise = random.row(place, "content")
+        height, width = target.mean.shape[1:]
         return Sample(
             id=row.id,
             latent=target.sample(random.row(place, "target")),
+            weight=None if self._masks is None else self._masks.weight(row.target, width, height, mirrored),
             txt=txt,
             vec=vec,
             styles=tuple(self._features(path) for path in styles) if self._style_path == "siglip" else (),
             style_latents=self._style_latents(styles, random.row(place, "style latents")),
             contents=tuple(self._latent(self._encodings.content[mirrored], p).sample(noise) for p in contents),
             descriptor=self._descriptor(styles) if self._with_descriptor and styles else None,
+            style_paths=tuple(styles),
+            content_paths=tuple(contents),
+        )
+
+    def plain(self) -> TripletDataset:
+        """Return the rows as they are, for looking at them: with their prompts, not mirrored, at the largest size."""
+        found = copy(self)
+        found._settings = self._settings.plain()
+        return found
+
+    def prompted(self, asked: PromptConfig) -> Sample:
+        """Return a prompt of one's own, encoded, with all of its references; its latent `c h w` is empty."""
+        txt, vec = self.text(asked.prompt)
+        generator = torch.Generator().manual_seed(asked.seed)
+        size = self._settings.sizes[-1]
+        channels = self._latent(self._encodings.target[size, False], self.rows[0].target).mean.shape[0]
+        width, height = (side // PIXELS_PER_LATENT for side in asked.size or (size, size))
+        styles, contents = asked.style if self._style else [], asked.contents if self._content else []
+        return Sample(
+            id=asked.prompt,
+            latent=torch.zeros(channels, height, width),
+            txt=txt,
+            vec=vec,
+            styles=tuple(self._features(path) for path in styles) if self._style_path == "siglip" else (),
+            style_latents=self._style_latents(styles, generator),
+            contents=tuple(self._latent(self._encodings.content[False], p).sample(generator) for p in contents),
             style_paths=tuple(styles),
             content_paths=tuple(contents),
         )
@@ -150,14 +184,17 @@ class TripletDataset:
             pictures = [digest(row.target), [digest(path) for path in row.style], content]
             weight = [] if row.weight == 1 else [row.weight]
             parts.update(json.dumps([row.id, row.prompt, row.layout, *pictures, *weight]).encode())
+        for mask in () if self._masks is None else self._masks.files:
+            parts.update(digest(mask).encode())
         return parts.hexdigest()
 
     def _jobs(self) -> Iterator[tuple[Encoding, str | Path]]:
         """Yield all that is encoded, grouped by encoder."""
         kinds = self._encodings
         yield kinds.text, ""
-        yield from ((kinds.text, row.prompt) for row in self.rows)
-        styles = [path for row in self.rows for path in row.style] if self._style else []
+        asked: list[Row | PromptConfig] = [*self.rows, *self._prompts]
+        yield from ((kinds.text, one.prompt) for one in asked)
+        styles = [path for one in asked for path in one.style] if self._style else []
         if self._style_path == "vae":
             yield from ((kinds.content[False], path) for path in styles)
         elif self._settings.style_features == "cached":
@@ -168,6 +205,8 @@ class TripletDataset:
             yield from ((kind, row.target) for row in self.rows)
         for kind in kinds.content.values() if self._content else ():
             yield from ((kind, path) for row in self.rows for path in row.contents)
+        if self._content:
+            yield from ((kinds.content[False], path) for one in self._prompts for path in one.contents)
 
     def _chosen(self, random: StepRandom) -> list[Row]:
         numbers = self._order.rows(random.step)[random.first : random.first + random.rows]

@@ -4,26 +4,25 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from ...uso_model.images import fitted_size
 from ...uso_model.packing import PIXELS_PER_TOKEN
 from ...uso_model.untrusted import quoted
+from ..encoders.interface import CountTokens
 from .buckets import WIDEST, nearest_bucket
 from .manifest import Row
 from .sources import TRAIN, VALIDATION
 
-__all__ = ["CountTokens", "Picture", "finite", "notes", "problems"]
+__all__ = ["Picture", "finite", "notes", "problems"]
 
 _ENLARGED = 2.0
-_SMALLEST_STYLE = 64
+_SMALLEST_STYLE, _LONGEST_STYLE = 32, 4
+"""Short side in pixels, and the long side over it."""
 _TOKENS_PER_WORD = 1.4
 _T5_TOKENS = 512
-
-CountTokens = Callable[[str], Mapping[str, tuple[int, int]]]
-"""Tokens that a prompt has and tokens that are read, by tokenizer."""
 
 
 class Picture(NamedTuple):
@@ -96,8 +95,8 @@ def _long_captions(rows: Sequence[Row], count: CountTokens | None) -> Iterator[s
         most, row_id = max(found)
         about = " (counted by words, for want of a recipe with tokenizers)" if count is None else ""
         yield (
-            f"{len(found)} captions have more than the {limits[name]} tokens that {name} reads; of row {quoted(row_id)} "
-            f"{most} are cut{about}"
+            f"{len(found)} captions have more than the {limits[name]} tokens that {name} reads; of row "
+            f"{quoted(row_id)} {most} are cut{about}"
         )
 
 
@@ -118,15 +117,15 @@ def _wrong_scores(rows: Iterable[Row]) -> Iterator[str]:
 
 def _alike(rows: Iterable[Row], pictures: Pictures) -> Iterator[str]:
     """Yield rows that repeat another one, and targets that are both trained on and held out."""
-    same: dict[tuple, str] = {}
+    same: dict[tuple, Row] = {}
     splits: dict[str, Row] = {}
     for row in rows:
         digests = [pictures[path].digest for path in row.pictures]
         if not all(digests):
             continue  # listed as a broken picture
-        first = same.setdefault((*digests, len(row.contents), row.prompt), row.id)
-        if first != row.id:
-            yield f"row {row.id} repeats row {first}: the same target, references and prompt; remove one"
+        first = same.setdefault((*digests, len(row.contents), row.prompt), row)
+        if first is not row:
+            yield f"row {row.id} repeats row {first.id}: the same target, references and prompt; remove one"
         other = splits.setdefault(digests[0], row)
         if other.split != row.split:
             yield (
@@ -171,8 +170,7 @@ def _own_style(rows: Iterable[Row], pictures: Pictures) -> Iterator[str]:
 
 def _odd_styles(rows: Iterable[Row], pictures: Pictures) -> Iterator[str]:
     for path in dict.fromkeys(path for row in rows for path in row.style):
-        width, height = pictures[path].size
-        if not pictures[path].problem and (
-            min(width, height) < _SMALLEST_STYLE or max(width, height) > 4 * min(width, height)
-        ):
+        short, long = sorted(pictures[path].size)
+        if not pictures[path].problem and (short < _SMALLEST_STYLE or long > _LONGEST_STYLE * short):
+            width, height = pictures[path].size
             yield f"{path} has {width}x{height} pixels, hardly a style: SigLIP sees it squeezed into a square of 384"

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import struct
 import warnings
 import zlib
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -13,8 +16,11 @@ from PIL import Image, ImageOps
 from ...uso_model.errors import UserError
 from ...uso_model.images import MOST_PIXELS, picture_formats
 from ...uso_model.untrusted import quoted, regular_file
+from .orientation import only_orientation, upright, upright_size
 
-__all__ = ["fit_target", "open_picture"]
+__all__ = ["fit_target", "open_picture", "picture_size"]
+
+Taken = TypeVar("Taken")
 
 _CURE = "put the picture back or take its row out of the manifest"
 
@@ -34,24 +40,49 @@ _DAMAGE = (
     MemoryError,
 )
 
+_PNG = b"\x89PNG\r\n\x1a\n"
+_TEXTS = (b"tEXt", b"zTXt", b"iTXt")
+
 _TO_8_BITS = (np.arange(65536) * (255 / 65535)).round().astype(np.uint8)
 
 
-def open_picture(path: Path) -> Image.Image:
-    """Return a picture as RGB: turned as its EXIF data says, transparency on white, 16 bits scaled to 8.
+def open_picture(path: Path, alpha: bool = False) -> Image.Image:
+    """Return a picture as RGB: turned as its orientation says, transparency on white, 16 bits scaled to 8.
+
+    Args:
+        path: the file.
+        alpha: return how opaque the picture is instead, in 8 bits.
 
     Raises:
         UserError: the file is absent, no file, no picture of `uso_model.images.PICTURE_FORMATS`, damaged, or larger
             than 100 megapixels.
     """
+
+    def decoded(picture: Image.Image) -> Image.Image:
+        picture.load()
+        turned, wide = upright(picture), picture.format == "TIFF" and picture.mode == "I"
+        found = _alpha(turned) if alpha else _rgb(turned, wide)
+        found.info.clear()  # what it says of the file, such as the orientation, is true no more
+        return found
+
+    return _read(path, decoded)
+
+
+def picture_size(path: Path) -> tuple[int, int]:
+    """Return width and height of the picture that `open_picture` returns, without decoding it; see there."""
+    return _read(path, upright_size)
+
+
+def _read(path: Path, take: Callable[[Image.Image], Taken]) -> Taken:
+    """Return what is taken of an opened picture whose metadata are but its orientation."""
     regular_file(path, _CURE)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit below is ours
-            with Image.open(path, formats=picture_formats()) as picture:
+            with _opened(path) as picture:
                 _require_size(picture)
-                picture.load()
-                return _rgb(ImageOps.exif_transpose(picture))
+                only_orientation(picture)
+                return take(picture)
     except Image.DecompressionBombError as error:
         raise UserError(f"{path} cannot be read as a picture ({_TOO_LARGE}); make it smaller") from error
     except _DAMAGE as error:
@@ -62,6 +93,29 @@ def open_picture(path: Path) -> Image.Image:
 
 
 _TOO_LARGE = f"it has more than {MOST_PIXELS // 1_000_000} megapixels"
+
+
+def _opened(path: Path) -> Image.Image:
+    """Open a picture; a PNG whose text Pillow will not unpack, such as a megabyte of a workflow, without its text."""
+    try:
+        return Image.open(path, formats=picture_formats())
+    except ValueError:
+        data = path.read_bytes()
+        if not data.startswith(_PNG):
+            raise
+        return Image.open(io.BytesIO(_without_text(data)), formats=("PNG",))
+
+
+def _without_text(data: bytes) -> bytes:
+    """Return a PNG without its chunks of text, as far as its chunks can be told apart."""
+    kept, place = [_PNG], len(_PNG)
+    while place + 8 <= len(data):
+        (length,) = struct.unpack_from(">I", data, place)
+        end = place + 12 + length
+        if data[place + 4 : place + 8] not in _TEXTS:
+            kept.append(data[place:end])
+        place = end
+    return b"".join(kept)
 
 
 def _require_size(picture: Image.Image) -> None:
@@ -76,15 +130,27 @@ def _reason(error: BaseException, path: Path) -> str:
     return quoted(str(error).replace(str(path), path.name) or type(error).__name__)
 
 
-def _rgb(picture: Image.Image) -> Image.Image:
+def _rgb(picture: Image.Image, wide: bool = False) -> Image.Image:
+    """Return RGB; values of 32 bits (`wide`) of which none is above 255 are 8 bits, others 16."""
     if picture.mode == "F":
         raise UserError("its pixels are floating-point numbers without a known white; 8 or 16 bits are expected")
-    if picture.mode.startswith("I"):  # 16 bits; Pillow's own conversion would clip at 255
-        return Image.fromarray(_TO_8_BITS[np.asarray(picture).clip(0, 65535)]).convert("RGB")
-    if picture.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in picture.info:
+    if picture.mode.startswith("I"):  # 16 bits or 32; Pillow's own conversion would clip at 255
+        values = np.asarray(picture).clip(0, 65535)
+        if wide and values.max() <= 255:
+            return Image.fromarray(values.astype(np.uint8)).convert("RGB")
+        return Image.fromarray(_TO_8_BITS[values]).convert("RGB")
+    if _is_clear(picture):
         clear = picture.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", clear.size, "white"), clear).convert("RGB")
     return picture.convert("RGB")
+
+
+def _is_clear(picture: Image.Image) -> bool:
+    return picture.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in picture.info
+
+
+def _alpha(picture: Image.Image) -> Image.Image:
+    return picture.convert("RGBA").getchannel("A") if _is_clear(picture) else Image.new("L", picture.size, 255)
 
 
 def fit_target(picture: Image.Image, width: int, height: int) -> Image.Image:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -12,7 +12,10 @@ from torch import Tensor
 
 from ...uso_model.style import StyleFeatures
 
-__all__ = ["Encoders", "Gaussian"]
+__all__ = ["CountTokens", "Encoders", "Gaussian"]
+
+CountTokens = Callable[[str], Mapping[str, tuple[int, int]]]
+"""Tokens that a prompt has and tokens that are read, by the name of the text encoder."""
 
 
 class Gaussian(NamedTuple):

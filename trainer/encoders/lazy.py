@@ -18,7 +18,7 @@ Thing = TypeVar("Thing")
 class Lazy(Generic[Thing]):
     """A model behind its loader, which several threads may ask for at the same time."""
 
-    def __init__(self, load: Callable[[], Thing], what: str = "a model"):
+    def __init__(self, load: Callable[[], Thing], what: str):
         self._load, self._what = load, what
         self._lock = threading.RLock()
         self._thing: Thing | None = None

@@ -30,11 +30,12 @@ def cut_back(run_dir: Path, step: int) -> None:
     for path in (run_dir / LOG, run_dir / ROW_LOSSES):
         if path.is_file():
             _cut(path, step)
-    if importlib.util.find_spec("tensorboard") is None:
+    folders = {found.parent for found in run_dir.rglob(_EVENTS)}
+    if not folders or importlib.util.find_spec("tensorboard") is None:
         return
-    from torch.utils.tensorboard import SummaryWriter
+    from torch.utils.tensorboard import SummaryWriter  # slow to import
 
-    for folder in {found.parent for found in run_dir.rglob(_EVENTS)}:
+    for folder in folders:
         # A mark that makes TensorBoard leave out later steps of all files before this one.
         SummaryWriter(str(folder), purge_step=step + 1 if step else 0).close()
 

@@ -54,8 +54,9 @@ def locked(run_dir: Path) -> Iterator[None]:
             f"{run_dir} cannot be written to ({error.strerror}); choose another loop.run_dir or mend its rights"
         ) from error
     try:
-        told = {"host": platform.node(), "pid": os.getpid()}
-        (run_dir / HOLDER).write_text(json.dumps(told), encoding="utf-8")
+        with suppress(OSError):  # it is for a message only
+            told = {"host": platform.node(), "pid": os.getpid()}
+            (run_dir / HOLDER).write_text(json.dumps(told), encoding="utf-8")
         yield
     finally:
         lock.release()

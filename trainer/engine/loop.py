@@ -16,6 +16,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
+from ...uso_model.untrusted import argument
 from ..settings.loop import LoopConfig
 from . import checkpoint
 from .byproduct import byproduct
@@ -99,7 +100,8 @@ def _run(
     trained = {name: p for name, p in network.named_parameters() if p.requires_grad}
     optimizer = make_optimizer(config, trained)
     ema, scaler = averages(config, trained, optimizer), LossScaler(accelerator.device, config.precision == "fp16")
-    resumed = resume(config, trained, ema, optimizer, scaler)
+    with telling("looking for a checkpoint"):
+        resumed = resume(config, trained, ema, optimizer, scaler)
     start = 0 if resumed is None else resumed.step
     broadcast(trained.values())
     own = shares(config, accelerator.num_processes, accelerator.process_index)
@@ -123,7 +125,7 @@ def _run(
     def hand_over(found: checkpoint.Checkpoint) -> None:
         if on_save is not None:
             averaged = None if ema is None else ema.weights
-            later = f"Export it later with `uso export {config.run_dir} --step {found.step}`."
+            later = f"Export it later with `uso export {argument(config.run_dir)} --step {found.step}`."
             with byproduct(f"the export of step {found.step}", later):
                 on_save(found, averaged or {name: p.detach() for name, p in trained.items()})
 

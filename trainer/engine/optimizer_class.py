@@ -23,6 +23,18 @@ NAMED = {
 }
 """Short names, and the classes that they stand for."""
 
+_ELSEWHERE = {
+    "adafactor": "transformers.Adafactor with loop.optimizer_args={relative_step: false, scale_parameter: false}",
+    "adam": "torch.optim.Adam",
+    "adamwschedulefree": "schedulefree.AdamWScheduleFree",
+    "came": "came_pytorch.CAME",
+    "lion": "bitsandbytes.optim.Lion",
+    "lion8bit": "bitsandbytes.optim.Lion8bit",
+    "pagedadamw8bit": "bitsandbytes.optim.PagedAdamW8bit",
+    "sgd": "torch.optim.SGD",
+}
+"""Names in other trainers (kohya-ss/sd-scripts, ostris/ai-toolkit), and what to write here."""
+
 _OURS = {"params": "", "lr": "loop.learning_rate", "weight_decay": "loop.weight_decay"}
 """Arguments that other settings give."""
 
@@ -38,6 +50,8 @@ def optimizer_class(name: str) -> type[Optimizer]:
     """
     module, _, last = NAMED.get(name, name).rpartition(".")
     package = module.partition(".")[0]
+    if name.lower() in (*NAMED, *_ELSEWHERE) and name not in NAMED:
+        raise UserError(f"got loop.optimizer {quoted(name)!r}; write {_ELSEWHERE.get(name.lower(), name.lower())}")
     if not all(part.isidentifier() for part in (*module.split("."), last)):
         raise UserError(
             f"got loop.optimizer {quoted(name)!r}, expected {', '.join(NAMED)} or the import path of an optimizer, "
@@ -59,7 +73,7 @@ def optimizer_class(name: str) -> type[Optimizer]:
                 f"the optimizer {name} needs {package}: pip install {package}, or set loop.optimizer=adamw"
             ) from error
         raise UserError(f"there is no module {error.name} for loop.optimizer {name}; correct the path") from error
-    except (ImportError, OSError, RuntimeError) as error:
+    except Exception as error:  # whatever the module of another package raises
         raise UserError(f"the optimizer {name} cannot be imported ({quoted(error)}): install {package} anew") from error
     if found is None:
         raise UserError(f"there is no {last} in {module} for loop.optimizer {name}; correct the path")
@@ -108,7 +122,7 @@ def constructed(
             )
     try:
         return kind(groups, **{**settings, **given})
-    except (TypeError, ValueError, AssertionError, RuntimeError, LookupError, ArithmeticError) as error:
+    except Exception as error:  # whatever an optimizer of another package raises
         raise UserError(
             f"{kind.__name__} refuses its settings ({quoted(error)}); correct loop.optimizer_args or the other "
             "settings of loop"

@@ -164,7 +164,7 @@ def _momentary(config: TrainConfig, sizes: FluxConfig, values: int) -> dict[str,
     if config.monitor.samples_every:
         live = 4 * values if config.loop.ema is not None else 0  # put aside while the averages are in the network
         models = autoencoder_size(config.models).held if reward is None else 0
-        decoding = DECODE * config.data.sizes[-1] ** 2
+        decoding = DECODE * config.monitor.most_pixels(config.data.sizes[-1])
         phases["drawing samples"] = {"live weights, put aside": live, "autoencoder": models, "decoding": decoding}
     return phases
 

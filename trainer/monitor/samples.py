@@ -1,15 +1,20 @@
-"""A grid of pictures drawn by the run so far, and how they resemble their references."""
+"""Pictures drawn by the run so far: a labelled grid, single files, and how they resemble their references."""
 
 from __future__ import annotations
 
+import logging
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
+from ...uso_model.checkpoints.files import atomic_write
+from ...uso_model.errors import UserError
 from ...uso_model.images import picture_tensor, tensor_pictures
 from ...uso_model.judging.likeness import layout_likeness, style_likeness
 from ...uso_model.packing import PIXELS_PER_LATENT
@@ -18,65 +23,86 @@ from ...uso_model.schedule import official_schedule
 from ..data.batch import Sample, stack_by_shape
 from ..data.pictures import fit_target, open_picture
 from ..encoders import Encoders
-from ..engine.loss import Monitor
+from ..engine.loss import Measured, Monitor
+from ..engine.telling import telling
 from ..networks import Networks
 from ..objective.conditions import conditioning_of, unconditional
 from ..settings.monitor import MonitorConfig
+from .grid import Cell, Strip, sheet
+from .stopping import Check, unchecked
 
-__all__ = ["Shown", "samples"]
+__all__ = ["COLUMNS", "FOLDER", "Shown", "samples"]
+
+logger = logging.getLogger(__name__)
+
+FOLDER = "samples"
+"""Of the pictures, in the run's folder."""
+
+COLUMNS = ("content", "style", "target", "drawn")
 
 GUIDANCE = 4.0
 """Distilled guidance at inference (bytedance/USO, inference.py)."""
 
-_CELL = 256
-
 
 class Shown(NamedTuple):
-    """A row to draw."""
+    """What is drawn again and again. The references that are shown are those that `sample` says it has."""
 
     sample: Sample
-    target: Path
-    style: Path | None
-    content: Path | None
+    name: str
+    prompt: str
+    seed: int
+    target: Path | None
 
 
 def samples(
     networks: Networks,
     encoders: Encoders,
-    rows: Sequence[Shown],
+    shown: Sequence[Shown],
     empty: tuple[Tensor, Tensor],
     settings: MonitorConfig,
     folder: Path | None,
+    check: Check = unchecked,
 ) -> Monitor:
-    """Return a monitor that draws a picture for each row, with the row's references, prompt and a fixed seed.
+    """Return a monitor that draws a picture for each of `shown`, always from the same seed.
 
-    It logs, as means: `sample_style`, the likeness of texture and colour to the style reference that no reward sees;
-    `sample_copy`, the likeness of layout to the style reference; `sample_descriptor`, the reward's own similarity.
+    It measures, as means: `sample_style`, the likeness of texture and colour to the style references that no reward
+    sees; `sample_copy`, the likeness of layout to them; `sample_descriptor`, the reward's own similarity. The grid and
+    the pictures come with the numbers, as `samples/grid` and `samples/01-name`.
 
     Args:
         networks: the run's.
         encoders: for the decoder and the descriptor; their memory is given back after each grid.
-        rows: to draw.
+        shown: to draw.
         empty: text of the empty prompt, for guidance without references.
         settings: steps, guidance.
-        folder: where `step-0000100.png` is written, a row of content, style, target and drawing for each; None draws
-            without writing.
+        folder: where `step-0000100.png` is written, a strip of content, style, target and drawing for each, and the
+            drawings by themselves in `step-0000100/`; None draws without writing.
+        check: is called before each pass of the transformer.
     """
+    names = [f"{number:02d}-{_slug(one.name)}".rstrip("-") for number, one in enumerate(shown, start=1)]
 
     @torch.no_grad()
-    def measure(step: int) -> dict[str, float]:
+    def measure(step: int) -> Measured:
+        drawn = []
         numbers: dict[str, list[float]] = {}
-        grid = []
-        for seed, row in enumerate(rows):
-            drawn = _draw(networks, encoders.decode, row.sample, empty, settings, seed)
-            for name, value in _likeness(drawn, row, encoders.descriptor).items():
-                numbers.setdefault(name, []).append(value)
-            grid.append(_cells(row, tensor_pictures(drawn)[0]))
-        encoders.release()
+        try:
+            with telling("drawing samples") as phase:
+                for one in shown:
+                    pixels = _draw(networks, encoders.decode, one, empty, settings, check)
+                    for name, value in _likeness(pixels, one.sample.style_paths, encoders.descriptor).items():
+                        numbers.setdefault(name, []).append(value)
+                    drawn.append(tensor_pictures(pixels)[0])
+                    phase.now = f"drew {len(drawn)} of {len(shown)} samples"
+        finally:
+            encoders.release()
+        title = f"step {step}" if folder is None else f"{folder.parent.name}, step {step}"
+        grid = sheet(title, COLUMNS, [_strip(one, picture, step) for one, picture in zip(shown, drawn, strict=True)])
+        pictures = dict(zip(names, drawn, strict=True))
         if folder is not None:
-            folder.mkdir(parents=True, exist_ok=True)
-            _sheet(grid).save(folder / f"step-{step:07d}.png")
-        return {name: sum(values) / len(values) for name, values in numbers.items()}
+            texts = [f"step {step}, seed {one.seed}: {one.prompt}" for one in shown]
+            _write(folder, step, grid, pictures, texts)
+        means = {name: sum(values) / len(values) for name, values in numbers.items()}
+        return {**means, f"{FOLDER}/grid": grid, **{f"{FOLDER}/{name}": one for name, one in pictures.items()}}
 
     return Monitor("samples", settings.samples_every, measure)
 
@@ -84,49 +110,88 @@ def samples(
 def _draw(
     networks: Networks,
     decode: Callable[[Tensor], Tensor],
-    sample: Sample,
+    shown: Shown,
     empty: tuple[Tensor, Tensor],
     settings: MonitorConfig,
-    seed: int,
+    check: Check,
 ) -> Tensor:
     """Return a picture `1 3 h w` on the CPU."""
     device, (transformer, projector) = networks.device, networks
-    (batch,) = stack_by_shape([sample])
-    noise = torch.randn(batch.latent.shape, generator=torch.Generator().manual_seed(seed)).to(device)
+    (batch,) = stack_by_shape([shown.sample])
+    noise = torch.randn(batch.latent.shape, generator=torch.Generator().manual_seed(shown.seed)).to(device)
     height, width = (PIXELS_PER_LATENT * side for side in batch.latent.shape[-2:])
     follow = velocity(transformer, conditioning_of(batch, projector, torch.full((1,), GUIDANCE), device))
     if settings.cfg != 1:
         away = velocity(transformer, unconditional(empty, torch.full((1,), GUIDANCE), device))
         follow = guided(follow, away, settings.cfg)
-    times = official_schedule(settings.sample_steps, width, height)
-    latent = euler(lambda x, t: follow(x, t).float(), noise, times)
+
+    def checked(x: Tensor, t: Tensor) -> Tensor:
+        check()
+        return follow(x, t).float()
+
+    latent = euler(checked, noise, official_schedule(settings.sample_steps, width, height))
     return decode(latent).float().cpu()
 
 
-def _likeness(drawn: Tensor, row: Shown, descriptor: Callable[[Tensor], Tensor] | None) -> dict[str, float]:
-    if row.style is None:
-        return {}
-    style = picture_tensor(open_picture(row.style))
+def _likeness(drawn: Tensor, styles: Sequence[Path], descriptor: Callable[[Tensor], Tensor] | None) -> dict[str, float]:
+    """Return the means over the style references that can be opened."""
+    found: dict[str, list[float]] = {}
     seen = drawn.clamp(-1, 1)
-    found = {
-        "sample_style": style_likeness(seen, style).item(),
-        "sample_copy": layout_likeness(seen, style).item(),
-    }
-    if descriptor is not None:
-        found["sample_descriptor"] = float((descriptor(seen).float().cpu() * descriptor(style).float().cpu()).sum())
-    return found
+    for style in (picture_tensor(picture) for picture in map(_opened, styles) if picture is not None):
+        found.setdefault("sample_style", []).append(style_likeness(seen, style).item())
+        found.setdefault("sample_copy", []).append(layout_likeness(seen, style).item())
+        if descriptor is not None:
+            both = descriptor(seen).float().cpu() * descriptor(style).float().cpu()
+            found.setdefault("sample_descriptor", []).append(float(both.sum()))
+    return {name: sum(values) / len(values) for name, values in found.items()}
 
 
-def _cells(row: Shown, drawn: Image.Image) -> list[Image.Image]:
-    files = (row.content, row.style, row.target)
-    blank = Image.new("RGB", (_CELL, _CELL), (255, 255, 255))
-    cells = [blank if path is None else fit_target(open_picture(path), _CELL, _CELL) for path in files]
-    return [*cells, fit_target(drawn, _CELL, _CELL)]
+def _strip(shown: Shown, drawn: Image.Image, step: int) -> Strip:
+    def as_learnt(picture: Image.Image) -> Image.Image:
+        return fit_target(picture, *drawn.size)  # cut as it was for the training
+
+    sample, target = shown.sample, () if shown.target is None else (shown.target,)
+    cells = (
+        _cell(sample.content_paths, "no content reference"),
+        _cell(sample.style_paths, "no style reference"),
+        _cell(target, "no target: own prompt", as_learnt),
+        Cell([drawn], f"step {step}, seed {shown.seed}, {drawn.width}x{drawn.height}"),
+    )
+    return Strip(cells, shown.prompt or "(empty prompt)")
 
 
-def _sheet(grid: Sequence[Sequence[Image.Image]]) -> Image.Image:
-    sheet = Image.new("RGB", (_CELL * len(grid[0]), _CELL * len(grid)))
-    for y, cells in enumerate(grid):
-        for x, cell in enumerate(cells):
-            sheet.paste(cell, (x * _CELL, y * _CELL))
-    return sheet
+def _cell(paths: Sequence[Path], none: str, change: Callable[[Image.Image], Image.Image] | None = None) -> Cell:
+    opened = [(path.name, _opened(path)) for path in paths]
+    pictures = [change(picture) if change else picture for _, picture in opened if picture is not None]
+    names = [name if picture else f"{name} cannot be read" for name, picture in opened]
+    return Cell(pictures, ", ".join(names) or none)
+
+
+def _opened(path: Path) -> Image.Image | None:
+    """Return a picture, None where it is gone: its encoding is what was drawn with, and it is kept."""
+    try:
+        return open_picture(path)
+    except (UserError, OSError) as error:
+        logger.warning("a reference cannot be shown or compared with: %s", error)
+        return None
+
+
+def _write(folder: Path, step: int, grid: Image.Image, pictures: dict[str, Image.Image], texts: Sequence[str]) -> None:
+    name = f"step-{step:07d}"
+    try:
+        _save(grid, folder / f"{name}.png", f"step {step}")
+        for (part, picture), text in zip(pictures.items(), texts, strict=True):
+            _save(picture, folder / name / f"{part}.png", text)
+    except OSError as error:
+        logger.warning("the samples of step %d are lost, and the run goes on: %s", step, error)
+
+
+def _save(picture: Image.Image, path: Path, text: str) -> None:
+    told = PngInfo()
+    told.add_itxt("Description", text.encode("utf-8", "replace").decode("utf-8"))
+    atomic_write(path, lambda temporary: picture.save(temporary, format="PNG", pnginfo=told), durable=False)
+
+
+def _slug(name: str) -> str:
+    """Return a name as part of a file's name that every system takes."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40].strip("-")

@@ -8,9 +8,11 @@ import torch
 
 from ..data.batch import Sample
 from ..engine.loss import Monitor
+from ..engine.telling import telling
 from ..networks import Networks
 from ..objective.flow import Draws
 from ..objective.step import flow_matching_loss
+from .stopping import Check, unchecked
 
 __all__ = ["TIMES", "validation"]
 
@@ -18,12 +20,19 @@ TIMES = torch.tensor([(i + 0.5) / 8 for i in range(8)])
 """The middles of eighths (pytorch/torchtitan, torchtitan/models/flux/validate.py)."""
 
 
-def validation(networks: Networks, samples: Sequence[Sample], guidance: float, every: int) -> Monitor:
+def validation(
+    networks: Networks, samples: Sequence[Sample], guidance: float, every: int, check: Check = unchecked
+) -> Monitor:
     """Return a monitor of `validation_loss`, and of its mean over the times nearer to the picture and to noise."""
 
     @torch.no_grad()
     def measure(step: int) -> dict[str, float]:
-        losses = torch.stack([_at_all_times(networks, sample, n, guidance) for n, sample in enumerate(samples)])
+        found = []
+        with telling("measuring the validation loss"):
+            for number, sample in enumerate(samples):
+                check()
+                found.append(_at_all_times(networks, sample, number, guidance))
+        losses = torch.stack(found)
         by_time = losses.mean(dim=0)
         half = len(TIMES) // 2
         return {

@@ -21,6 +21,8 @@ __all__ = ["flow_matching_loss", "flow_matching_term"]
 
 TIME_BINS = 4
 
+_LEAST = 1e-6
+
 
 def flow_matching_term(networks: Networks, flow: FlowConfig, conditions: ConditionsConfig) -> LossTerm:
     """Return the loss of a training step as a term of the loop."""
@@ -43,6 +45,8 @@ def flow_matching_loss(
     random: StepRandom | None = None,
 ) -> dict[str, Tensor]:
     """Return the mean squared error of the velocity of the target tokens (arXiv 2508.18966, section 3.1).
+
+    Where rows have masks it is the mean weighted by them.
 
     Args:
         networks: of the stage.
@@ -71,9 +75,18 @@ def flow_matching_loss(
         conditioning = conditioning_of(batch, networks.projector, guidance, device)
         # 5. Predict and compare, in float32.
         predicted = velocity(networks.transformer, conditioning)(point.x_t, point.t)
-        errors.append((predicted.float() - point.target.float()).square().flatten(1).mean(dim=1))
+        error = (predicted.float() - point.target.float()).square()
+        errors.append(_mean(error, None if batch.weight is None else batch.weight.to(device)))
     rows = in_order(batches, errors)
     return {"loss": rows.mean(), "rows": rows.detach(), "times": draws.t, **_by_time(draws.t, rows.detach())}
+
+
+def _mean(error: Tensor, weight: Tensor | None) -> Tensor:
+    """Return the mean of errors `b c h w` over all but the rows, weighted by place with `b h w`; `b`."""
+    if weight is None:
+        return error.flatten(1).mean(dim=1)
+    # A mask that is black all over gives a loss of 0.
+    return (error * weight[:, None]).flatten(1).mean(dim=1) / weight.flatten(1).mean(dim=1).clamp_min(_LEAST)
 
 
 def _by_time(t: Tensor, errors: Tensor) -> dict[str, Tensor]:

@@ -24,7 +24,10 @@ _BYTES = {"bf16": 2, "fp16": 2, "fp32": 4}
 
 def writable(config: TrainConfig) -> Iterator[str]:
     """Yield the folders of a run that cannot be written to. A cache may be complete, and read only then."""
-    for name, folder in {"loop.run_dir": config.loop.run_dir, "out": config.folder}.items():
+    run, out = config.loop.run_dir, config.folder
+    for name, folder in {"loop.run_dir": run, "out": out}.items():
+        if name == "out" and out.is_relative_to(run):
+            continue  # the same answer
         reason = _refusal(folder)
         if reason is not None:
             yield f"{name}: {named(folder)} cannot be written to ({reason}); choose another folder or mend its rights"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from ...uso_model.checkpoints.strict import counted
 from ...uso_model.errors import UserError
 from ...uso_model.images import PICTURE_SUFFIXES
-from ...uso_model.untrusted import named
+from ...uso_model.untrusted import argument, named
 from ..data.manifest import Row, read_manifest
 from ..recipe import TrainConfig
 
@@ -24,7 +25,7 @@ def read_rows(config: TrainConfig, problems: list[str]) -> list[Row]:
             if not source.path.exists():
                 raise UserError(_absent(source.path, config))
             rows += read_manifest(source.path, split=None)
-        except (UserError, OSError, ValueError) as error:
+        except (UserError, OSError) as error:
             problems.append(f"data.manifests: {error}")
     return rows
 
@@ -34,13 +35,16 @@ def _absent(path: Path, config: TrainConfig) -> str:
     folder = path.parent
     if not folder.is_dir():
         return f"{named(path)} is not there, nor is its folder; correct the path, or set data=FOLDER"
-    pictures = sum(1 for file in folder.rglob("*") if file.suffix.lower() in PICTURE_SUFFIXES)
-    if not pictures:
+    here, within = _pictures(folder.iterdir()), _pictures(folder.rglob("*"))
+    if not within:
         return f"{named(path)} is not there, and there are no pictures in {named(folder)}; correct the path"
     reference = "content" if config.needs == "content" else "style"
-    quote = '"' if " " in str(folder) else ""
-    line = f"uso import pictures {quote}{folder}{quote} --reference {reference}"
-    return f"{named(path)} is not there; make it of the {pictures} pictures in that folder: `{line}`"
+    line = f"uso import pictures {argument(folder)} --reference {reference}{'' if here else ' --recursive'}"
+    return f"{named(path)} is not there; make it of the {counted(here or within, 'picture')} in that folder: `{line}`"
+
+
+def _pictures(paths: Iterable[Path]) -> int:
+    return sum(1 for path in paths if path.suffix.lower() in PICTURE_SUFFIXES and not path.name.startswith("."))
 
 
 def references(config: TrainConfig, rows: list[Row]) -> tuple[list[str], list[str]]:
@@ -76,5 +80,5 @@ def captions(rows: list[Row]) -> Iterator[str]:
         count = f"no row has a caption ({without} rows)"
     yield (
         f"{count}: what is to be seen in such a picture is learnt as if it always belonged there; write NAME.txt "
-        "beside each picture and import again"
+        "beside each picture, or give one text with --caption, and import again"
     )

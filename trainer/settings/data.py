@@ -9,7 +9,7 @@ from pydantic import AliasChoices, Field, ValidatorFunctionWrapHandler, WrapVali
 
 from .base import Settings, either
 
-__all__ = ["LARGEST", "DataConfig", "ManifestConfig"]
+__all__ = ["LARGEST", "DataConfig", "ManifestConfig", "Size"]
 
 
 LARGEST = 8192
@@ -56,6 +56,12 @@ class DataConfig(Settings):
         "other; style references stay",
     )
     buckets: bool = Field(True, description="targets keep about their aspect ratio; false: all are cropped square")
+    masks: Literal["alpha"] | Path | None = Field(
+        None,
+        description="masked loss: a folder with a mask of each target under the target's name (white counts, black by "
+        "mask_outside), or alpha: the targets' own transparency; none: all counts",
+    )
+    mask_outside: float = Field(0.0, ge=0, le=1, description="weight of what a mask leaves out")
     content_size: int = Field(512, gt=0, le=LARGEST, multiple_of=16, description="long side of the content reference")
     rows: int | None = Field(None, gt=0, description="use only so many rows of each manifest")
     layout: Literal["preserved", "shifted"] | None = Field(None, description="use only rows of this layout")
@@ -94,3 +100,8 @@ class DataConfig(Settings):
     def sources(self) -> list[ManifestConfig]:
         """The manifests with their weights."""
         return [ManifestConfig(path=entry) if isinstance(entry, Path) else entry for entry in self.manifests]
+
+    def plain(self) -> DataConfig:
+        """Return settings by which rows come as they are, at the largest size: for looking at them."""
+        off = {"text_dropout": 0.0, "pooled_shuffle": 0.0, "preserved_share": None, "flip": 0.0}
+        return self.model_copy(update={**off, "size": self.sizes[-1]})

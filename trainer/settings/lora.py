@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from ...uso_model.dials.blocks import parse_block_numbers
+from ...uso_model.dials.typed import typed_list
 from ...uso_model.errors import UserError
 from .base import Settings
 
@@ -61,8 +62,11 @@ class LoraSettings(Settings):
 
     @field_validator("layers", mode="before")
     @classmethod
-    def _one_layer(cls, value: Any) -> Any:
-        return [value] if isinstance(value, str) else value
+    def _words(cls, value: Any) -> Any:
+        texts = [value] if isinstance(value, str) else value
+        if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+            return value
+        return [word for text in texts for word in typed_list(text, "lora.layers") or [text]]
 
     @field_validator("blocks", mode="before")
     @classmethod

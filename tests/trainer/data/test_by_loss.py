@@ -35,7 +35,7 @@ def test_the_command_lists_rows_with_their_targets(recipe, tiny_encoders, capsys
         file.write('[7, "0", 0.3')
     assert main(["check", "--by-loss", str(config.loop.run_dir)]) == 0
     told = capsys.readouterr().out
-    assert "ratio" in told and f"{losses[0].id}t.png" in told and len(told.splitlines()) == 1 + 8 + 2
+    assert "ratio" in told and f"{losses[0].id}t.png" in told and len(told.splitlines()) == 1 + 8 + 3
     assert main(["check"]) != 0 and "name one or several" in capsys.readouterr().err
     with pytest.raises(UserError, match=r"holds no losses of rows \(rows.jsonl\); train with loop.row_losses true"):
         read_row_losses(config.loop.run_dir / "elsewhere")

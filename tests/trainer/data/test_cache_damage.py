@@ -169,7 +169,7 @@ def test_threads_that_ask_for_one_model_read_it_once():
         time.sleep(0.05)
         return object()
 
-    found = at_once(Lazy(load).get)
+    found = at_once(Lazy(load, "a model").get)
     assert len(found) == 4 and len(set(map(id, found))) == 1
 
 

@@ -7,6 +7,7 @@ import json
 import pytest
 from comfyui_uso.cli import main
 from comfyui_uso.trainer.data.check import check
+from comfyui_uso.trainer.data.check_settings import reading
 from comfyui_uso.trainer.data.manifest import read_manifest, write_manifest
 from PIL import Image
 
@@ -36,13 +37,14 @@ def distinct(manifest):
 def test_a_sound_manifest_has_no_problem_and_a_table(changed):
     path = changed(r0={"scores": {"csd": 0.5}}, r1={"scores": {"csd": 0.7}}, r7={"split": "validation"})
     report = check([path], size=32, content_size=32)
-    assert report.problems == [] and report.notes == []
+    assert report.problems == [] and len(report.notes) == 1
+    assert "4 of 8 rows have no caption (1); what they teach is tied to the empty prompt" in report.notes[0]
     text = [line.split() for line in report.text().splitlines()]
     assert ["train", "7", "3", "4", "7", "7", "4"] in text  # rows, preserved, shifted, style, content, prompt
     assert ["validation", "1", "1", "0", "1", "1", "0"] in text
     assert ["32x32", "8"] in text
     assert ["csd", "2", "0.5", "0.6", "0.7"] in text
-    assert "24 pictures, 0 problems, 0 notes" in report.text()
+    assert "24 pictures, 0 problems, 1 notes" in report.text()
 
 
 def cut(path):
@@ -99,8 +101,8 @@ def test_what_fits_badly_is_noted_and_no_problem(changed):
     Image.new("RGB", (128, 32), (7, 7, 7)).save(path.parent / "4t.png")
     report = check([path], size=32, content_size=32)
     assert report.problems == []
-    assert "4t.png has 128x32 pixels, beyond 3:1; 75% of it is cropped away" in report.notes[0]
-    assert "row 5 has its target as style reference" in report.notes[1]
+    assert "4t.png has 128x32 pixels, beyond 3:1; 75% of it is cropped away" in report.notes[1]
+    assert "row 5 has its target as style reference" in report.notes[2]
     enlarged = check([path], size=128, content_size=32)
     assert sum("enlarged 4.0 times" in note for note in enlarged.notes) == 7
 
@@ -110,9 +112,40 @@ def test_several_manifests_are_compared(changed):
     rows = read_manifest(path)
     again = path.parent / "again.jsonl"
     write_manifest([rows[0], rows[1].model_copy(update={"id": "new"})], again)
-    problems = check([path, again, path], size=32, content_size=32).problems
-    assert len(problems) == 2
-    assert "repeats the id '0' of" in problems[0] and "row new repeats row 1" in problems[1]
+    report = check([path, again, path], size=32, content_size=32)
+    assert [problem.split(":")[0] for problem in report.problems] == ["row 0 repeats row 0", "row new repeats row 1"]
+    assert "repeats the id '0' of" in report.notes[0] and "the log cannot tell the two apart" in report.notes[0]
+
+
+def test_splits_that_nobody_uses_and_styles_that_are_hardly_any_are_noted(changed):
+    path = changed(r1={"split": "val"}, r2={"split": "val"}, r3={"style": ["thin.png"]})
+    Image.new("RGB", (300, 40), (1, 2, 3)).save(path.parent / "thin.png")
+    notes = check([path], size=32, content_size=32).notes
+    assert any("2 rows have the split 'val' and are not used" in note for note in notes)
+    assert any("thin.png has 300x40 pixels, hardly a style" in note for note in notes)
+
+
+def test_several_sizes_and_contents_are_checked(changed):
+    path = changed(r3={"content": ["3c.png", "thin.png"]})
+    Image.new("RGB", (300, 20), (1, 2, 3)).save(path.parent / "thin.png")
+    report = check([path], size=[32, 64], content_size=128)
+    assert report.buckets == {(32, 32): 8, (64, 64): 8}
+    assert "thin.png: Got a content image of 300x20 that becomes 128x8" in report.problems[0]
+    assert not check([path], size=32, content_size=512).problems
+
+
+def test_long_captions_are_counted_by_words_or_by_the_recipes_tokenizers(changed, tmp_path, monkeypatch):
+    path = changed(r3={"prompt": "word " * 900}, r4={"prompt": "an ordinary caption of some eighteen words " * 3})
+    (note,) = (note for note in check([path], 32, 32).notes if "tokens" in note)
+    assert "1 captions have more than the 512 tokens that T5 reads; of row 3 748 are cut (counted by words" in note
+    given = reading(["toy", f"data.manifests={path}", f"data.cache={tmp_path}", "data.size=32"])
+    assert (given.manifests, given.sizes, given.content_size) == ([path], [32], 128)
+    (note,) = (note for note in check(*given).notes if "tokens" in note)
+    assert "2 captions have more than the 16 tokens that USO-mini reads; of row 3 885 are cut" in note
+    assert reading([str(path), str(path)], 64) == ([path, path], [64], 512, None)
+    assert reading([str(path)], content_size=256).content_size == 256
+    with pytest.raises(ValueError, match="got the recipe 'my_stile'"):
+        reading(["my_stile"])
 
 
 def test_a_long_list_is_shortened(changed):

@@ -14,7 +14,8 @@ import comfyui_uso
 import numpy as np
 import pytest
 from comfyui_uso.trainer.data.check import check
-from comfyui_uso.trainer.data.importers import import_pictures
+from comfyui_uso.trainer.data.importers.found import Options
+from comfyui_uso.trainer.data.importers.kinds import import_rows
 from comfyui_uso.trainer.data.pictures import open_picture
 from comfyui_uso.uso_model import images
 from comfyui_uso.uso_model.errors import UserError
@@ -76,7 +77,8 @@ def test_every_format_that_is_named_is_read(tmp_path):
                 continue  # its plugin writes as other versions of it like
             path.write_bytes(encoded(kind, quality=95) if kind in ("JPEG", "MPO", "WEBP", "AVIF") else encoded(kind))
             assert abs(np.asarray(open_picture(path))[8, 8].astype(int) - (200, 10, 20)).max() <= 8
-    names = {path.name for row in import_pictures(tmp_path) for path in row.pictures}
+    found = import_rows("pictures", tmp_path, Options(reference="style"))
+    names = {path.name for row in found.rows for path in row.pictures}
     assert names == {f"picture{suffix}" for kind in {*picture_formats(), "MPO"} for suffix in PICTURE_FORMATS[kind]} - {
         f"picture{suffix}" for suffix in PICTURE_FORMATS["HEIF"]
     }

@@ -44,9 +44,9 @@ def settings(tmp_path, manifest, name):
     }
 
 
-def train(tmp_path, manifest, name, launch=("-m", "comfyui_uso.trainer"), **variables):
+def train(tmp_path, manifest, name, launch=("-m", "comfyui_uso.trainer"), values=None, **variables):
     recipe = tmp_path / f"{name}.yaml"
-    recipe.write_text(yaml.safe_dump(settings(tmp_path, manifest, name)), encoding="utf-8")
+    recipe.write_text(yaml.safe_dump(values or settings(tmp_path, manifest, name)), encoding="utf-8")
     done = subprocess.run(
         [sys.executable, *launch, "train", str(recipe)],
         env={**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", **variables},
@@ -56,6 +56,35 @@ def train(tmp_path, manifest, name, launch=("-m", "comfyui_uso.trainer"), **vari
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return latest(tmp_path / name), done.stderr
+
+
+SLOW = """
+import os, sys, time
+import comfyui_uso.trainer.train as module
+
+def slow(call):
+    def called(*args, **named):
+        if os.environ["RANK"] == "0":
+            time.sleep(25)
+        return call(*args, **named)
+    return called
+
+module.encode, module.export = slow(module.encode), slow(module.export)
+from comfyui_uso.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.long
+def test_no_process_fails_for_waiting_while_another_encodes_or_exports(tmp_path, manifest):
+    """The limit is 15 seconds, and the first process takes 25 each time."""
+    script = tmp_path / "slow.py"
+    script.write_text(SLOW, encoding="utf-8")
+    launch = [*LAUNCH[: LAUNCH.index("-m", 1)], str(script)]
+    recipe = settings(tmp_path, manifest, "slow")
+    recipe["loop"] |= {"process_timeout": 0.25, "steps": 1}
+    found, _ = train(tmp_path, manifest, "slow", launch, recipe)
+    assert found.step == 1 and (tmp_path / "out-slow" / "slow-0000001.safetensors").is_file()
 
 
 def largest_difference(a, b):

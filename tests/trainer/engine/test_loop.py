@@ -12,6 +12,7 @@ from comfyui_uso.trainer.engine import checkpoint
 from comfyui_uso.trainer.engine.loop import run, run_to_ema
 from comfyui_uso.trainer.engine.loss import LossTerm, Monitor
 from comfyui_uso.trainer.engine.optimizer import learning_rate, make_optimizer
+from comfyui_uso.trainer.engine.shares import shares
 from comfyui_uso.uso_model.errors import UserError
 
 from .conftest import Toy, names_of, rows_of
@@ -245,17 +246,12 @@ def test_a_missing_optimizer_package_says_what_to_install(loop, toy, monkeypatch
         make_optimizer(loop(optimizer="adamw8bit"), {"weight": toy.weight})
 
 
-def test_the_batch_must_divide(loop, toy, term):
-    class Two:
-        num_processes, process_index = 2, 0
-
-    from comfyui_uso.trainer.engine.loop import _shares
-
-    assert _shares(loop(micro_batch=1), Two()) == [(0, 1), (1, 1)]
+def test_the_batch_must_divide(loop):
+    assert shares(loop(micro_batch=1), 2, 0) == [(0, 1), (1, 1)]
     with pytest.raises(ValueError, match="cannot be shared by 2 processes"):
-        _shares(loop(batch_size=3), Two())
+        shares(loop(batch_size=3), 2, 0)
     with pytest.raises(ValueError, match="gives each 2 rows, not a multiple of micro_batch 4"):
-        _shares(loop(micro_batch=4), Two())
+        shares(loop(micro_batch=4), 2, 0)
 
 
 def test_runs_of_any_precision_follow_each_other(loop, toy, tmp_path):

@@ -112,14 +112,9 @@ def test_layers_that_are_not_there_are_a_problem(flux_recipe: Make) -> None:
 
 def test_no_value_of_a_large_file_is_read(flux_recipe: Make, flux_files: dict[str, Path]) -> None:
     """Values that no reader would let through are not looked at."""
-    with torch.no_grad():
-        model = UsoTransformer(TINY)
-        model.img_in.weight.fill_(float("nan"))
-    for name in ("projector", "lora"):
-        tensors = {
-            key: torch.full_like(tensor, float("nan")) for key, tensor in read_safetensors(flux_files[name]).items()
-        }
-        write_safetensors(flux_files[name], tensors)
+    for name in ("transformer", "projector", "lora", "vae", "t5"):
+        tensors = read_safetensors(flux_files[name])
+        write_safetensors(flux_files[name], {key: tensor * float("nan") for key, tensor in tensors.items()})
     assert look(flux_recipe()).problems == []
 
 
