@@ -55,7 +55,7 @@ def listing(folder: Path, recursive: bool, caption_extension: str) -> Listing:
         raise UserError(f"{named(folder)} is no folder; give the folder of the pictures")
     kinds = (*picture_formats(), "MPO")  # which is opened as JPEG
     endings = tuple(ending for kind in kinds for ending in PICTURE_FORMATS[kind])
-    _walk(os.fspath(folder), recursive, endings, caption_extension.lower(), found, set())
+    _walk(os.fspath(folder), recursive, endings, caption_extension.lower(), found, {_number(folder)})
     if not found.pictures:
         skipped = f"; skipped are {counted(found.skipped)}" if found.skipped else ""
         below = "" if recursive or "sub-folders" not in found.skipped else ", or look into sub-folders with --recursive"
@@ -85,9 +85,9 @@ def _walk(
             if not recursive:
                 found.skipped["sub-folders"] += 1
                 continue
-            status = entry.stat()
-            if (status.st_dev, status.st_ino) not in seen:
-                seen.add((status.st_dev, status.st_ino))
+            number = _number(entry.path)
+            if number not in seen:
+                seen.add(number)
                 _walk(entry.path, recursive, endings, caption, found, seen)
         elif _kind(entry) != "file":
             found.skipped["broken links"] += 1
@@ -97,6 +97,11 @@ def _walk(
             found.add_text(folder, name)
         elif name != MANIFEST:
             found.skipped[os.path.splitext(lower)[1] or "files without ending"] += 1
+
+
+def _number(folder: str | Path) -> tuple[int, int]:
+    status = os.stat(folder)  # on Windows an entry of a listing does not know it
+    return status.st_dev, status.st_ino
 
 
 def _kind(entry: os.DirEntry[str]) -> str:

@@ -220,3 +220,22 @@ def test_two_folders_have_ids_of_their_own(files, capsys):
     capsys.readouterr()
     main(["check", str(root / "k1/manifest.jsonl"), str(root / "k2/manifest.jsonl"), "--size", "16"])
     assert "the log cannot tell" not in capsys.readouterr().out
+
+
+def test_options_that_make_no_sense_are_refused(files, capsys):
+    root = files("p/0.png", "p/1.png", "p/0.caption")
+    refused("pictures", root / "p", "got --split 1.5, expected a share", reference="style", split=1.5)
+    refused("pictures", root / "p", "got --split nan", reference="style", split=float("nan"))
+    refused("pictures", root / "p", "--min-score is for data sets of kind uno, got pictures", min_score=3.5)
+    refused("kohya", root / "p", "--caption-column is for data sets of kind imagefolder", caption_column="x")
+    command = ["import", "pictures", str(root / "p"), "--reference", "style", "--caption-extension", "caption"]
+    assert main(command) == 0 and "1 of 2 pictures have a caption" in capsys.readouterr().out
+
+
+def test_folders_in_circles_are_gone_through_once(files):
+    root = files("p/0.png", "p/sub/1.png")
+    (root / "p/sub/again").symlink_to(root / "p/sub")
+    (root / "p/sub/back").symlink_to(root / "p")
+    (root / "p/sub/self.png").symlink_to("self.png")
+    found = import_rows("pictures", root / "p", Options(reference="style", recursive=True))
+    assert sorted(row.id for row in found.rows) == ["p/0", "p/sub/1"] and "1 broken links" in found.lines[0]
