@@ -101,7 +101,7 @@ def _gpu(lines: list[str]) -> float | None:
 
 def _planned(config: TrainConfig) -> list[str]:
     """Return the plan of memory and disk, and what is named and there."""
-    length = f"{config.loop.steps} steps" if config.loop.epochs is None else f"{config.loop.epochs:g} epochs, steps"
+    length = f"{config.loop.steps} steps" if config.loop.epochs is None else f"{config.loop.epochs:g} epochs in steps"
     lines = [f"stage {config.stage}, {length} of {config.loop.batch_size} rows"]
     note = family_of(config).memory_note(config)
     lines += [note] if note is not None else _memory(config)
@@ -117,9 +117,10 @@ def _planned(config: TrainConfig) -> list[str]:
 
 def _memory(config: TrainConfig) -> list[str]:
     try:
-        return [f"  {plan(config).tokens} tokens a row", memory_text(config)]
+        planned = plan(config, device="cuda" if torch.cuda.is_available() else "cpu")
     except UserError as error:
         return [f"  no plan of memory: {error}"]
+    return [f"  {planned.tokens} tokens a row", planned.text()]
 
 
 def _recommendation(free: float | None) -> str:

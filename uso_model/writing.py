@@ -115,7 +115,7 @@ def remove_leftovers(folder: str | os.PathLike[str], pattern: str = "", age: flo
             if time.time() - path.stat().st_mtime > age:
                 path.unlink()
                 removed += 1
-        except FileNotFoundError:  # another process was quicker
+        except OSError:  # another process was quicker, or holds it open
             continue
     return removed
 
