@@ -30,6 +30,14 @@ class Listing:
         self._texts.setdefault(folder, {})[name] = name
         self._texts[folder].setdefault(name.lower(), name)
 
+    def count_orphans(self, extension: str) -> None:
+        """Count captions that belong to no picture, such as `a.png.txt`."""
+        expected = {(os.fspath(picture.parent), (picture.stem + extension).lower()) for picture in self.pictures}
+        for folder, texts in self._texts.items():
+            orphans = sum((folder, name.lower()) not in expected for name in set(texts.values()))
+            if orphans:
+                self.skipped[f"{extension} without a picture of their name"] += orphans
+
     def caption_file(self, picture: Path, extension: str) -> Path | None:
         """Return the caption beside a picture: its name with another ending, in capitals or not."""
         texts = self._texts.get(os.fspath(picture.parent))
@@ -63,6 +71,7 @@ def listing(folder: Path, recursive: bool, caption_extension: str) -> Listing:
             f"{named(folder)} holds no picture ({', '.join(endings)}){skipped}; give the folder of the pictures{below}"
         )
     found.pictures.sort()
+    found.count_orphans(caption_extension)
     return found
 
 

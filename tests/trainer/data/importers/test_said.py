@@ -23,7 +23,7 @@ def refused(kind, source, error, **options):
 
 def test_everything_that_is_left_out_is_counted(files):
     root = files(
-        "p/a.png", "p/B.PNG", "p/c.jpeg", "p/d.mp4", "p/._a.png", "p/.DS_Store", "p/e.txt", "p/a.TXT", "p/sub/g.png"
+        "p/a.png", "p/B.PNG", "p/c.jpeg", "p/d.mp4", "p/._a.png", "p/.DS_Store", "p/e.png.txt", "p/a.TXT", "p/sub/g.png"
     )
     for name in ("c.jpeg", "B.PNG", "folder.png/x"):
         (root / "p" / name).parent.mkdir(exist_ok=True)
@@ -31,7 +31,8 @@ def test_everything_that_is_left_out_is_counted(files):
     (root / "p/gone.png").symlink_to(root / "nowhere.png")
     found = import_rows("pictures", root / "p", STYLE)
     assert [row.id for row in found.rows] == ["p/B", "p/a", "p/c"]
-    assert found.lines[0].startswith("6 skipped: 2 hidden, 2 sub-folders, 1 ")
+    assert found.lines[0].startswith("7 skipped: 2 hidden, 2 sub-folders, 1 ")
+    assert "1 .txt without a picture of their name" in found.lines[0]
     assert "1 .mp4" in found.lines[0] and "1 broken links" in found.lines[0]
     assert found.lines[1].startswith("1 of 3 pictures have a caption; for the others use --caption TEXT")
     rows = import_rows("pictures", root / "p", Options(reference="style", recursive=True)).rows
