@@ -109,10 +109,11 @@ def _import(args: argparse.Namespace) -> None:
     from .manifest import require_free, write_manifest
     from .names import MANIFEST
 
+    extension = args.caption_extension  # `txt` is as good as `.txt`
     options = Options(
         reference=args.reference,
         control=tuple(args.control),
-        caption_extension=args.caption_extension,
+        caption_extension=f".{extension}" if extension and extension.isalnum() else extension,
         caption_column=args.caption_column,
         caption=args.caption,
         trigger=args.trigger,

@@ -123,9 +123,9 @@ def _row(line: Line, roots: Roots, seen: set[str]) -> Row | str:
     except ValidationError as error:
         wrong = [f"{quoted('.'.join(map(str, e['loc'])) or 'row')}: {e['msg']}" for e in error.errors()]
         more = f"; and {len(wrong) - _LISTED} more" if len(wrong) > _LISTED else ""
-        return f"{place} is no triplet ({'; '.join(wrong[:_LISTED])}{more}); see the manifest format in the README"
+        return f"{place} is no triplet ({'; '.join(wrong[:_LISTED])}{more}); see the manifest format in docs/data.md"
     except OverflowError as error:
-        return f"{place} is no triplet ({quoted(error)}); see the manifest format in the README"
+        return f"{place} is no triplet ({quoted(error)}); see the manifest format in docs/data.md"
     if len(row.pictures) > _MOST_PICTURES:
         return f"{place} (row {quoted(row.id)}) names {len(row.pictures)} pictures, expected at most {_MOST_PICTURES}"
     if row.id in seen:
@@ -201,7 +201,13 @@ def write_rows(
             if roots:
                 file.write(json.dumps({ROOTS: dict(roots)}, ensure_ascii=False) + "\n")
             for row in rows:
-                file.write(json.dumps(_plain(row, text), ensure_ascii=False) + "\n")
+                try:
+                    file.write(json.dumps(_plain(row, text), ensure_ascii=False) + "\n")
+                except UnicodeEncodeError as error:
+                    raise UserError(
+                        f"row {quoted(row.id)} has a caption or a path that is no Unicode ({quoted(error.object)}); "
+                        "write or name it in UTF-8"
+                    ) from error
 
     atomic_write(path, write)
 

@@ -119,3 +119,14 @@ def test_rows_are_written_as_they_are_in_one_format(tmp_path):
     assert read[0].target == tmp_path / "x/t.png" and read[1].content is None
     write_manifest(read, tmp_path / "n.jsonl")
     assert (tmp_path / "n.jsonl").read_bytes() == (tmp_path / "m.jsonl").read_bytes()
+
+
+def test_what_is_no_unicode_is_not_written(tmp_path):
+    """A folder named by another system, or a caption of a command line in another encoding."""
+    for row in (
+        Row(id="a", target="caf\udce9/a.png"),
+        Row(id="a", target="a.png", prompt="x").model_copy(update={"prompt": "\udce9"}),
+    ):
+        with pytest.raises(ValueError, match="row a has a caption or a path that is no Unicode"):
+            write_rows([row], tmp_path / "m.jsonl")
+    assert list(tmp_path.iterdir()) == []

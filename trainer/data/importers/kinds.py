@@ -68,6 +68,7 @@ def import_rows(kind: str, source: Path, options: Options | None = None) -> Impo
         UserError: the source is absent, empty or of another format, or something that it names is not there.
     """
     options = options or Options()
+    _require_sense(kind, options)
     if not source.exists():
         raise UserError(f"{named(source)} is not there; correct the path")
     if kind == AUTO:
@@ -80,6 +81,17 @@ def import_rows(kind: str, source: Path, options: Options | None = None) -> Impo
     KINDS[kind](source, found)
     rows = Rows(found, source)
     return Imported(kind, rows, _lines(found, rows))
+
+
+def _require_sense(kind: str, options: Options) -> None:
+    if not 0 <= options.split < 1:
+        raise UserError(f"got --split {options.split}, expected a share from 0 to below 1, such as 0.1")
+    for name, value, only in (
+        ("--caption-column", options.caption_column, "imagefolder"),
+        ("--min-score", options.min_score, "uno"),
+    ):
+        if value is not None and kind not in (AUTO, only):
+            raise UserError(f"{name} is for data sets of kind {only}, got {kind}")
 
 
 def _lines(found: Found, rows: Rows) -> list[str]:

@@ -30,6 +30,14 @@ class Listing:
         self._texts.setdefault(folder, {})[name] = name
         self._texts[folder].setdefault(name.lower(), name)
 
+    def count_orphans(self, extension: str) -> None:
+        """Count captions that belong to no picture, such as `a.png.txt`."""
+        expected = {(os.fspath(picture.parent), (picture.stem + extension).lower()) for picture in self.pictures}
+        for folder, texts in self._texts.items():
+            orphans = sum((folder, name.lower()) not in expected for name in set(texts.values()))
+            if orphans:
+                self.skipped[f"{extension} without a picture of their name"] += orphans
+
     def caption_file(self, picture: Path, extension: str) -> Path | None:
         """Return the caption beside a picture: its name with another ending, in capitals or not."""
         texts = self._texts.get(os.fspath(picture.parent))
@@ -55,7 +63,7 @@ def listing(folder: Path, recursive: bool, caption_extension: str) -> Listing:
         raise UserError(f"{named(folder)} is no folder; give the folder of the pictures")
     kinds = (*picture_formats(), "MPO")  # which is opened as JPEG
     endings = tuple(ending for kind in kinds for ending in PICTURE_FORMATS[kind])
-    _walk(os.fspath(folder), recursive, endings, caption_extension.lower(), found, set())
+    _walk(os.fspath(folder), recursive, endings, caption_extension.lower(), found, {_number(folder)})
     if not found.pictures:
         skipped = f"; skipped are {counted(found.skipped)}" if found.skipped else ""
         below = "" if recursive or "sub-folders" not in found.skipped else ", or look into sub-folders with --recursive"
@@ -63,6 +71,7 @@ def listing(folder: Path, recursive: bool, caption_extension: str) -> Listing:
             f"{named(folder)} holds no picture ({', '.join(endings)}){skipped}; give the folder of the pictures{below}"
         )
     found.pictures.sort()
+    found.count_orphans(caption_extension)
     return found
 
 
@@ -85,9 +94,9 @@ def _walk(
             if not recursive:
                 found.skipped["sub-folders"] += 1
                 continue
-            status = entry.stat()
-            if (status.st_dev, status.st_ino) not in seen:
-                seen.add((status.st_dev, status.st_ino))
+            number = _number(entry.path)
+            if number not in seen:
+                seen.add(number)
                 _walk(entry.path, recursive, endings, caption, found, seen)
         elif _kind(entry) != "file":
             found.skipped["broken links"] += 1
@@ -97,6 +106,11 @@ def _walk(
             found.add_text(folder, name)
         elif name != MANIFEST:
             found.skipped[os.path.splitext(lower)[1] or "files without ending"] += 1
+
+
+def _number(folder: str | Path) -> tuple[int, int]:
+    status = os.stat(folder)  # on Windows an entry of a listing does not know it
+    return status.st_dev, status.st_ino
 
 
 def _kind(entry: os.DirEntry[str]) -> str:

@@ -23,7 +23,7 @@ def refused(kind, source, error, **options):
 
 def test_everything_that_is_left_out_is_counted(files):
     root = files(
-        "p/a.png", "p/B.PNG", "p/c.jpeg", "p/d.mp4", "p/._a.png", "p/.DS_Store", "p/e.txt", "p/a.TXT", "p/sub/g.png"
+        "p/a.png", "p/B.PNG", "p/c.jpeg", "p/d.mp4", "p/._a.png", "p/.DS_Store", "p/e.png.txt", "p/a.TXT", "p/sub/g.png"
     )
     for name in ("c.jpeg", "B.PNG", "folder.png/x"):
         (root / "p" / name).parent.mkdir(exist_ok=True)
@@ -31,7 +31,8 @@ def test_everything_that_is_left_out_is_counted(files):
     (root / "p/gone.png").symlink_to(root / "nowhere.png")
     found = import_rows("pictures", root / "p", STYLE)
     assert [row.id for row in found.rows] == ["p/B", "p/a", "p/c"]
-    assert found.lines[0].startswith("6 skipped: 2 hidden, 2 sub-folders, 1 ")
+    assert found.lines[0].startswith("7 skipped: 2 hidden, 2 sub-folders, 1 ")
+    assert "1 .txt without a picture of their name" in found.lines[0]
     assert "1 .mp4" in found.lines[0] and "1 broken links" in found.lines[0]
     assert found.lines[1].startswith("1 of 3 pictures have a caption; for the others use --caption TEXT")
     rows = import_rows("pictures", root / "p", Options(reference="style", recursive=True)).rows
@@ -220,3 +221,22 @@ def test_two_folders_have_ids_of_their_own(files, capsys):
     capsys.readouterr()
     main(["check", str(root / "k1/manifest.jsonl"), str(root / "k2/manifest.jsonl"), "--size", "16"])
     assert "the log cannot tell" not in capsys.readouterr().out
+
+
+def test_options_that_make_no_sense_are_refused(files, capsys):
+    root = files("p/0.png", "p/1.png", "p/0.caption")
+    refused("pictures", root / "p", "got --split 1.5, expected a share", reference="style", split=1.5)
+    refused("pictures", root / "p", "got --split nan", reference="style", split=float("nan"))
+    refused("pictures", root / "p", "--min-score is for data sets of kind uno, got pictures", min_score=3.5)
+    refused("kohya", root / "p", "--caption-column is for data sets of kind imagefolder", caption_column="x")
+    command = ["import", "pictures", str(root / "p"), "--reference", "style", "--caption-extension", "caption"]
+    assert main(command) == 0 and "1 of 2 pictures have a caption" in capsys.readouterr().out
+
+
+def test_folders_in_circles_are_gone_through_once(files):
+    root = files("p/0.png", "p/sub/1.png")
+    (root / "p/sub/again").symlink_to(root / "p/sub")
+    (root / "p/sub/back").symlink_to(root / "p")
+    (root / "p/sub/self.png").symlink_to("self.png")
+    found = import_rows("pictures", root / "p", Options(reference="style", recursive=True))
+    assert sorted(row.id for row in found.rows) == ["p/0", "p/sub/1"] and "1 broken links" in found.lines[0]
