@@ -77,7 +77,7 @@ def trained(tmp_path: Path, style: Any, **models: Any) -> tuple[TrainConfig, Net
             "models": {"mini": True, **models},
             "lora": {"rank": 4},
             "train_projector": style is not None,
-            "conditions": {"dropout": 0.0},
+            "conditions": {"dropout": 0.0, "style_path": "siglip" if style else "vae"},
             "memory": {"base": "fp32"},
             "out": tmp_path / "out",
             "loop": {"run_dir": tmp_path / "run", "steps": 3, "batch_size": 1, "learning_rate": 0.02, "loggers": []},
