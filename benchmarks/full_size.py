@@ -97,10 +97,12 @@ def main() -> int:
     log_to_terminal()
     settings = [*ONE_STEP, *(SMALL if args.tiny else ()), *settings_for(args.folder), *args.settings]
     config = load_recipe(RECIPES / "my_style.yaml", texts=settings)
-    print(diagnose(config), flush=True)
+    print(diagnose(config).text, flush=True)
     with Watch() as watch:
-        _run(config, watch)
-    _report(config, watch)
+        try:
+            _run(config, watch)
+        finally:  # what was measured until Ctrl-C is worth a look, too
+            _report(config, watch)
     return 0
 
 

@@ -97,14 +97,17 @@ def _doctor(args: argparse.Namespace) -> int:
 def _cache(args: argparse.Namespace) -> None:
     from .data.cache import Cache
     from .encoders.open import open_encoders
+    from .engine.telling import telling
     from .preflight import require_ready
     from .train import encode, held_out_data, training_data
 
     log_to_terminal()
     config = _recipe(args)
-    require_ready(config)
-    encoders = open_encoders(config, device())
-    datasets = [data for data in (training_data(config, encoders), held_out_data(config, encoders)) if data is not None]
+    with telling("looking at what the recipe names"):
+        require_ready(config)
+        encoders = open_encoders(config, device())
+        found = training_data(config, encoders), held_out_data(config, encoders)
+    datasets = [data for data in found if data is not None]
     for data in datasets:
         encode(data)
         print(f"{config.data.cache}: {len(data)} rows are encoded")

@@ -101,18 +101,26 @@ def _gpu(lines: list[str]) -> float | None:
 
 def _planned(config: TrainConfig) -> list[str]:
     """Return the plan of memory and disk, and what is named and there."""
-    length = f"{config.loop.steps} steps" if config.loop.epochs is None else f"{config.loop.epochs:g} epochs, steps"
+    length = f"{config.loop.steps} steps" if config.loop.epochs is None else f"{config.loop.epochs:g} epochs in steps"
     lines = [f"stage {config.stage}, {length} of {config.loop.batch_size} rows"]
     note = family_of(config).memory_note(config)
-    lines += [note] if note is not None else [f"  {plan(config).tokens} tokens a row", memory_text(config)]
+    lines += [note] if note is not None else _memory(config)
     files = [(f"models.{name}", path) for name, path in config.models if isinstance(path, Path)]
     files += [("data.manifests", source.path) for source in config.data.sources]
     lines += [f"  {name}: {path} {'found' if path.exists() else 'IS MISSING'}" for name, path in files]
     rows = read_rows(config, [])
     needed = cache_needs(config, rows)
-    if needed:
+    if rows and needed:
         lines.append(f"  encodings of {len(rows)} rows in {config.data.cache}: {needed / GB:.1f} GB")
     return lines
+
+
+def _memory(config: TrainConfig) -> list[str]:
+    try:
+        planned = plan(config, device="cuda" if torch.cuda.is_available() else "cpu")
+    except UserError as error:
+        return [f"  no plan of memory: {error}"]
+    return [f"  {planned.tokens} tokens a row", planned.text()]
 
 
 def _recommendation(free: float | None) -> str:

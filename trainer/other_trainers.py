@@ -50,6 +50,7 @@ NAMES = {
     "flip_aug": "data.flip",
     "flip_x": "data.flip",
     "random_flip": "data.flip",
+    "mask_dir": "data.masks",
     "num_repeats": "weight beside a path in data.manifests",
     "repeats": "weight beside a path in data.manifests",
     "trigger_word": "`uso import --trigger`",
@@ -100,6 +101,7 @@ NAMES = {
     "optimizer_params": "loop.optimizer_args",
     "optimizer_config": "loop.optimizer_args",
     "optim": "loop.optimizer",
+    "use_8bit_adam": "loop.optimizer",
     "max_train_epochs": "loop.epochs",
     "num_train_epochs": "loop.epochs",
     "scheduler": "loop.schedule",
@@ -136,6 +138,8 @@ NAMES = {
     "low_vram": "memory.blocks_to_swap",
     "block_swap": "memory.blocks_to_swap",
     "torch_compile": "memory.compile",
+    "cpu_offload_checkpointing": "memory.checkpointing",
+    "text_encoder_cpu": "models.text_device",
     # what is left behind
     "save_every_n_steps": "loop.save_every",
     "checkpointing_steps": "loop.save_every",
@@ -143,6 +147,7 @@ NAMES = {
     "save_last_n_steps": "loop.keep",
     "checkpoints_total_limit": "loop.keep",
     "max_step_saves_to_keep": "loop.keep",
+    "ddp_timeout": "loop.process_timeout",
     "log_with": "loop.loggers",
     "report_to": "loop.loggers",
     "save_precision": "`uso export --dtype`",
@@ -152,6 +157,9 @@ NAMES = {
     "sample_every": "monitor.samples_every",
     "sample_every_n_steps": "monitor.samples_every",
     "validation_steps": "monitor.samples_every",
+    "sample_prompts": "monitor.prompts",
+    "validation_prompt": "monitor.prompts",
+    "validation_prompts": "monitor.prompts",
     "sample_num_inference_steps": "monitor.sample_steps",
 }
 """Name elsewhere to the setting here, or to the words that say where it is."""

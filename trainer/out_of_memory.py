@@ -72,5 +72,6 @@ def advice(error: BaseException) -> str | None:
 def _is_of_memory(error: BaseException) -> bool:
     if isinstance(error, MemoryError):
         return True
-    # torch.OutOfMemoryError is a RuntimeError that says so.
-    return isinstance(error, (RuntimeError, OSError)) and any(words in str(error).lower() for words in _TOLD)
+    # torch.OutOfMemoryError is a RuntimeError that says so; an OSError may name a file that is called anything.
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return isinstance(error, (RuntimeError, OSError)) and any(words in text.lower() for words in _TOLD)

@@ -34,7 +34,7 @@ def recipe_file(name: str) -> Path:
     Raises:
         UserError: there is none.
     """
-    if Path(name).is_file():
+    if Path(name).is_file() and not name.lower().endswith(".jsonl"):
         return Path(name)
     families = [family for family in declared_families() if name.startswith(family.prefix)]
     own = [family.recipes / f"{name.removeprefix(family.prefix)}.yaml" for family in families]
@@ -42,6 +42,10 @@ def recipe_file(name: str) -> Path:
         if Path(name).name == name and file.is_file():
             return file
     known = ", ".join(recipe_names())
+    if Path(name).exists():
+        raise UserError(
+            f"{named(name)} is data and no recipe: name one of {known}, or a YAML file, and then data={named(name)}"
+        )
     raise UserError(f"got the recipe {name!r}, expected a YAML file, the folder of a run, or one of {known}")
 
 

@@ -89,7 +89,7 @@ def require_unchanged(config: TrainConfig) -> None:
         told = [f"{name} was {began.get(name)} and is now {now.get(name)}" for name in listed]
         changes = ", ".join([*told, *(f"{name} holds something else by now" for name in sorted(replaced))])
         raise UserError(
-            f"{folder.name} began with other settings: {changes}; put them back, use another run_dir, or pass "
+            f"{folder.name} began with other settings: {changes}; put them back, use another name, or pass "
             "--allow-change"
         )
 
@@ -106,7 +106,7 @@ def require_same_data(config: TrainConfig, fingerprint: str) -> None:
     if read_data(folder).get(DATA_HASH) != fingerprint:
         raise UserError(
             f"{folder.name} began with other data: rows or pictures have changed since; put them back, use another "
-            "run_dir, or pass --allow-change"
+            "name, or pass --allow-change"
         )
 
 

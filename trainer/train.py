@@ -17,6 +17,7 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from ..uso_model.errors import UserError
+from ..uso_model.untrusted import argument
 from .data.cache import Cache
 from .data.dataset import TripletDataset
 from .data.manifest import Row
@@ -29,6 +30,7 @@ from .engine.launch import launch
 from .engine.lock import locked
 from .engine.loop import run
 from .engine.loss import LossTerm
+from .engine.optimizer import require_usable
 from .engine.shard import shard
 from .engine.signals import Interruptible, StopSignals
 from .engine.telling import telling
@@ -68,6 +70,7 @@ def train(config: TrainConfig, encoders: Encoders | None = None, allow_change: b
     # 1. What can be known before anything is encoded, or the run's folder made.
     with Interruptible(), telling("looking at what the recipe names"):
         require_ready(config, encoders is None, accelerator.is_main_process)
+        require_usable(config.loop, accelerator.device)
     with locked(config.loop.run_dir) if accelerator.is_main_process else nullcontext():
         return _train(config, encoders, allow_change, accelerator)
 
@@ -95,7 +98,7 @@ def _train(config: TrainConfig, encoders: Encoders | None, allow_change: bool, a
         logger.info("%g epochs of %d samples are %d steps", epochs, data.epoch, config.loop.steps)
     # 3. Networks.
     if accelerator.is_main_process:
-        logger.info("memory:\n%s", memory_text(config))
+        logger.info("memory:\n%s", memory_text(config, "cuda" if accelerator.device.type == "cuda" else "cpu"))
     with Interruptible():
         networks = build_networks(config, accelerator.device)
     shard(accelerator, networks.transformer, config.loop, config.memory.in_ram)
@@ -134,7 +137,7 @@ def _train(config: TrainConfig, encoders: Encoders | None, allow_change: bool, a
     )
     if accelerator.is_main_process:
         if done < config.loop.steps:
-            again = f"go on with `uso train {config.loop.run_dir}`"
+            again = f"go on with `uso train {argument(config.loop.run_dir)}`"
             logger.info("stopped after step %d of %d; %s", done, config.loop.steps, again)
         else:
             logger.info("%s", advice(config, done))

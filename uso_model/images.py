@@ -8,6 +8,7 @@ from torch import Tensor
 
 from .errors import UserError
 from .packing import PIXELS_PER_TOKEN
+from .picture_formats import PICTURE_FORMATS, PICTURE_SUFFIXES, picture_formats
 
 __all__ = [
     "CONTENT_LONG_SIDE",
@@ -23,25 +24,6 @@ __all__ = [
     "tensor_pictures",
 ]
 
-PICTURE_FORMATS = {
-    "PNG": (".png",),
-    "JPEG": (".jpg", ".jpeg", ".jfif"),
-    "MPO": (".mpo",),
-    "WEBP": (".webp",),
-    "BMP": (".bmp",),
-    "TIFF": (".tif", ".tiff"),
-    "GIF": (".gif",),
-    "AVIF": (".avif",),
-    "PPM": (".ppm", ".pgm", ".pbm"),
-    "HEIF": (".heic", ".heif", ".hif"),
-}
-"""Formats of pictures that are read, by Pillow's names, and the endings of their files.
-
-Pillow goes by the bytes and not by the ending, and some of its decoders start programs (EPS runs Ghostscript), so every
-`Image.open` names its formats."""
-
-PICTURE_SUFFIXES = frozenset(suffix for suffixes in PICTURE_FORMATS.values() for suffix in suffixes)
-
 MOST_PIXELS = 100_000_000
 """Of a picture that is decoded; a file of some kilobytes may claim any number."""
 
@@ -49,12 +31,6 @@ CONTENT_LONG_SIDE = 512
 """Long side of a content reference in pixels, the official default."""
 
 _ONE_TOKEN = (PIXELS_PER_TOKEN, PIXELS_PER_TOKEN)
-
-
-def picture_formats() -> tuple[str, ...]:
-    """Return the formats that this Pillow can open, as `Image.open` takes them; HEIF needs a plugin of its own."""
-    Image.init()
-    return tuple(name for name in PICTURE_FORMATS if name in Image.OPEN)
 
 
 def fitted_size(width: int, height: int, long_side: int = CONTENT_LONG_SIDE) -> tuple[int, int]:

@@ -6,6 +6,7 @@ import errno
 import json
 import math
 import os
+import re
 import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -15,6 +16,7 @@ from .errors import UserError
 
 __all__ = [
     "Line",
+    "argument",
     "field",
     "json_lines",
     "json_objects",
@@ -27,6 +29,7 @@ __all__ = [
 ]
 
 _QUOTED = 80
+_PLAIN = re.compile(r"[\w./\\:~+@=-]+")
 _LONGEST_PATH = 300
 _DEEPEST = 64
 _LARGEST = 1 << 30
@@ -42,6 +45,12 @@ def named(path: str | os.PathLike[str]) -> str:
     """Return a path as an error may name it: on one line, printable, and of a very long one the end, with the name."""
     shown = _printable(os.fspath(path))
     return shown if len(shown) <= _LONGEST_PATH else f"... {shown[4 - _LONGEST_PATH :]}"
+
+
+def argument(path: str | os.PathLike[str]) -> str:
+    """Return a path as sh, cmd.exe and PowerShell take it in a command: in double quotes where needed."""
+    shown = _printable(os.fspath(path))
+    return shown if _PLAIN.fullmatch(shown) else f'"{shown}"'
 
 
 def _printable(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,6 +20,11 @@ ALIKE = 0.5
 _LOOKED_AT = 3
 """Layers that are compared: any one tells."""
 
+_USO = re.compile(
+    r"diffusion_model\.(?:double_blocks\.\d+\.(?:img|txt)_attn\.(?:qkv|proj)|single_blocks\.\d+\.linear[12])\.weight"
+)
+"""Weights that USO changes."""
+
 
 def misplaced(before: Model, after: Model, name: str, metadata: Mapping[str, str]) -> str:
     """Return what is wrong with putting a LoRA on a MODEL, in one sentence; empty: nothing.
@@ -32,7 +38,8 @@ def misplaced(before: Model, after: Model, name: str, metadata: Mapping[str, str
     changed = [key for key in after.patches if len(after.patches[key]) > len(before.patches.get(key, []))]
     covered = [key for key in changed if before.patches.get(key)]
     if is_own_part(metadata):
-        if covered:
+        # A part of other layers than USO's, such as MLPs, lies on none of USO's: any LoRA there may be USO's.
+        if covered or (before.patches and not any(map(_USO.fullmatch, changed))):
             return ""
         return (
             f"{name} was trained beside USO's LoRA, which this model does not have: load USO's LoRA first, or the file "

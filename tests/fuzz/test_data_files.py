@@ -89,6 +89,55 @@ def test_importers(folder: Path, rng: random.Random, rounds: int, tally: Tally) 
         tally(f"musubi {number}", imported, "musubi")
 
 
+SETS = {
+    "ai-toolkit": {
+        "config": {"process": [{"trigger_word": "w", "datasets": [{"folder_path": "p", "num_repeats": 2}]}]}
+    },
+    "simpletuner": [
+        {"id": "a", "instance_data_dir": "p", "conditioning_data": ["b"], "repeats": 1, "caption_strategy": "textfile"},
+        {"id": "b", "type": "local", "instance_data_dir": "p"},
+    ],
+    "imagefolder": {"file_name": "t.png", "text": "a", "control_file_name": "c.png", "style": ["s.png"]},
+    "uno": [
+        {
+            "img_path1": "t.png",
+            "img_path2": "s.png",
+            "caption": {"img_path2": "a"},
+            "vlm_filter_cot": {"score_final": 4},
+        }
+    ],
+}
+TABLES = {
+    "kohya": b"[[datasets]]\nresolution=512\n[[datasets.subsets]]\nimage_dir='p'\nnum_repeats=2\nclass_tokens='a'\n",
+    "musubi": b"[[datasets]]\nimage_directory='p'\ncontrol_directory='p'\nnum_repeats=2\ncaption_extension='.txt'\n",
+    "imagefolder": b"file_name,text,style\nt.png,a,s.png\nc.png,,\n",
+}
+
+
+def test_files_of_other_trainers(folder: Path, rng: random.Random, rounds: int, tally: Tally) -> None:
+    (folder / "p").mkdir()
+    for name in "tsc":
+        (folder / f"{name}.png").rename(folder / f"p/{name}.png")
+        (folder / f"{name}.png").symlink_to(f"p/{name}.png")
+
+    def imported(kind: str, path: Path) -> None:
+        write_manifest(import_rows(kind, path, Options(reference="style", skip_missing=True)).rows, folder / "m.jsonl")
+        read_manifest(folder / "m.jsonl", None)
+
+    for number in range(25 * rounds):
+        for kind, value in SETS.items():
+            data = json_text(changed_json(value, rng))
+            path = folder / {"ai-toolkit": "a.yaml", "imagefolder": "a.jsonl"}.get(kind, "a.json")
+            path.write_bytes(changed_bytes(data, rng) if rng.random() < 0.3 else data)
+            tally(f"{kind} {number}", imported, kind, path)
+            tally(f"auto {number}", imported, "auto", path)
+        for kind, data in TABLES.items():
+            path = folder / ("a.csv" if kind == "imagefolder" else "a.toml")
+            path.write_bytes(changed_bytes(data, rng))
+            tally(f"{kind} {number}", imported, kind, path)
+            tally(f"auto {number}", imported, "auto", path)
+
+
 @pytest.mark.parametrize("kind", ["folder", "absent", "binary", "utf-16", "empty", "circle", "pipe-like", "zeros"])
 def test_things_that_are_no_manifest(kind: str, folder: Path, tally: Tally) -> None:
     path = folder / "source"
@@ -106,7 +155,7 @@ def test_things_that_are_no_manifest(kind: str, folder: Path, tally: Tally) -> N
     tally(kind, read_manifest, path)
     tally(kind, check, [path], 32)
     for importer in ("auto", *KINDS):
-        tally(kind, import_rows, importer, path)
+        tally(kind, lambda name: list(import_rows(name, path).rows), importer)
 
 
 def test_hashes_of_pictures(folder: Path, rng: random.Random, rounds: int, tally: Tally) -> None:

@@ -11,6 +11,7 @@ from comfyui_uso.uso_model.checkpoints.files import write_safetensors
 
 from nodes import LoraLoaderModelOnly
 
+from .conftest import HIDDEN
 from .made_files import load, lora, projector, siglip
 
 OWN, WHOLE = {"uso.stage": "triplet", "uso.part": "own"}, {"uso.stage": "triplet", "uso.part": "with-uso"}
@@ -82,3 +83,12 @@ def test_the_stock_loader_is_seen_too(told: Any, base_model: Any, put: Any) -> N
     put("loras/stock.safetensors", keys)
     model = LoraLoaderModelOnly().load_lora_model_only(base_model, "stock.safetensors", 1.0)[0]
     assert told(model, "uso").startswith("uso.safetensors contains the LoRA")
+
+
+def test_a_part_of_other_layers_than_usos_is_right_beside_uso(told: Any, base_model: Any, models: Path) -> None:
+    layer = "diffusion_model.double_blocks.0.img_mlp.0"
+    factors = {"lora_A": torch.ones(2, HIDDEN), "lora_B": torch.ones(4 * HIDDEN, 2)}
+    weights = {f"{layer}.{side}.weight": tensor for side, tensor in factors.items()}
+    write_safetensors(models / "loras/mlp.safetensors", weights, OWN)
+    assert told(base_model, "uso", "mlp") == ""
+    assert told(base_model, "mlp").startswith("mlp.safetensors was trained beside USO's LoRA")

@@ -13,10 +13,12 @@ import comfy.utils
 import pytest
 import torch
 from comfyui_uso.trainer.adapters import ADAPTER, add_lora, load_into, lora_from_parameters, lora_layers
-from comfyui_uso.trainer.export import _write_lora
+from comfyui_uso.trainer.export_files import Writer
+from comfyui_uso.trainer.export_names import OWN
 from comfyui_uso.trainer.lora_layers import chosen_layers
+from comfyui_uso.trainer.memory import load
 from comfyui_uso.trainer.settings.lora import LoraSettings
-from comfyui_uso.uso_model.checkpoints import read_safetensors
+from comfyui_uso.uso_model.checkpoints import read_safetensors, save_transformer, to_bfl
 from comfyui_uso.uso_model.checkpoints.lora import concatenate
 from comfyui_uso.uso_model.checkpoints.lora_files import lora_from_state_dict
 from comfyui_uso.uso_model.config import FLUX_DEV
@@ -115,9 +117,23 @@ def test_partial_loras_and_alpha_load_whole(
         lora = concatenate(lora_from_state_dict(other, "x"), lora)
         added = stock(base_model, other)
         wanted = {k: sum(part[k] for part in (wanted, added) if k in part) for k in wanted | added}
-    report = _write_lora(tmp_path / "x.safetensors", lora, {}, torch.float32)
-    weights = read_safetensors(tmp_path / "x.safetensors")
-    assert f"{len(weights)}/{len(weights)} keys map in ComfyUI" in report
+    files = Writer(tmp_path, "x", 7, {}, torch.float32)
+    files.lora(OWN, lora, {})
+    weights = read_safetensors(files.paths[OWN])
+    assert f"{len(weights)}/{len(weights)} keys map in ComfyUI" in files.told[0]
     with caplog.at_level(logging.WARNING):
         require_same(stock(base_model, weights), wanted)
     assert not caplog.records, "no key may be left unloaded"
+
+
+def test_a_lora_of_another_trainer_is_added_to_the_base_as_comfyui_adds_it(
+    base_model: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(load, "flux_config_from", lambda plain, name: SIZES)  # its heads are smaller than FLUX's
+    weights, network = LAYOUTS["kohya"](factors(1, whole=True)), UsoTransformer(SIZES)
+    save_transformer(tmp_path / "base.safetensors", network, "fp32")
+    merged = load.load_frozen(tmp_path / "base.safetensors", "fp32", lora=lora_from_state_dict(weights, "x"))
+    before, after = (to_bfl(part.state_dict()) for part in (network, merged))
+    wanted = stock(base_model, weights)
+    require_same({name: after[name] - before[name] for name in wanted}, wanted)
+    assert all(torch.equal(after[name], before[name]) for name in before.keys() - wanted.keys())

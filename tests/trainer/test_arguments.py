@@ -91,6 +91,6 @@ def test_names_of_other_trainers_lead_to_settings_that_are_there() -> None:
         assert name not in known, f"{name} is a setting of ours"
     asked = """lr learning_rate resolution network_dim network_alpha train_batch_size batch max_train_steps output_dir
     output_name save_every_n_steps gradient_accumulation_steps optimizer_type lr_scheduler mixed_precision seed
-    caption_dropout_rate trigger_word sample_every""".split()  # noqa: SIM905 (a list of words)
+    caption_dropout_rate trigger_word sample_every sample_prompts""".split()  # noqa: SIM905 (a list of words)
     last = {name.rpartition(".")[2] for name in known}
     assert [name for name in asked if name not in NAMES and name not in last] == []

@@ -12,7 +12,8 @@ from comfyui_uso.trainer.export import export_run
 from comfyui_uso.trainer.export_files import CHECKPOINT
 from comfyui_uso.trainer.export_names import OWN, PROJECTOR, WITH_USO, exported, file_name, meant, newest
 from comfyui_uso.trainer.train import train
-from comfyui_uso.uso_model.checkpoints import files, read_lora, read_metadata, write_safetensors
+from comfyui_uso.uso_model import writing
+from comfyui_uso.uso_model.checkpoints import read_lora, read_metadata, read_safetensors, write_safetensors
 from comfyui_uso.uso_model.errors import UserError
 
 
@@ -94,7 +95,7 @@ def test_a_kill_between_checkpoint_and_export_is_made_good(lost, recipe, tiny_en
 
 
 def read_all(path):
-    return {name: tensor.clone() for name, tensor in files.read_safetensors(path).items()}
+    return {name: tensor.clone() for name, tensor in read_safetensors(path).items()}
 
 
 def test_a_file_that_comfyui_has_mapped_is_written_under_another_name(recipe, tiny_encoders, monkeypatch, caplog):
@@ -108,8 +109,8 @@ def test_a_file_that_comfyui_has_mapped_is_written_under_another_name(recipe, ti
         return replace(source, target)
 
     pauses: list[float] = []
-    monkeypatch.setattr(files.os, "replace", denied)
-    monkeypatch.setattr(files.time, "sleep", pauses.append)
+    monkeypatch.setattr(writing.os, "replace", denied)
+    monkeypatch.setattr(writing.time, "sleep", pauses.append)
     told = export_run(config.loop.run_dir)
     assert "run-0000001-2.safetensors" in told and "it is written under another name" in caplog.text
     assert newest(config.folder, OWN).name == "run-0000001-2.safetensors" and sum(pauses) > 2
@@ -128,8 +129,8 @@ def test_an_export_that_fails_ends_no_run(error, recipe, tiny_encoders, monkeypa
             raise error
         return replace(source, target)
 
-    monkeypatch.setattr(files.os, "replace", full)
-    monkeypatch.setattr(files.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(writing.os, "replace", full)
+    monkeypatch.setattr(writing.time, "sleep", lambda seconds: None)
     assert train(config, tiny_encoders) == 2
     assert f"Export it later with `uso export {config.loop.run_dir} --step 1`." in caplog.text
     monkeypatch.undo()

@@ -17,7 +17,7 @@ from comfyui_uso.trainer.engine.checkpoint import latest
 from comfyui_uso.trainer.export import export_run, require_own_files
 from comfyui_uso.trainer.export_names import OWN, file_name, newest
 from comfyui_uso.trainer.recipe import TrainConfig
-from comfyui_uso.trainer.run_folder import CONFIG, read_run, run_id
+from comfyui_uso.trainer.run_folder import CONFIG, read_run, require_unchanged, run_id
 from comfyui_uso.trainer.train import encode, train, training_data
 from comfyui_uso.uso_model.checkpoints import read_lora, read_metadata, read_safetensors, write_safetensors
 from comfyui_uso.uso_model.errors import UserError
@@ -147,6 +147,13 @@ def test_damaged_files_of_a_run_are_one_sentence(name, content, trained) -> None
     (trained.loop.run_dir / name).write_text(content, encoding="utf-8")
     with pytest.raises(UserError):
         export_run(trained.loop.run_dir)
+
+
+def test_what_saves_memory_may_change(trained: TrainConfig) -> None:
+    """A run that memory ran out for goes on with the settings that the message names; gradients stay the same."""
+    less = {"memory": trained.memory.model_copy(update={"blocks_to_swap": 1, "checkpointing": True})}
+    less["monitor"] = trained.monitor.model_copy(update={"samples_every": 7})
+    require_unchanged(trained.model_copy(update=less))
 
 
 def test_processes_share_the_encoding_and_skip_what_another_has_made(recipe, tiny_encoders) -> None:

@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 
 from ...uso_model.errors import UserError
+from ...uso_model.untrusted import argument
+from ..cli import log_to_terminal
 
 __all__ = ["add_data_commands"]
 
@@ -89,15 +91,19 @@ def _check(args: argparse.Namespace) -> int:
         return 0
     if not args.what:
         raise UserError("got no manifest to check; name one or several, a recipe, or a run with --by-loss")
+    from ..engine.telling import telling
     from .check import check
     from .check_settings import reading
 
-    report = check(*reading(args.what, args.size, args.content_size))
+    log_to_terminal()
+    with telling("opening every picture"):
+        report = check(*reading(args.what, args.size, args.content_size))
     print(report.text())
     return 1 if report.problems else 0
 
 
 def _import(args: argparse.Namespace) -> None:
+    from ..engine.telling import telling
     from .importers.found import Options
     from .importers.kinds import import_rows
     from .manifest import require_free, write_manifest
@@ -118,7 +124,9 @@ def _import(args: argparse.Namespace) -> None:
     folder = args.source if args.source.is_dir() else args.source.parent
     out = args.out or folder / MANIFEST
     require_free(out, args.source, args.force)
-    found = import_rows(args.kind, args.source, options)
+    log_to_terminal()
+    with telling("looking for pictures and captions"):
+        found = import_rows(args.kind, args.source, options)
     roots = write_manifest(found.rows, out)
     for line in found.lines:
         print(line)
@@ -127,7 +135,7 @@ def _import(args: argparse.Namespace) -> None:
             "pictures outside the manifest's folder lie in",
             ", ".join(f"{name}: {path}" for name, path in roots.items()),
         )
-    print(f"{out}: {len(found.rows)} rows; look at them with `uso check {out}`")
+    print(f"{out}: {len(found.rows)} rows; look at them with `uso check {argument(out)}`")
 
 
 def _csd(args: argparse.Namespace) -> None:

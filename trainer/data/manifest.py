@@ -8,15 +8,15 @@ see `trainer/data/roots.py`.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import ConfigDict, Field, ValidationError, ValidatorFunctionWrapHandler, field_validator
 
-from ...uso_model.checkpoints.files import atomic_write
 from ...uso_model.errors import UserError
 from ...uso_model.untrusted import Line, json_lines, quoted
+from ...uso_model.writing import atomic_write
 from ..settings.base import Settings, either
 from .names import MANIFEST
 from .roots import ROOTS, Roots, roots_for
@@ -40,7 +40,7 @@ class Row(Settings):
     layout: Literal["preserved", "shifted"] = "shifted"
     scores: dict[str, float] = Field(default_factory=dict)
     split: str = "train"
-    weight: float = Field(1.0, gt=0, le=1000, allow_inf_nan=False)
+    weight: float = Field(1.0, gt=0, le=10_000, allow_inf_nan=False)
     """How often the row comes in an epoch."""
 
     @field_validator("content", mode="wrap")
@@ -156,50 +156,62 @@ def require_free(path: Path, source: Path, force: bool = False) -> None:
         raise UserError(f"{path} is there already; give another name with --out, or write over it with --force")
 
 
-def write_manifest(rows: Sequence[Row], path: str | Path) -> dict[str, str]:
+def write_manifest(rows: Iterable[Row], path: str | Path) -> dict[str, str]:
     """Write rows with absolute paths as a manifest; return the roots that it states for pictures outside its folder.
+
+    Args:
+        rows: gone through twice.
+        path: of the manifest.
 
     Raises:
         UserError: no rows.
     """
     path = Path(path)
-    if not rows:
+    pictures = {picture: "" for row in rows for picture in row.pictures}
+    if not pictures:
         raise UserError(f"got no rows to write to {path.name}; check the source")
     try:
-        stated = roots_for(path.parent, {picture: None for row in rows for picture in row.pictures})
+        stated = roots_for(path.parent, pictures)
         roots = Roots(path.parent, {name: Path(place) for name, place in stated.items()})
     except (OSError, RuntimeError, ValueError) as error:
         raise UserError(f"a picture for {path.name} is no path of a file ({quoted(error)}); correct it") from error
-    written: dict[Path, Path] = {}
-
-    def relative(picture: Path) -> Path:
-        if picture not in written:
-            written[picture] = Path(roots.written(picture))
-        return written[picture]
-
-    write_rows((row.moved(relative) for row in rows), path, stated)
+    for picture in pictures:
+        pictures[picture] = roots.written(picture)
+    write_rows(rows, path, stated, pictures.__getitem__)
     return stated
 
 
-def write_rows(rows: Iterable[Row], path: str | Path, roots: Mapping[str, str] | None = None) -> None:
-    """Write rows whose paths are relative to the manifest, as they are: the one place that knows the format."""
+def write_rows(
+    rows: Iterable[Row],
+    path: str | Path,
+    roots: Mapping[str, str] | None = None,
+    text: Callable[[Path], str] = Path.as_posix,
+) -> None:
+    """Write rows: the one place that knows the format.
+
+    Args:
+        rows: whose paths are relative to the manifest, or become so by `text`.
+        path: of the manifest.
+        roots: folders that it states.
+        text: of a path, as it is to stand in the manifest.
+    """
 
     def write(temporary: str) -> None:
         with open(temporary, "w", encoding="utf-8", newline="\n") as file:
             if roots:
                 file.write(json.dumps({ROOTS: dict(roots)}, ensure_ascii=False) + "\n")
             for row in rows:
-                file.write(json.dumps(_plain(row), ensure_ascii=False) + "\n")
+                file.write(json.dumps(_plain(row, text), ensure_ascii=False) + "\n")
 
     atomic_write(path, write)
 
 
-def _plain(row: Row) -> dict[str, Any]:
-    contents = [picture.as_posix() for picture in row.contents]
+def _plain(row: Row, text: Callable[[Path], str]) -> dict[str, Any]:
+    contents = [text(picture) for picture in row.contents]
     values = {
         "id": row.id,
-        "target": row.target.as_posix(),
-        "style": [picture.as_posix() for picture in row.style],
+        "target": text(row.target),
+        "style": [text(picture) for picture in row.style],
         "content": contents if len(contents) > 1 else contents[0] if contents else None,
         "prompt": row.prompt,
         "layout": row.layout,

@@ -17,7 +17,7 @@ from ...uso_model.errors import UserError
 from ...uso_model.images import PICTURE_SUFFIXES
 from ...uso_model.packing import PIXELS_PER_LATENT
 from ..settings.data import DataConfig
-from .pictures import fit_target, open_picture
+from .pictures import fit_target, open_picture, picture_size
 
 __all__ = ["Masks"]
 
@@ -35,16 +35,23 @@ class Masks:
         """Find the masks.
 
         Raises:
-            UserError: the folder is absent, has no mask of any target, or one that may be meant for several.
+            UserError: the folder is absent, has no mask of any target, one that may be meant for several, or one of
+                another shape than its target.
         """
         self._outside = settings.mask_outside
         self._files = None if settings.masks == "alpha" else _files(Path(settings.masks or ""), targets)
+        self._targets = len(set(targets))
         self._weights = lru_cache(_REMEMBERED)(self._read)
 
     @property
     def files(self) -> list[Path]:
         """The files of a folder of masks that belong to targets."""
         return [] if self._files is None else sorted(self._files.values())
+
+    def note(self) -> str | None:
+        """Say how many targets have no mask, None where all have one."""
+        absent = 0 if self._files is None else self._targets - len(self._files)
+        return f"{absent} of {self._targets} targets have no mask in data.masks and count whole" if absent else None
 
     def weight(self, target: Path, width: int, height: int, mirrored: bool) -> Tensor | None:
         """Return the weights of a target's places, None where it has no mask and all count alike.
@@ -59,7 +66,7 @@ class Masks:
             `h w`, each the mean over the pixels of its place.
 
         Raises:
-            UserError: the mask cannot be read, has another shape than the target, or leaves nothing to train on.
+            UserError: the mask cannot be read.
         """
         found = self._weights(target, width, height)
         return found.flip(1) if mirrored and found is not None else found
@@ -70,13 +77,13 @@ class Masks:
             return None
         mask = open_picture(path, alpha=True) if self._files is None else open_picture(path).convert("L")
         if self._files is not None:
-            mask = _of_the_shape(mask, path, target)
+            mask = _as_large(mask, target)
         fitted = fit_target(mask, width * PIXELS_PER_LATENT, height * PIXELS_PER_LATENT)
         white = torch.from_numpy(np.asarray(fitted).copy()).float() / 255
         inside = F.avg_pool2d(white[None, None], PIXELS_PER_LATENT)[0, 0]
         weights = self._outside + (1 - self._outside) * inside
         if not weights.any():
-            raise UserError(f"the mask {path} is black all over; paint white what counts, or set data.mask_outside")
+            logger.warning("the mask %s is black all over: nothing of its target is learnt", path)
         return weights
 
 
@@ -101,20 +108,23 @@ def _files(folder: Path, targets: Sequence[Path]) -> dict[Path, Path]:
     found = {target: masks[stem] for stem, target in owners.items() if stem in masks}
     if not found:
         raise UserError(f"{folder} has no mask for any of {len(owners)} targets; masks have the names of the targets")
-    if len(found) < len(owners):
-        absent = len(owners) - len(found)
-        logger.warning("%d of %d targets have no mask in %s and count whole", absent, len(owners), folder)
+    for target, path in found.items():
+        _require_shape(path, target)
     return found
 
 
-def _of_the_shape(mask: Image.Image, path: Path, target: Path) -> Image.Image:
-    """Return a mask of the target's own size, so that both are cropped alike."""
+def _require_shape(path: Path, target: Path) -> None:
     if not target.is_file():  # its encoding may be there all the same
-        return mask
-    size = open_picture(target).size
-    if abs(mask.width * size[1] / (mask.height * size[0]) - 1) > _SAME_SHAPE:
+        return
+    (width, height), (wide, high) = picture_size(path), picture_size(target)
+    if abs(width * high / (height * wide) - 1) > _SAME_SHAPE:
         raise UserError(
-            f"the mask {path} has {mask.width}x{mask.height} pixels, but {target.name} has {size[0]}x{size[1]}; "
-            "make one of the same shape"
+            f"the mask {path} has {width}x{height} pixels, but {target.name} has {wide}x{high}; make one of the same "
+            "shape"
         )
+
+
+def _as_large(mask: Image.Image, target: Path) -> Image.Image:
+    """Return a mask in its target's size, so that both are cropped alike."""
+    size = picture_size(target) if target.is_file() else mask.size
     return mask if mask.size == size else ImageOps.fit(mask, size, Image.Resampling.LANCZOS)

@@ -12,7 +12,7 @@ import struct
 
 from PIL import Image
 
-__all__ = ["only_orientation", "upright"]
+__all__ = ["only_orientation", "upright", "upright_size"]
 
 _TAG = 0x0112
 _LETTERS = {1: "B", 3: "H", 4: "I"}
@@ -27,6 +27,7 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_ON_THE_SIDE = (5, 6, 7, 8)
 _XMP = re.compile(rb'tiff:Orientation(?:="|>)([1-8])')
 
 
@@ -41,6 +42,12 @@ def upright(picture: Image.Image) -> Image.Image:
     """Return a decoded picture turned as its orientation says; see `only_orientation`."""
     turn = _TURNS.get(picture.getexif().get(_TAG, 1))
     return picture if turn is None or picture.format == "TIFF" else picture.transpose(turn)
+
+
+def upright_size(picture: Image.Image) -> tuple[int, int]:
+    """Return width and height that an opened picture, not yet decoded, will have when it is upright."""
+    width, height = picture.size
+    return (height, width) if picture.getexif().get(_TAG, 1) in _ON_THE_SIDE else (width, height)
 
 
 def _orientation(picture: Image.Image) -> int:

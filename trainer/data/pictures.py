@@ -6,7 +6,9 @@ import io
 import struct
 import warnings
 import zlib
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -14,9 +16,11 @@ from PIL import Image, ImageOps
 from ...uso_model.errors import UserError
 from ...uso_model.images import MOST_PIXELS, picture_formats
 from ...uso_model.untrusted import quoted, regular_file
-from .orientation import only_orientation, upright
+from .orientation import only_orientation, upright, upright_size
 
-__all__ = ["fit_target", "open_picture"]
+__all__ = ["fit_target", "open_picture", "picture_size"]
+
+Taken = TypeVar("Taken")
 
 _CURE = "put the picture back or take its row out of the manifest"
 
@@ -53,6 +57,24 @@ def open_picture(path: Path, alpha: bool = False) -> Image.Image:
         UserError: the file is absent, no file, no picture of `uso_model.images.PICTURE_FORMATS`, damaged, or larger
             than 100 megapixels.
     """
+
+    def decoded(picture: Image.Image) -> Image.Image:
+        picture.load()
+        turned, wide = upright(picture), picture.format == "TIFF" and picture.mode == "I"
+        found = _alpha(turned) if alpha else _rgb(turned, wide)
+        found.info.clear()  # what it says of the file, such as the orientation, is true no more
+        return found
+
+    return _read(path, decoded)
+
+
+def picture_size(path: Path) -> tuple[int, int]:
+    """Return width and height of the picture that `open_picture` returns, without decoding it; see there."""
+    return _read(path, upright_size)
+
+
+def _read(path: Path, take: Callable[[Image.Image], Taken]) -> Taken:
+    """Return what is taken of an opened picture whose metadata are but its orientation."""
     regular_file(path, _CURE)
     try:
         with warnings.catch_warnings():
@@ -60,11 +82,7 @@ def open_picture(path: Path, alpha: bool = False) -> Image.Image:
             with _opened(path) as picture:
                 _require_size(picture)
                 only_orientation(picture)
-                picture.load()
-                turned, wide = upright(picture), picture.format == "TIFF" and picture.mode == "I"
-                found = _alpha(turned) if alpha else _rgb(turned, wide)
-                found.info.clear()  # what it says of the file, such as the orientation, is true no more
-                return found
+                return take(picture)
     except Image.DecompressionBombError as error:
         raise UserError(f"{path} cannot be read as a picture ({_TOO_LARGE}); make it smaller") from error
     except _DAMAGE as error:

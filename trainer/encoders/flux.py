@@ -15,12 +15,13 @@ from ...uso_model.checkpoints.diffusers import part_of
 from ...uso_model.images import picture_tensor
 from ...uso_model.style import StyleFeatures, select_style_features, siglip_preprocess
 from ..memory.checkpointing import checkpoint_decoder
+from ..memory.encoder_sizes import text_dtype
 from ..recipe import ModelsConfig
 from .fingerprint import fingerprint
 from .interface import Encoders, Gaussian
 from .lazy import Lazy
 from .pretrained import load_clip, load_siglip, load_t5
-from .text_device import TEXT_DTYPE, text_device
+from .text_device import text_device
 from .tokenizers import Tokenizers, find_tokenizers, load_tokenizers
 
 __all__ = ["flux_encoders"]
@@ -54,7 +55,8 @@ def flux_encoders(models: ModelsConfig, device: torch.device) -> Encoders:
 
     def read_text_models() -> tuple[Tokenizers, T5EncoderModel, CLIPTextModel]:
         tokenizers, place = load_tokenizers(folders), text_device(models, device)
-        return tokenizers, load_t5(t5_path, TEXT_DTYPE, place), load_clip(clip_path, TEXT_DTYPE, place)
+        dtype = text_dtype(place)
+        return tokenizers, load_t5(t5_path, dtype, place), load_clip(clip_path, dtype, place)
 
     text_models = Lazy(read_text_models, f"{t5_path.name} and {clip_path.name}")
     vision = Lazy(lambda: load_siglip(siglip_path, torch.float32, device), siglip_path.name)

@@ -7,10 +7,10 @@ import logging
 import torch
 
 from ...uso_model.errors import UserError
-from ..memory.encoder_sizes import TEXT_DTYPE, text_sizes
+from ..memory.encoder_sizes import text_sizes
 from ..recipe import ModelsConfig
 
-__all__ = ["TEXT_DTYPE", "room_for_text", "text_device"]
+__all__ = ["room_for_text", "text_device"]
 
 logger = logging.getLogger(__name__)
 
@@ -45,4 +45,4 @@ def text_device(models: ModelsConfig, device: torch.device) -> torch.device:
 
 def room_for_text(models: ModelsConfig) -> float:
     """Return the bytes that encoding prompts takes of a GPU."""
-    return sum(size.held + size.block for size in text_sizes(models).values()) + WORK
+    return sum(size.held + size.block for size in text_sizes(models, torch.device("cuda")).values()) + WORK

@@ -24,7 +24,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from ..settings.loop import LoopConfig
 from .distributed import gather
 from .loss import Measured
-from .progress import RECENT, Bar, StepTimes, clock
+from .progress import RECENT, Bar, StepTimes
 from .telling import telling
 
 __all__ = ["LOG", "RunLog", "time_spent"]
@@ -91,10 +91,9 @@ class RunLog:
         self._times.end()
         self._first.close()
         seconds = self._times.mean()
-        left = (self._config.steps - done) * seconds
         if not self._bar.disable:
             self._losses.extend(float(value) for value in self._sums.get("loss", [])[-1:])
-            self._bar.show(done, left, seconds, self._losses, extra.get("learning_rate", 0.0))
+            self._bar.show(done, self._times, self._losses, extra.get("learning_rate", 0.0))
         if not self.due(done):
             return
         elapsed = time.monotonic() - self._began
@@ -103,7 +102,8 @@ class RunLog:
         self.write(done, record)
         if self._main and self._bar.disable:
             shown = " ".join(f"{name} {value:.5g}" for name, value in record.items() if name != "seconds")
-            logger.info("step %d of %d: %s, %s left", done, self._config.steps, shown, clock(left))
+            left = self._times.left(self._config.steps - done)
+            logger.info("step %d of %d: %s%s", done, self._config.steps, shown, left)
 
     def _averages(self) -> dict[str, float]:
         """Return the mean of each scalar since the last line, over all processes; some see only a few of them."""

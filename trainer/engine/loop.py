@@ -16,6 +16,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
+from ...uso_model.untrusted import argument
 from ..settings.loop import LoopConfig
 from . import checkpoint
 from .byproduct import byproduct
@@ -124,7 +125,7 @@ def _run(
     def hand_over(found: checkpoint.Checkpoint) -> None:
         if on_save is not None:
             averaged = None if ema is None else ema.weights
-            later = f"Export it later with `uso export {config.run_dir} --step {found.step}`."
+            later = f"Export it later with `uso export {argument(config.run_dir)} --step {found.step}`."
             with byproduct(f"the export of step {found.step}", later):
                 on_save(found, averaged or {name: p.detach() for name, p in trained.items()})
 

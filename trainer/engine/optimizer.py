@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -10,10 +11,12 @@ import torch
 from torch import nn
 
 from ...uso_model.errors import UserError
+from ..setting_errors import shortened
 from ..settings.loop import LoopConfig
+from .ema import averages
 from .optimizer_class import NAMED, accepted_arguments, constructed, optimizer_class
 
-__all__ = ["learning_rate", "make_optimizer"]
+__all__ = ["learning_rate", "make_optimizer", "require_usable"]
 
 
 def learning_rate(config: LoopConfig, step: int) -> float:
@@ -68,6 +71,36 @@ def make_optimizer(config: LoopConfig, trained: Mapping[str, nn.Parameter]) -> t
     if hasattr(optimizer, "train"):  # schedule-free ones have two sets of weights: for gradients, and to be used
         optimizer.train()
     return optimizer
+
+
+def require_usable(config: LoopConfig, device: torch.device, step: bool = True) -> None:
+    """Make the optimizer for a parameter of its own, take a step, and read its state back as a resumed run will.
+
+    Args:
+        config: names it.
+        device: of the parameter.
+        step: False: make it only.
+
+    Raises:
+        UserError: it cannot be made, cannot take the step, or keeps what no checkpoint can hold.
+    """
+    probe = nn.Parameter(torch.zeros(2, 2, device=device))
+    optimizer = make_optimizer(config, {"probe": probe})
+    averages(config, {"probe": probe}, optimizer)
+    if not step:
+        return
+    probe.grad = torch.ones_like(probe)
+    held = io.BytesIO()
+    try:
+        optimizer.step()
+        torch.save(optimizer.state_dict(), held)
+        held.seek(0)
+        torch.load(held, weights_only=True)
+    except Exception as error:  # whatever an optimizer of another package raises
+        raise UserError(
+            f"loop.optimizer {config.optimizer} cannot be used on {device.type}: a step, or reading its state back, "
+            f"fails ({shortened(error)}); take another one"
+        ) from error
 
 
 def _require_effect(config: LoopConfig, kind: str, decays: bool) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from tqdm import tqdm
 
-__all__ = ["Bar", "StepTimes", "clock"]
+__all__ = ["Bar", "StepTimes"]
 
 RECENT = 50
 """Steps whose mean is the rate."""
@@ -40,6 +40,10 @@ class StepTimes:
         """Return the seconds of a step; at least one has ended."""
         return sum(self._recent) / len(self._recent)
 
+    def left(self, steps: int) -> str:
+        """Return how long so many steps will take, as the end of a sentence; nothing while only the first is known."""
+        return "" if self.steps < 2 else f", {_clock(steps * self.mean())} left"
+
 
 class Bar(tqdm):
     """A bar with what is said behind it: tqdm's own rate and remaining time count samples and checkpoints too."""
@@ -55,23 +59,23 @@ class Bar(tqdm):
         """Return what the bar is made of."""
         return {**super().format_dict, "status": self.status}
 
-    def show(self, done: int, left: float, seconds: float, losses: Sequence[float], rate: float) -> None:
+    def show(self, done: int, times: StepTimes, losses: Sequence[float], rate: float) -> None:
         """Move on.
 
         Args:
             done: finished steps.
-            left: seconds to the end of the run.
-            seconds: of a step.
+            times: of the steps so far.
             losses: of the last steps, of which the mean is shown.
             rate: learning rate.
         """
+        seconds = times.mean()
         speed = f"{seconds:.2f} s/step" if seconds >= 1 else f"{1 / max(seconds, 1e-9):.2f} steps/s"
-        shown = f"loss {sum(losses) / len(losses):.4f}, " if losses else ""
-        self.status = f" [{clock(left)} left, {speed}, {shown}lr {rate:.2e}]"
+        shown = f", loss {sum(losses) / len(losses):.4f}" if losses else ""
+        self.status = f" [{speed}{shown}, lr {rate:.2e}{times.left(self.total - done)}]"
         self.update(done - self.n)
 
 
-def clock(seconds: float) -> str:
+def _clock(seconds: float) -> str:
     """Return a time as hours, minutes and seconds."""
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)

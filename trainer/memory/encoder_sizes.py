@@ -14,12 +14,15 @@ from ...uso_model.checkpoints.fp8 import is_auxiliary
 from ..encoders.parts import CLIP_KEY, SIGLIP_KEY, T5_BLOCKS, T5_KEY, part_with
 from ..recipe import ModelsConfig
 from .by_block import stays_as_stored
+from .frozen import product_dtype
 from .stored import stored_tensors
 
-__all__ = ["TEXT_DTYPE", "EncoderSize", "autoencoder_size", "siglip_size", "text_sizes"]
+__all__ = ["EncoderSize", "autoencoder_size", "siglip_size", "text_dtype", "text_sizes"]
 
-TEXT_DTYPE = torch.bfloat16
-"""The official code runs both text encoders in it; SigLIP and the autoencoder in float32."""
+
+def text_dtype(device: torch.device) -> torch.dtype:
+    """Return bfloat16, in which the official code runs both text encoders, or what a CPU computes quicker."""
+    return product_dtype(device, torch.bfloat16)
 
 
 class EncoderSize(NamedTuple):
@@ -30,19 +33,24 @@ class EncoderSize(NamedTuple):
     mapped: float
     """Of these, parts of the file itself where it computes on the CPU."""
     block: float = 0
-    """What comes and goes on top: one block multiplied out."""
+    """What comes and goes on top: one block multiplied out, and the activations of a prompt."""
 
 
-T5_XXL = EncoderSize(9.52e9, 9.26e9, 0.39e9)
-CLIP_L, SIGLIP_SO400M, FLUX_AE = EncoderSize(0.25e9, 0), EncoderSize(1.65e9, 0), EncoderSize(0.34e9, 0.34e9)
-"""Of the files that FLUX.1 and USO are used with, T5 and CLIP in half precision."""
+_TOKENS = 512
+"""T5's padded length."""
+
+_T5_MATRICES, _T5_BLOCK, _T5_REST, _CLIP_VALUES = 4.63e9, 0.193e9, 0.132e9, 0.123e9
+SIGLIP_SO400M, FLUX_AE = EncoderSize(1.65e9, 0), EncoderSize(0.34e9, 0.34e9)
+"""Of the files that FLUX.1 and USO are used with: values of T5, in half precision, and of CLIP; bytes of the others."""
 
 
-def text_sizes(models: ModelsConfig) -> dict[str, EncoderSize]:
-    """Return T5 and CLIP, in the types in which their weights are held."""
+def text_sizes(models: ModelsConfig, device: torch.device) -> dict[str, EncoderSize]:
+    """Return T5 and CLIP, in the types in which a device holds their weights."""
+    dtype = text_dtype(device)
     return {
-        "T5": _t5(_stored(models.t5, "text_encoder_2", T5_KEY)) or T5_XXL,
-        "CLIP": _size(_stored(models.clip, "text_encoder", CLIP_KEY), TEXT_DTYPE) or CLIP_L,
+        "T5": _t5(_stored(models.t5, "text_encoder_2", T5_KEY), dtype) or _published_t5(dtype),
+        "CLIP": _size(_stored(models.clip, "text_encoder", CLIP_KEY), dtype)
+        or EncoderSize(_CLIP_VALUES * dtype.itemsize, 0),
     }
 
 
@@ -65,15 +73,28 @@ def _stored(path: Path | None, part: str, key: str | None) -> Mapping[str, Tenso
     return stored if key is None else part_with(stored, key) or {}
 
 
-def _t5(stored: Mapping[str, Tensor]) -> EncoderSize | None:
+def _t5(stored: Mapping[str, Tensor], dtype: torch.dtype) -> EncoderSize | None:
     weights = {n: t for n, t in stored.items() if not is_auxiliary(n) and n.startswith(("encoder.", "shared."))}
-    kept = {n: t for n, t in weights.items() if n.startswith(T5_BLOCKS) and stays_as_stored(t, TEXT_DTYPE)}
-    rest = _size({name: tensor for name, tensor in weights.items() if name not in kept}, TEXT_DTYPE)
+    kept = {n: t for n, t in weights.items() if n.startswith(T5_BLOCKS) and stays_as_stored(t, dtype)}
+    rest = _size({name: tensor for name, tensor in weights.items() if name not in kept}, dtype)
     if rest is None:
         return None
     mapped = sum(tensor.numel() * tensor.element_size() for tensor in kept.values())
-    first = [t for n, t in kept.items() if n.startswith(f"{T5_BLOCKS}0.") and t.dtype != TEXT_DTYPE]
-    return EncoderSize(rest.held + mapped, rest.mapped + mapped, sum(t.numel() for t in first) * TEXT_DTYPE.itemsize)
+    first = {n: t for n, t in kept.items() if n.startswith(f"{T5_BLOCKS}0.")}
+    multiplied_out = sum(tensor.numel() for tensor in first.values() if tensor.dtype != dtype) * dtype.itemsize
+    inner = max((tensor.shape[0] for tensor in first.values()), default=0)
+    heads = stored[T5_KEY].shape[-1]
+    return EncoderSize(rest.held + mapped, rest.mapped + mapped, multiplied_out + _activations(heads, inner))
+
+
+def _published_t5(dtype: torch.dtype) -> EncoderSize:
+    block = _T5_BLOCK * dtype.itemsize + _activations(heads=64, inner=10240)
+    return EncoderSize(2 * _T5_MATRICES + _T5_REST * dtype.itemsize, 2 * _T5_MATRICES, block)
+
+
+def _activations(heads: int, inner: int) -> float:
+    """Return the bytes of T5's scores and of its inner values, three times each in float32: before, during, after."""
+    return 3 * 4 * _TOKENS * (heads * _TOKENS + inner)
 
 
 def _size(stored: Mapping[str, Tensor], dtype: torch.dtype) -> EncoderSize | None:

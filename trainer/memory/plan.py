@@ -7,6 +7,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
+import torch
+
 from ...uso_model.config import FluxConfig
 from ...uso_model.errors import UserError
 from ...uso_model.schedule import token_count
@@ -80,16 +82,17 @@ def _phase(name: str, device: Device, computing: Items, waiting: Items, mapped: 
 
 def _prompts(config: TrainConfig, device: Device, free: float | None) -> Phase:
     """T5 and CLIP, without SigLIP and the autoencoder."""
-    found = text_sizes(config.models)
+    found = text_sizes(config.models, torch.device("cuda"))
     size = sum(one.held + one.block for one in found.values())
     asked = config.models.text_device
     on_gpu = device == "cuda" and (asked == "cuda" or (asked == "auto" and (free is None or size + CONTEXT <= free)))
     if on_gpu:
         held = {name: one.held for name, one in found.items()}
-        return _phase(PROMPTS, device, {**held, "a block of T5": found["T5"].block}, {}, {})
+        return _phase(PROMPTS, device, {**held, "T5 at work": found["T5"].block}, {}, {})
+    found = text_sizes(config.models, torch.device("cpu"))
     held = {name: one.held - one.mapped for name, one in found.items()}
     mapped = {f"{name}'s file": one.mapped for name, one in found.items()}
-    phase = _phase(PROMPTS, device, {}, {**held, "a block of T5": found["T5"].block}, mapped)
+    phase = _phase(PROMPTS, device, {}, {**held, "T5 at work": found["T5"].block}, mapped)
     return phase._replace(gpu={})
 
 
@@ -118,7 +121,7 @@ def _after_encoding(config: TrainConfig, sizes: FluxConfig, device: Device) -> l
     mapped = {"FLUX's file": weights.mapped if device == "cpu" else weights.mapped_modulation}
     for name, momentary in _momentary(config, sizes, values).items():
         if device == "cpu" and config.memory.base == "fp8":
-            momentary["matrices multiplied out"] = 2 * 2 * weights.matrix
+            momentary["matrices multiplied out"] = (2 + 4) * weights.matrix
         phases.append(_phase(name, device, held | momentary, waiting, mapped))
     phases.append(_phase("saving", device, held, waiting | {"files in the making": _saving(config, sizes)}, mapped))
     return phases

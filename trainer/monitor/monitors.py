@@ -5,15 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from ..data.batch import Sample
 from ..data.dataset import TripletDataset
 from ..encoders import Encoders
 from ..engine.loss import Monitor
-from ..engine.randomness import StepRandom
 from ..networks import Networks
 from ..recipe import TrainConfig
 from .drift import drift
-from .prompts import shown_prompts, shown_rows
+from .prompts import fixed_rows, shown_prompts, shown_rows
 from .samples import FOLDER, samples
 from .stopping import checking, stoppable
 from .validation import validation
@@ -52,20 +50,14 @@ def monitors(
     rows = held_out or training.plain()
     found = []
     if settings.validation_every and held_out is not None:
-        fixed, guidance = _fixed(held_out, settings.validation_rows), sum(config.flow.guidance) / 2
-        found.append(validation(networks, fixed, guidance, settings.validation_every, check))
+        fixed = [sample for sample, _ in fixed_rows(held_out, settings.validation_rows)]
+        found.append(validation(networks, fixed, sum(config.flow.guidance) / 2, settings.validation_every, check))
     if settings.validation_every and config.stage == "triplet":
-        found.append(drift(networks, _fixed(rows, PROBE), settings.validation_every))
+        probe = [sample for sample, _ in fixed_rows(rows, PROBE)]
+        found.append(drift(networks, probe, settings.validation_every))
     if settings.samples_every:
         shown = [*shown_prompts(rows, settings), *shown_rows(rows, settings.samples)]
         folder = config.loop.run_dir / FOLDER if writes else None
         if shown:
             found.append(samples(networks, encoders, shown, rows.text(""), settings, folder, check))
     return [stoppable(monitor) for monitor in found]
-
-
-def _fixed(data: TripletDataset, count: int) -> list[Sample]:
-    """Return the first rows, encoded with one fixed seed."""
-    rows = data.rows[:count]
-    random = StepRandom(seed=0, step=0, first=0, rows=len(rows))
-    return [data.sample(row, random, place) for place, row in enumerate(rows)]

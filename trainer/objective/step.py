@@ -21,6 +21,8 @@ __all__ = ["flow_matching_loss", "flow_matching_term"]
 
 TIME_BINS = 4
 
+_LEAST = 1e-6
+
 
 def flow_matching_term(networks: Networks, flow: FlowConfig, conditions: ConditionsConfig) -> LossTerm:
     """Return the loss of a training step as a term of the loop."""
@@ -83,7 +85,8 @@ def _mean(error: Tensor, weight: Tensor | None) -> Tensor:
     """Return the mean of errors `b c h w` over all but the rows, weighted by place with `b h w`; `b`."""
     if weight is None:
         return error.flatten(1).mean(dim=1)
-    return (error * weight[:, None]).flatten(1).mean(dim=1) / weight.flatten(1).mean(dim=1)
+    # A mask that is black all over gives a loss of 0.
+    return (error * weight[:, None]).flatten(1).mean(dim=1) / weight.flatten(1).mean(dim=1).clamp_min(_LEAST)
 
 
 def _by_time(t: Tensor, errors: Tensor) -> dict[str, Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -34,7 +35,7 @@ from ..lora_layers import chosen_layers, require_no_modulation
 from ..recipe import TrainConfig
 from ..starting_files import lora_file, projector_file, transformer_file
 
-__all__ = ["Sizes", "examine", "missing"]
+__all__ = ["Sizes", "examine", "missing", "no_paths"]
 
 
 class Sizes(NamedTuple):
@@ -48,13 +49,28 @@ class Sizes(NamedTuple):
     projector: HierarchicalProjector | None
 
 
+def no_paths(config: TrainConfig) -> list[str]:
+    """Return what is set to something that no system takes for a path: too long, or with a NUL in it."""
+    paths = [(f"models.{name}", path) for name, path in config.models if isinstance(path, Path)]
+    paths += [("data.manifests", source.path) for source in config.data.sources]
+    paths += [("data.cache", config.data.cache), ("loop.run_dir", config.loop.run_dir)]
+    paths += [] if config.out is None else [("out", config.out)]
+    found = []
+    for name, path in paths:
+        try:
+            path.stat()
+        except (OSError, ValueError) as error:
+            number = getattr(error, "errno", None)
+            if number is None or number in (errno.ENAMETOOLONG, errno.EINVAL, errno.ELOOP):
+                reason = getattr(error, "strerror", None) or str(error)
+                found.append(f"{name}: {named(path)} is no path ({reason}); correct it")
+    return found
+
+
 def missing(path: Path) -> str | None:
     """Say that nothing is at a path, None where something is."""
-    try:
-        if path.exists():
-            return None
-    except (OSError, ValueError) as error:
-        return f"{named(path)} is no path of a file ({error}); correct it"
+    if path.exists():
+        return None
     text = str(path)
     if text[:1] in "'\"" and text[:1] == text[-1:]:
         return f"{named(path)} is not there; leave out the quotes"

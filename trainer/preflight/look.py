@@ -8,21 +8,20 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
-from torch import nn
 
 from ...uso_model.errors import UserError
+from ..data.manifest import Row
 from ..data.masks import Masks
 from ..data.sources import TRAIN
-from ..engine.ema import averages
 from ..engine.launch import require_loggers
-from ..engine.optimizer import make_optimizer
+from ..engine.optimizer import require_usable
 from ..engine.shard import require_shardable
 from ..engine.shares import shares
 from ..export import require_own_files
 from ..monitor.prompts import require_references
 from ..recipe import TrainConfig
-from ..settings.loop import LoopConfig
-from .files import examine
+from ..settings.data import DataConfig
+from .files import examine, no_paths
 from .memory import short_of_memory
 from .places import room, writable
 from .rows import captions, read_rows, references
@@ -48,18 +47,21 @@ def look(config: TrainConfig, encoders: bool = True) -> Findings:
         config: the recipe.
         encoders: look at the encoders' files too; False where others are given.
     """
-    problems: list[str] = []
+    problems = no_paths(config)
+    if problems:  # nothing else can be asked of such
+        return Findings(problems, [])
     sizes = examine(config, problems, encoders)
     every = read_rows(config, problems)
     rows = [row for row in every if row.split == TRAIN and config.data.layout in (None, row.layout)]
     wrong, notes = references(config, rows)
-    problems += [*wrong, *writable(config), *room(config, every, sizes)]
+    unwritable = list(writable(config))
+    problems += [*wrong, *(unwritable or room(config, every, sizes))]
     processes = int(os.environ.get("WORLD_SIZE") or 1)
-    targets = [row.target for row in every]
     questions: list[Callable[[], object]] = [
         lambda: require_loggers(config.loop),
-        lambda: _optimizer(config.loop),
-        lambda: Masks(config.data, targets) if targets and config.data.masks else None,
+        # Some take steps on GPUs alone; where there is one, `train` tries it there.
+        lambda: require_usable(config.loop, torch.device("cpu"), step=not torch.cuda.is_available()),
+        lambda: notes.extend(_masks(config.data, every)),
         lambda: shares(config.loop, processes, 0),
         lambda: require_shardable(config.loop, processes, config.memory.in_ram),
         lambda: require_own_files(config),
@@ -80,10 +82,10 @@ def _memory(config: TrainConfig) -> list[str]:
         return []
 
 
-def _optimizer(config: LoopConfig) -> None:
-    """Make the optimizer for a parameter of its own, which tells more than whether the package is there."""
-    probe = {"probe": nn.Parameter(torch.zeros(1, 1))}
-    averages(config, probe, make_optimizer(config, probe))
+def _masks(settings: DataConfig, rows: list[Row]) -> list[str]:
+    """Return a note where targets have no mask."""
+    note = Masks(settings, [row.target for row in rows]).note() if rows and settings.masks else None
+    return [] if note is None else [note]
 
 
 def require_ready(config: TrainConfig, encoders: bool = True, tell: bool = True) -> None:

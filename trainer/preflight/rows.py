@@ -8,7 +8,7 @@ from pathlib import Path
 from ...uso_model.checkpoints.strict import counted
 from ...uso_model.errors import UserError
 from ...uso_model.images import PICTURE_SUFFIXES
-from ...uso_model.untrusted import named
+from ...uso_model.untrusted import argument, named
 from ..data.manifest import Row, read_manifest
 from ..recipe import TrainConfig
 
@@ -25,7 +25,7 @@ def read_rows(config: TrainConfig, problems: list[str]) -> list[Row]:
             if not source.path.exists():
                 raise UserError(_absent(source.path, config))
             rows += read_manifest(source.path, split=None)
-        except (UserError, OSError, ValueError) as error:
+        except (UserError, OSError) as error:
             problems.append(f"data.manifests: {error}")
     return rows
 
@@ -38,8 +38,8 @@ def _absent(path: Path, config: TrainConfig) -> str:
     here, within = _pictures(folder.iterdir()), _pictures(folder.rglob("*"))
     if not within:
         return f"{named(path)} is not there, and there are no pictures in {named(folder)}; correct the path"
-    quote, reference = '"' if " " in str(folder) else "", "content" if config.needs == "content" else "style"
-    line = f"uso import pictures {quote}{folder}{quote} --reference {reference}{'' if here else ' --recursive'}"
+    reference = "content" if config.needs == "content" else "style"
+    line = f"uso import pictures {argument(folder)} --reference {reference}{'' if here else ' --recursive'}"
     return f"{named(path)} is not there; make it of the {counted(here or within, 'picture')} in that folder: `{line}`"
 
 

@@ -12,7 +12,7 @@ from comfyui_uso.trainer.data.masks import Masks
 from comfyui_uso.trainer.engine.randomness import StepRandom
 from comfyui_uso.trainer.networks import Networks
 from comfyui_uso.trainer.objective.flow import draw
-from comfyui_uso.trainer.objective.step import flow_matching_loss
+from comfyui_uso.trainer.objective.step import _mean, flow_matching_loss
 from comfyui_uso.trainer.recipe import FlowConfig
 from comfyui_uso.trainer.settings.data import DataConfig
 from comfyui_uso.uso_model.errors import UserError
@@ -66,7 +66,6 @@ def test_alpha_of_the_target_is_its_mask(tmp_path):
         ({}, "data.masks .* is no folder"),
         ({"other.png": {}}, "has no mask for any of 1 targets"),
         ({"a.png": {}, "a.jpg": {}}, r"has two masks a \(a.jpg, a.png\); keep one"),
-        ({"a.png": {"white": (0, 0, 0, 0)}}, "black all over"),
         ({"a.png": {"size": (64, 64)}}, "has 64x64 pixels, but a.png has 64x32"),
     ],
 )
@@ -74,7 +73,22 @@ def test_what_is_no_mask_is_one_sentence(masks, message, target, tmp_path):
     for name, changes in masks.items():
         painted(tmp_path / "masks" / name, **changes)
     with pytest.raises(UserError, match=message):
-        Masks(settings(tmp_path, tmp_path / "masks"), [target]).weight(target, 8, 4, False)
+        Masks(settings(tmp_path, tmp_path / "masks"), [target])
+
+
+def test_a_black_mask_is_said_and_ends_no_run(target, tmp_path, caplog):
+    painted(tmp_path / "masks/a.png", white=(0, 0, 0, 0))
+    weight = Masks(settings(tmp_path, tmp_path / "masks"), [target]).weight(target, 8, 4, False)
+    assert "is black all over" in caplog.text and not _mean(torch.rand(1, 3, 4, 8), weight[None]).any()
+
+
+def test_a_target_on_its_side_is_compared_upright(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (64, 32)).save(tmp_path / "a.jpg", exif=exif)
+    painted(tmp_path / "masks/a.png", size=(32, 64), white=(0, 0, 32, 32))
+    weight = Masks(settings(tmp_path, tmp_path / "masks"), [tmp_path / "a.jpg"]).weight(tmp_path / "a.jpg", 4, 8, False)
+    assert weight[:4].mean() > 0.95 and weight[4:].mean() < 0.05
 
 
 def test_a_mask_of_two_targets_is_refused(target, tmp_path):
@@ -85,7 +99,7 @@ def test_a_mask_of_two_targets_is_refused(target, tmp_path):
 
 
 def test_the_loss_is_weighted_and_white_masks_change_no_bit(
-    recipe, tiny_encoders, tiny_transformer, tiny_projector, tmp_path, caplog
+    recipe, tiny_encoders, tiny_transformer, tiny_projector, tmp_path
 ):
     folder, networks = tmp_path / "masks", Networks(tiny_transformer, tiny_projector)
     for n in range(7):
@@ -102,7 +116,11 @@ def test_the_loss_is_weighted_and_white_masks_change_no_bit(
         return flow_matching_loss(networks, samples, draw(FlowConfig(), samples, random)), samples
 
     plain, white = dataset(masks=None), dataset()
-    assert "1 of 8 targets have no mask" in caplog.text
+    targets = [row.target for row in white.rows]
+    assert (
+        Masks(settings(tmp_path, folder), targets).note() == "1 of 8 targets have no mask in data.masks and count whole"
+    )
+    assert Masks(settings(tmp_path, folder), targets[:7]).note() is None
     for step in range(2):
         (one, _), (other, samples) = losses(plain, step), losses(white, step)
         assert torch.equal(one["rows"], other["rows"]) and torch.equal(one["loss"], other["loss"])
@@ -121,8 +139,6 @@ def test_the_loss_is_weighted_and_white_masks_change_no_bit(
 
 
 def test_the_weighted_mean_is_that_of_what_counts(tiny_transformer, tiny_projector):
-    from comfyui_uso.trainer.objective.step import _mean
-
     error, weight = torch.rand(2, 3, 4, 4), torch.zeros(2, 4, 4)
     weight[:, :2] = 1.0
     assert torch.allclose(_mean(error, weight), error[:, :, :2].flatten(1).mean(dim=1))

@@ -100,7 +100,8 @@ def test_style_features_are_three_layers_of_the_squashed_picture(models, tiny_si
         assert level.shape == (16, 128) and torch.allclose(level, states[layer][0], atol=1e-5)
 
 
-def test_text_is_padded_and_not_masked(models, tiny_t5, tiny_clip):
+def test_text_is_padded_and_not_masked(models, tiny_t5, tiny_clip, monkeypatch):
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")  # products in bfloat16
     txt, vec = flux_encoders(models).text("a cat")
     t5_ids, clip_ids = torch.zeros(1, 512, dtype=torch.long), torch.full((1, 77), 55)
     t5_ids[0, :3], clip_ids[0, :3] = torch.tensor([4, 5, 1]), torch.tensor([54, 26, 53])
@@ -110,6 +111,15 @@ def test_text_is_padded_and_not_masked(models, tiny_t5, tiny_clip):
         pooled = tiny_clip.bfloat16()(input_ids=clip_ids).pooler_output[0].float()
     assert txt.shape == (512, 32) and torch.equal(txt, expected) and torch.equal(vec, pooled)
     assert (txt - masked).abs().max() > 0.1, "this prompt cannot tell padding from a mask"
+
+
+def test_a_cpu_without_products_in_half_precision_encodes_text_in_float32(models, tiny_t5, monkeypatch):
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
+    txt, _ = flux_encoders(models).text("a cat")
+    ids = torch.zeros(1, 512, dtype=torch.long)
+    ids[0, :3] = torch.tensor([4, 5, 1])
+    with torch.no_grad():
+        assert torch.equal(txt, tiny_t5(input_ids=ids).last_hidden_state[0])
 
 
 def test_long_prompts_are_cut(models):

@@ -9,7 +9,7 @@ import pytest
 import torch
 from comfyui_uso.trainer.engine.loop import run
 from comfyui_uso.trainer.engine.loss import LossTerm
-from comfyui_uso.trainer.engine.optimizer import learning_rate, make_optimizer
+from comfyui_uso.trainer.engine.optimizer import learning_rate, make_optimizer, require_usable
 from comfyui_uso.uso_model.errors import UserError
 from pydantic import ValidationError
 from transformers import get_scheduler
@@ -127,3 +127,10 @@ def test_arguments_that_are_not_finite_are_refused(loop):
     for value in (float("nan"), "inf", [1.0, float("inf")]):
         with pytest.raises(ValidationError, match="expected a finite number"):
             loop(optimizer_args={"eps": value})
+
+
+def test_an_optimizer_that_cannot_take_a_step_is_found_before_a_run(loop):
+    require_usable(loop(), torch.device("cpu"))
+    require_usable(loop(optimizer="prodigy", precision="fp16"), torch.device("cpu"))
+    with pytest.raises(UserError, match=r"SparseAdam cannot be used on cpu: .* \(SparseAdam does not support dense"):
+        require_usable(loop(optimizer="torch.optim.SparseAdam"), torch.device("cpu"))

@@ -35,7 +35,8 @@ def test_the_first_step_and_what_lies_between_steps_are_no_part_of_the_rate():
         return times.mean()
 
     assert step(90.0) == 90.0, "the only one that there is"
-    assert step(2.0) == 2.0 and step(4.0) == 3.0
+    assert times.left(100) == "", "and nobody is told that 100 of them are left"
+    assert step(2.0) == 2.0 and step(4.0) == 3.0 and times.left(1000) == ", 0:50:00 left"
     assert abs([step(5.0) for _ in range(50)][-1] - 5.0) < 1e-9, "old steps are forgotten"
 
 
@@ -51,7 +52,8 @@ def test_on_a_terminal_the_bar_shows_loss_rate_and_time_left(loop, toy, term, mo
     monkeypatch.setattr(sys, "stderr", screen)
     run(loop(steps=4, log_every=2, learning_rate=0.125), toy, [term], rows_of)
     last = screen.getvalue().split("\r")[-1]
-    assert "100%" in last and "4/4 [0:00:00 left, " in last and " steps/s, loss " in last and "lr 1.25e-01]" in last
+    assert "100%" in last and "4/4 [" in last and " steps/s, loss " in last
+    assert last.rstrip().endswith("lr 1.25e-01, 0:00:00 left]")
 
 
 def test_monitors_do_not_slow_the_rate(loop, toy, term, monkeypatch):

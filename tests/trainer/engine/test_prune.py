@@ -10,7 +10,7 @@ import torch
 from comfyui_uso.trainer.engine import checkpoint, removal
 from comfyui_uso.trainer.engine.loop import run
 from comfyui_uso.trainer.engine.prune import prune
-from comfyui_uso.uso_model.checkpoints import files
+from comfyui_uso.uso_model import writing
 from comfyui_uso.uso_model.errors import UserError
 
 from .conftest import rows_of
@@ -83,7 +83,7 @@ def test_a_program_that_holds_an_old_one_open_ends_no_run(denied, loop, toy, ter
 
     monkeypatch.setattr(Path, "rename", held)
     monkeypatch.setattr(Path, "unlink", locked)
-    monkeypatch.setattr(files.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(writing.time, "sleep", lambda seconds: None)
     config = loop(keep=1, keep_weights=int(denied == "file"))
     assert run(config, toy, [term], rows_of) == 6
     assert "removing older checkpoints failed" in caplog.text and checkpoint.latest(config.run_dir).step == 6
@@ -97,7 +97,7 @@ def test_a_denied_rename_is_tried_again(tmp_path, monkeypatch):
             raise PermissionError(13, "Access is denied")
         return rename(path, target)
 
-    monkeypatch.setattr(files.time, "sleep", pauses.append)
+    monkeypatch.setattr(writing.time, "sleep", pauses.append)
     monkeypatch.setattr(Path, "rename", held)
     save(tmp_path, 1)
     assert checkpoint.latest(tmp_path).step == 1 and pauses == sorted(pauses) and len(pauses) == 3

@@ -79,13 +79,14 @@ def test_a_layer_gives_the_gradient_of_its_weight_multiplied_out(precision, shap
 
 
 @pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
-def test_a_transformer_in_fp8_takes_adapters_and_gives_their_gradients(precision, flux_file, step):
+def test_a_transformer_in_fp8_takes_adapters_and_gives_their_gradients(precision, flux_file, step, monkeypatch):
     """Those of the weights multiplied out, in either precision.
 
     Outputs are equal to the last bit. Gradients in float32 are so layer by layer; in a network autograd adds those of a
     layer and its branch in an order that depends on which product the processor has, so that sums may differ in their
     last bit.
     """
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")  # products in either precision
     frozen = adapted(load_frozen(flux_file, "fp8"))
     count = sum(isinstance(module, FrozenLinear) for module in frozen.modules())
     assert count == 2 * 10 + 3 * 4, "every matrix inside the blocks"
@@ -105,6 +106,23 @@ def test_a_transformer_in_fp8_takes_adapters_and_gives_their_gradients(precision
     last_bits = {"rtol": 1e-5, "atol": 1e-8} if precision is torch.float32 else {"rtol": 0, "atol": 0}
     assert all(torch.allclose(grads[name], wanted[name], **last_bits) for name in grads)
     assert all(p.dtype == torch.float32 for p in frozen.parameters() if p.requires_grad)
+
+
+def test_a_cpu_without_products_in_half_precision_makes_them_in_float32(monkeypatch):
+    layer = FrozenLinear(64, 32, bias=True)
+    bits, scale = quantize_rows(torch.randn(32, 64))
+    layer.load_state_dict({"weight": bits, "weight_scale": scale, "bias": torch.randn(32)})
+    x, towards = torch.randn(5, 64).bfloat16(), torch.randn(5, 32).bfloat16()
+    exact = x.double() @ (bits.double() * scale).T + layer.bias.bfloat16().double()
+    exact_gradient = towards.double() @ (bits.double() * scale)
+    for capability in ("AVX2", "AVX512"):
+        monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda told=capability: told)
+        y = x.clone().requires_grad_()
+        out = layer(y)
+        out.backward(towards)
+        assert out.dtype == y.grad.dtype == torch.bfloat16
+        for got, wanted in ((out, exact), (y.grad, exact_gradient)):
+            assert (got.double() - wanted).abs().max() <= 2**-8 * wanted.abs().max(), capability
 
 
 def test_the_error_of_a_whole_network_is_small(flux_file):

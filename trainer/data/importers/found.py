@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -78,7 +78,6 @@ class Found:
     notes: list[str] = field(default_factory=list)
     absent: list[str] = field(default_factory=list)
     """Sentences on what is named and is not there."""
-    captioned: int = 0
 
     def listing(self, folder: Path, recursive: bool = False, caption_extension: str | None = None) -> Listing:
         """Return the pictures of a folder; what is left out is counted.
@@ -127,7 +126,7 @@ class Found:
         if not isinstance(name, str) or not name:
             raise UserError(f"{place} names {quoted(name)!r}, expected the path of a picture")
         for path in (beside / name, *(beside / folder / name for folder in also), Path(name)):
-            if _is_file(path):
+            if _is(Path.is_file, path):
                 return Path(os.path.normpath(path.absolute()))
         if foreign(name):
             how = "a path of Windows; write paths as they are on this machine, with /"
@@ -147,7 +146,7 @@ class Found:
         if not isinstance(name, str) or not name:
             raise UserError(f"{place} is {quoted(name)!r}, expected the path of a folder")
         for path in (beside / name, Path(name)):
-            if path.is_dir():
+            if _is(Path.is_dir, path):
                 return Path(os.path.normpath(path.absolute()))
         how = "a path of Windows" if foreign(name) else "no folder on this machine"
         raise UserError(f"{place} is {quoted(name)}, {how}; write the path as it is here")
@@ -169,9 +168,9 @@ class Found:
         )
 
 
-def _is_file(path: Path) -> bool:
+def _is(kind: Callable[[Path], bool], path: Path) -> bool:
     try:
-        return path.is_file()
+        return kind(path)
     except (OSError, ValueError):  # a name that no file can have
         return False
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ....uso_model.errors import UserError
-from ....uso_model.images import PICTURE_SUFFIXES
+from ....uso_model.picture_formats import PICTURE_SUFFIXES
 from ....uso_model.untrusted import json_objects, quoted, read_text
 from ..sources import TRAIN, VALIDATION
 from .found import Found, Item

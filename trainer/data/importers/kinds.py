@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from ....uso_model.errors import UserError
 from ....uso_model.untrusted import json_lines, named, parse_json, quoted, read_text
 from ...config import read_yaml
-from ..manifest import Row
+from ..sources import TRAIN
 from .ai_toolkit import import_ai_toolkit
 from .folders import import_folders, part
 from .found import Found, Options
@@ -18,7 +18,7 @@ from .kohya import REPEATED, import_kohya
 from .listing import counted
 from .musubi import import_musubi
 from .pictures import import_pictures
-from .rows import rows_of
+from .rows import Rows
 from .simpletuner import import_simpletuner
 from .toml import read_toml
 from .uno import import_uno
@@ -51,7 +51,7 @@ class Imported(NamedTuple):
     """Rows and what is to be said of them."""
 
     kind: str
-    rows: list[Row]
+    rows: Rows
     """With absolute paths."""
     lines: list[str]
 
@@ -78,20 +78,21 @@ def import_rows(kind: str, source: Path, options: Options | None = None) -> Impo
         raise UserError(f"--control is for folders of {' and '.join(_WITH_CONTROL)}; other sets name their references")
     found = Found(options)
     KINDS[kind](source, found)
-    rows = rows_of(found, source)
+    rows = Rows(found, source)
     return Imported(kind, rows, _lines(found, rows))
 
 
-def _lines(found: Found, rows: list[Row]) -> list[str]:
+def _lines(found: Found, rows: Rows) -> list[str]:
     files = sum(found.skipped.values())
     said = [f"{files} skipped: {counted(found.skipped)}"] if files else []
-    said.append(f"{found.captioned} of {len(found.items)} pictures have a caption")
-    if found.captioned < len(found.items) and found.options.caption is None:
+    captioned = sum(bool(item.prompt) for item in found.items)
+    said.append(f"{captioned} of {len(found.items)} pictures have a caption")
+    if captioned < len(found.items) and found.options.caption is None:
         said[-1] += "; for the others use --caption TEXT, or --caption-extension if theirs do not end in .txt"
-    bare = sum(not row.style and not row.contents for row in rows)
+    bare = sum(not item.style and item.references is not None and not item.references for item in found.items)
     if bare:
         said.append(f"{bare} rows have no reference: only stage base trains on them")
-    held = sum(row.split != "train" for row in rows)
+    held = sum(row.split != TRAIN for row in rows) if found.options.split or found.items[0].split else 0
     if held:
         said.append(f"{held} rows are held out")
     return said + found.notes

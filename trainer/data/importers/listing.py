@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 from ....uso_model.errors import UserError
-from ....uso_model.images import PICTURE_FORMATS, picture_formats
+from ....uso_model.picture_formats import PICTURE_FORMATS, picture_formats
 from ....uso_model.untrusted import named, quoted
 from ..names import MANIFEST
 
@@ -49,6 +49,7 @@ def listing(folder: Path, recursive: bool, caption_extension: str) -> Listing:
     Raises:
         UserError: it is no folder, cannot be read, or holds no picture.
     """
+    folder = folder.absolute()
     found = Listing(folder)
     if not folder.is_dir():
         raise UserError(f"{named(folder)} is no folder; give the folder of the pictures")
@@ -80,7 +81,7 @@ def _walk(
             found.skipped["hidden"] += 1
         elif not _unicode(name):
             found.skipped["names that are no Unicode"] += 1
-        elif entry.is_dir():
+        elif _kind(entry) == "folder":
             if not recursive:
                 found.skipped["sub-folders"] += 1
                 continue
@@ -88,7 +89,7 @@ def _walk(
             if (status.st_dev, status.st_ino) not in seen:
                 seen.add((status.st_dev, status.st_ino))
                 _walk(entry.path, recursive, endings, caption, found, seen)
-        elif not entry.is_file():
+        elif _kind(entry) != "file":
             found.skipped["broken links"] += 1
         elif lower.endswith(endings):
             found.pictures.append(base / name)
@@ -96,6 +97,14 @@ def _walk(
             found.add_text(folder, name)
         elif name != MANIFEST:
             found.skipped[os.path.splitext(lower)[1] or "files without ending"] += 1
+
+
+def _kind(entry: os.DirEntry[str]) -> str:
+    """Return what an entry is, through links; one that leads nowhere or to itself is `link`."""
+    try:
+        return "folder" if entry.is_dir() else "file" if entry.is_file() else "link"
+    except OSError:
+        return "link"
 
 
 def _unicode(name: str) -> bool:

@@ -10,56 +10,68 @@ from collections.abc import Iterator, Sequence
 from itertools import count
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from ....uso_model.errors import UserError
 from ....uso_model.untrusted import quoted
 from ..manifest import Row
 from ..sources import TRAIN, VALIDATION
 from .found import Found, Item
 
-__all__ = ["rows_of"]
+__all__ = ["Rows"]
 
 _PARTNERS = 16
 _MOST_PAIRS = 200_000
 _TRIGGERS = ("[trigger]", "[name]")
 
 
-def rows_of(found: Found, source: Path) -> list[Row]:
-    """Return the rows of what an importer has found, with absolute paths.
+class Rows:
+    """The rows of what an importer has found, made anew each time that they are gone through.
 
     Where a data set states no references, the references of a picture are the sixteen of its set that follow it in the
     order of names, or all others where there are fewer: as styles in one row, of which training draws, as contents in a
     row each (fewer of a set so large that there would be more than 200,000 rows).
-
-    Args:
-        found: items and options.
-        source: what was imported; the name of its folder begins every id.
-
-    Raises:
-        UserError: nothing was found, a picture is absent, or it was not said what the references are.
     """
-    found.require_all()
-    if not found.items:
-        raise UserError(f"{source} holds no row; check the source")
-    folder = source if source.is_dir() else source.parent
-    made = _Rows(found, Path(os.path.abspath(folder)))
-    groups: dict[str, list[Item]] = defaultdict(list)
-    for item in found.items:
-        groups[item.group].append(item)
-    for items in groups.values():
-        made.add_group(items)
-    return made.rows
 
+    def __init__(self, found: Found, source: Path):
+        """Check that there is something, and that it was said what it is.
 
-class _Rows:
-    def __init__(self, found: Found, folder: Path):
-        self.rows: list[Row] = []
-        self._found, self._options, self._folder = found, found.options, folder
-        self._seen: set[str] = set()
-        self._numbers: defaultdict[str, Iterator[int]] = defaultdict(lambda: count(2))
+        Args:
+            found: items and options.
+            source: what was imported; the name of its folder begins every id.
 
-    def add_group(self, items: Sequence[Item]) -> None:
-        """Add the rows of a set of pictures."""
-        alone = [item for item in items if item.references is None and not item.style]
+        Raises:
+            UserError: nothing was found, a picture is absent, or it was not said what the references are.
+        """
+        found.require_all()
+        if not found.items:
+            raise UserError(f"{source} holds no row; check the source")
+        self._options = found.options
+        self._folder = os.path.abspath(source if source.is_dir() else source.parent)
+        self._groups: dict[str, list[Item]] = defaultdict(list)
+        for item in found.items:
+            self._groups[item.group].append(item)
+        for items in self._groups.values():
+            self._require_partners([item for item in items if _is_alone(item)])
+
+    def __len__(self) -> int:
+        """Return how many rows there are."""
+        return sum(1 for items in self._groups.values() for _ in self._with_references(items))
+
+    def __iter__(self) -> Iterator[Row]:
+        """Yield the rows, with absolute paths."""
+        seen: set[str] = set()
+        numbers: defaultdict[str, Iterator[int]] = defaultdict(lambda: count(2))
+        for items in self._groups.values():
+            for item, references in self._with_references(items):
+                name = self._name(item.target)
+                row_id = name
+                while row_id in seen:
+                    row_id = f"{name}#{next(numbers[name])}"
+                seen.add(row_id)
+                yield self._row(item, references, row_id, name)
+
+    def _require_partners(self, alone: Sequence[Item]) -> None:
         if alone and self._options.reference is None:
             raise UserError(
                 f"{alone[0].target.parent} states no references, so its pictures become references of one another: say "
@@ -68,32 +80,28 @@ class _Rows:
         if len(alone) == 1:
             where = alone[0].target.parent
             raise UserError(f"{where} holds one picture; a reference has to be another one, so put two or more there")
-        paths = [item.target for item in alone]
+
+    def _with_references(self, items: Sequence[Item]) -> Iterator[tuple[Item, Sequence[Path]]]:
+        """Yield the items of a set with the references of a row; an item may come several times."""
+        paths = [item.target for item in items if _is_alone(item)]
         style = self._options.reference == "style"
-        most = _PARTNERS if style else max(1, min(_PARTNERS, _MOST_PAIRS // max(1, len(alone))))
+        most = min(_PARTNERS if style else max(1, min(_PARTNERS, _MOST_PAIRS // max(1, len(paths)))), len(paths) - 1)
         number = 0
         for item in items:
-            self._found.captioned += bool(item.prompt)
-            if item.references is not None or item.style:
-                self._add(item, item.references or ())
+            if not _is_alone(item):
+                yield item, item.references or ()
                 continue
             number += 1
-            others = (paths[number : number + most] + paths[: max(0, number + most - len(paths))])[:most]
-            others = [other for other in others if other is not item.target][: len(paths) - 1]
+            others = [*paths[number : number + most], *paths[: max(0, number + most - len(paths))]]
             for references in [others] if style else [[other] for other in others]:
-                self._add(item, references)
+                yield item, references
 
-    def _add(self, item: Item, references: Sequence[Path]) -> None:
-        name = self._name(item.target)
+    def _row(self, item: Item, references: Sequence[Path], row_id: str, name: str) -> Row:
         styles, contents = list(item.style), list(references)
         if self._options.reference == "style":
             styles, contents = styles + contents, []
-        row_id = name
-        while row_id in self._seen:
-            row_id = f"{name}#{next(self._numbers[name])}"
-        self._seen.add(row_id)
-        self.rows.append(
-            Row(
+        try:
+            return Row(
                 id=row_id,
                 target=item.target,
                 style=styles,
@@ -103,17 +111,17 @@ class _Rows:
                 scores=dict(item.scores),
                 split=item.split or self._split(name),
             )
-        )
+        except ValidationError as error:  # half a character in a caption, for one
+            reason = error.errors()[0]
+            what = ".".join(map(str, reason["loc"]))
+            raise UserError(f"{item.target} makes no row: {what}: {quoted(reason['msg'])}; correct it") from error
 
     def _name(self, target: Path) -> str:
         """Return an id: folder of the data set and place in it."""
-        try:
-            place = target.relative_to(self._folder)
-        except ValueError:
-            return f"{target.parent.name}/{target.stem}"
-        if not place.name:
-            raise UserError(f"{quoted(target)} is no file; is this the right source?")
-        return (Path(self._folder.name) / place.with_suffix("")).as_posix()
+        path, name = os.path.splitext(target)[0], os.path.basename(self._folder)
+        if path.startswith(self._folder + os.sep):
+            return f"{name}{path[len(self._folder) :]}".replace(os.sep, "/")
+        return f"{target.parent.name}/{target.stem}"
 
     def _prompt(self, caption: str, word: str | None) -> str:
         caption = caption or self._options.caption or ""
@@ -129,3 +137,8 @@ class _Rows:
         """Return the split of a target, by the hash of its id: it stays when others come or go."""
         digest = hashlib.sha256(name.encode()).digest()
         return VALIDATION if int.from_bytes(digest[:8], "big") < self._options.split * 2**64 else TRAIN
+
+
+def _is_alone(item: Item) -> bool:
+    """Whether the other pictures of its set become the references of an item."""
+    return item.references is None and not item.style

@@ -31,12 +31,15 @@ def import_simpletuner(path: Path, found: Found) -> None:
     sets = parse_json(read_text(path, "correct the path"), path.name)
     if not isinstance(sets, list) or not all(isinstance(one, dict) for one in sets):
         raise UserError(f"{path.name} is no JSON list of data sets; is this a multidatabackend.json of SimpleTuner?")
-    known = {one.get("id"): one for one in sets}
+    for number, one in enumerate(sets, start=1):
+        if not isinstance(one.get("id"), str):
+            raise UserError(f"{path.name} set {number} has id = {quoted(one.get('id'))}, expected a text")
+    known = {one["id"]: one for one in sets}
     conditioning = {name for one in sets for name in _conditions(one, path.name)}
     for one in sets:
-        place = f"{path.name} set {quoted(one.get('id'))}"
+        place = f"{path.name} set {quoted(one['id'])}"
         kind = one.get("dataset_type", "image")
-        if kind in _OTHER_TYPES or kind == "conditioning" or one.get("id") in conditioning:
+        if kind in _OTHER_TYPES or kind == "conditioning" or one["id"] in conditioning:
             continue
         if one.get("disabled") or one.get("disable"):
             found.skipped["disabled sets"] += 1

@@ -55,7 +55,7 @@ def found(tmp_path: Path) -> Callable[..., list[tuple]]:
         write_manifest(imported.rows, folder / "manifest.jsonl")
         rows = read_manifest(folder / "manifest.jsonl", None)
         (folder / "manifest.jsonl").unlink()
-        assert rows == imported.rows and all(path.is_file() for row in rows for path in row.pictures)
+        assert rows == list(imported.rows) and all(path.is_file() for row in rows for path in row.pictures)
         return [
             (short(row.target), [*map(short, row.style)], [*map(short, row.contents)], row.prompt, row.weight)
             for row in rows
