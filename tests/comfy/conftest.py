@@ -36,16 +36,15 @@ _MODELS = ("diffusion_models", "loras", "model_patches", "clip_vision", "vae", "
 _server: ComfyServer | None = None
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """Mark every test of this folder, keep those in one process, and skip them where there is no ComfyUI.
-
-    When all is collected it is too late: pytest-xdist may have read the groups before.
-    """
-    if HERE in item.path.parents:
-        item.add_marker("comfy")
-        item.add_marker(pytest.mark.xdist_group("server"))
-        if not (COMFY / "main.py").is_file():
-            item.add_marker(pytest.mark.skip(reason=f"no ComfyUI in {COMFY}; set COMFYUI_PATH"))
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the group
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark every test of this folder, keep those in one process, and skip them where there is no ComfyUI."""
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker("comfy")
+            item.add_marker(pytest.mark.xdist_group("server"))
+            if not (COMFY / "main.py").is_file():
+                item.add_marker(pytest.mark.skip(reason=f"no ComfyUI in {COMFY}; set COMFYUI_PATH"))
 
 
 @pytest.hookimpl(hookwrapper=True)
