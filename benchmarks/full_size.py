@@ -29,10 +29,10 @@ from comfyui_uso.trainer.cli import log_to_terminal
 from comfyui_uso.trainer.doctor import diagnose
 from comfyui_uso.trainer.encoders.open import open_encoders
 from comfyui_uso.trainer.engine import checkpoint
-from comfyui_uso.trainer.export import export_run
+from comfyui_uso.trainer.export.run import export_run
 from comfyui_uso.trainer.memory.plan import plan
+from comfyui_uso.trainer.reading.recipe_files import RECIPES, load_recipe
 from comfyui_uso.trainer.recipe import TrainConfig
-from comfyui_uso.trainer.recipe_files import RECIPES, load_recipe
 from full_size_files import FULL, TINY, make_files, settings_for
 
 GB = 1e9

@@ -32,8 +32,8 @@ from comfyui_uso.trainer.engine.randomness import StepRandom
 from comfyui_uso.trainer.memory.plan import plan
 from comfyui_uso.trainer.networks import build_networks
 from comfyui_uso.trainer.objective.step import flow_matching_term
+from comfyui_uso.trainer.reading.recipe_files import RECIPES, load_recipe
 from comfyui_uso.trainer.recipe import TrainConfig
-from comfyui_uso.trainer.recipe_files import RECIPES, load_recipe
 from comfyui_uso.uso_model.checkpoints import save_projector, to_bfl, write_safetensors
 from comfyui_uso.uso_model.config import FLUX_DEV, FluxConfig
 from comfyui_uso.uso_model.projector import HierarchicalProjector

@@ -18,9 +18,9 @@ from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
-from comfyui_uso.trainer.adapters import add_lora
 from comfyui_uso.trainer.data.batch import Sample
 from comfyui_uso.trainer.engine.randomness import StepRandom
+from comfyui_uso.trainer.lora.adapters import add_lora
 from comfyui_uso.trainer.memory.checkpointing import checkpoint_blocks
 from comfyui_uso.trainer.networks import Networks
 from comfyui_uso.trainer.objective.step import flow_matching_term

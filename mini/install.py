@@ -6,8 +6,8 @@ import json
 import shutil
 from pathlib import Path
 
-from ..trainer.export_names import meant
-from ..trainer.recipe_files import make_recipe
+from ..trainer.export.names import meant
+from ..trainer.reading.recipe_files import make_recipe
 from ..uso_model.checkpoints import read_metadata
 from ..uso_model.errors import UserError
 from .judges.networks import FILES, JUDGES

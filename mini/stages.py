@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..trainer.config import Settings, load_config
-from ..trainer.recipe_files import load_recipe
+from ..trainer.reading.recipe_files import load_recipe
+from ..trainer.reading.values import Settings, load_config
 from ..trainer.train import train
 from .judges.training import JudgeRun, train_judges
 from .training.runs import (

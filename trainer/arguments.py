@@ -7,7 +7,7 @@ import difflib
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from .other_trainers import same_setting
+from .reading.other_trainers import same_setting
 
 __all__ = ["CommandParser"]
 

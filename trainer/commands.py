@@ -126,7 +126,7 @@ def _train(args: argparse.Namespace) -> None:
 
 def _export(args: argparse.Namespace) -> None:
     from .engine.telling import telling
-    from .export import export_run
+    from .export.run import export_run
 
     log_to_terminal()
     with telling(f"exporting {args.run}"):

@@ -19,8 +19,8 @@ from .memory.plan import memory_text, plan
 from .preflight import Findings, look
 from .preflight.places import cache_needs
 from .preflight.rows import read_rows
+from .reading.recipe_files import RECIPES, load_recipe, recipe_names
 from .recipe import TrainConfig
-from .recipe_files import RECIPES, load_recipe, recipe_names
 from .run_folder import require_unchanged
 from .train import training_data
 

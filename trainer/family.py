@@ -17,8 +17,8 @@ import torch
 from ..uso_model.errors import UserError
 from ..uso_model.projector import HierarchicalProjector
 from ..uso_model.transformer import UsoTransformer
-from .config import read_yaml
 from .encoders.interface import Encoders
+from .reading.values import read_yaml
 from .recipe import ModelsConfig, TrainConfig
 
 __all__ = ["Declared", "ModelFamily", "declared_families", "family_of", "load_family"]

@@ -11,12 +11,12 @@ from torch import nn
 from ..uso_model.checkpoints import Lora, load_projector, read_lora
 from ..uso_model.projector import HierarchicalProjector
 from ..uso_model.transformer import UsoTransformer
-from .adapters import ADAPTER, add_lora, load_into, lora_layers
 from .engine.randomness import seeded
 from .engine.telling import telling
 from .family import family_of
-from .lora_dropout import BranchDropout
-from .lora_layers import chosen_layers, require_no_modulation
+from .lora.adapters import ADAPTER, add_lora, load_into, lora_layers
+from .lora.dropout import BranchDropout
+from .lora.layers import chosen_layers, require_no_modulation
 from .memory.block_swap import swap_blocks
 from .memory.checkpointing import checkpoint_blocks
 from .memory.compile import compile_blocks

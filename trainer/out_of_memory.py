@@ -43,7 +43,7 @@ _PHASES = (
         "and close other programs; `uso doctor RECIPE` compares the plan with what is free",
     ),
     (
-        ("trainer/export.py",),
+        ("trainer/export/run.py",),
         "writing the trained files",
         "close other programs and write them with `uso export RUN`; the last checkpoint stands",
     ),

@@ -17,8 +17,8 @@ import yaml
 from ..uso_model.checkpoints.files import atomic_write
 from ..uso_model.errors import UserError
 from .engine.checkpoint import checkpoints
+from .reading.recipe_files import load_recipe, make_recipe, recipe_file
 from .recipe import TrainConfig
-from .recipe_files import load_recipe, make_recipe, recipe_file
 from .same_files import fingerprints, only_moved
 
 __all__ = [

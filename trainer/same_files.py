@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from .encoders.fingerprint import fingerprint
-from .export_names import meant
+from .export.names import meant
 from .recipe import ModelsConfig, TrainConfig
 
 __all__ = ["fingerprints", "only_moved"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..uso_model.errors import UserError
-from .export_names import meant
+from .export.names import meant
 from .family import family_of
 from .recipe import TrainConfig
 

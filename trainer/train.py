@@ -34,7 +34,7 @@ from .engine.optimizer import require_usable
 from .engine.shard import shard
 from .engine.signals import Interruptible, StopSignals
 from .engine.telling import telling
-from .export import advice, complete, export
+from .export.run import advice, complete, export
 from .memory.plan import memory_text
 from .monitor.monitors import monitors
 from .monitor.places import places_text

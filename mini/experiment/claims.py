@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import yaml
 from pydantic import Field
 
-from ...trainer.config import Settings
+from ...trainer.reading.values import Settings
 from .statistics import Interval, difference
 
 __all__ = ["Claim", "Records", "Verdict", "judged", "load_claims"]

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from ...trainer.export_names import meant
+from ...trainer.export.names import meant
 from ...trainer.recipe import TrainConfig
 from ...trainer.starting_files import transformer_file
 from ...uso_model.checkpoints import load_projector, load_transformer, merge_lora, read_lora

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ...trainer.config import read_yaml
+from ...trainer.reading.values import read_yaml
 from ..stage_names import NETWORK_STAGES, STAGES
 from ..stages import recipe_of
 from .plan import ExperimentPlan

@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from ...trainer.config import Settings, load_config, read_yaml, validated
-from ...trainer.setting_errors import Origin
+from ...trainer.reading.errors import Origin
+from ...trainer.reading.values import Settings, load_config, read_yaml, validated
 from ...uso_model.errors import UserError
 from ..stage_names import RowStage, StageName
 from ..world import IMPROVISED_SHARE

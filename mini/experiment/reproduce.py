@@ -19,7 +19,7 @@ import torch
 
 from ...trainer.engine.checkpoint import checkpoints, latest
 from ...trainer.engine.log import time_spent
-from ...trainer.export import export_run
+from ...trainer.export.run import export_run
 from ...trainer.recipe import TrainConfig
 from ...trainer.settings.loop import LoopConfig
 from ..judges.networks import load_judges

@@ -13,7 +13,7 @@ import pytest
 import torch
 from comfyui_uso.mini.demo import examples
 from comfyui_uso.mini.model import load_mini, missing_files
-from comfyui_uso.trainer.export_names import meant
+from comfyui_uso.trainer.export.names import meant
 from comfyui_uso.uso_model.checkpoints import load_projector, merge_lora, read_lora
 from comfyui_uso.uso_model.config import FLUX_AE
 from comfyui_uso.uso_model.images import picture_tensor

@@ -13,11 +13,11 @@ from comfyui_uso.trainer.data.manifest import Row, write_manifest
 from comfyui_uso.trainer.encoders import Encoders, Gaussian
 from comfyui_uso.trainer.encoders.pretrained import load_siglip
 from comfyui_uso.trainer.engine.checkpoint import latest
-from comfyui_uso.trainer.export import export_run
-from comfyui_uso.trainer.export_names import meant
+from comfyui_uso.trainer.export.names import meant
+from comfyui_uso.trainer.export.run import export_run
 from comfyui_uso.trainer.networks import Networks, build_networks
+from comfyui_uso.trainer.reading.recipe_files import make_recipe
 from comfyui_uso.trainer.recipe import TrainConfig
-from comfyui_uso.trainer.recipe_files import make_recipe
 from comfyui_uso.trainer.train import train
 from comfyui_uso.uso_model.checkpoints import read_shapes, save_projector, save_transformer
 from comfyui_uso.uso_model.images import picture_tensor

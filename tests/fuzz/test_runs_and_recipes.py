@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from comfyui_uso.trainer.config import read_yaml, typed
 from comfyui_uso.trainer.engine import checkpoint
 from comfyui_uso.trainer.engine.prune import prune
+from comfyui_uso.trainer.reading.recipe_files import RECIPES, load_recipe, make_recipe
+from comfyui_uso.trainer.reading.values import read_yaml, typed
 from comfyui_uso.trainer.recipe import TrainConfig
-from comfyui_uso.trainer.recipe_files import RECIPES, load_recipe, make_recipe
 from comfyui_uso.trainer.run_folder import read_data, read_run, run_id, write_run
 from comfyui_uso.uso_model.checkpoints.files import sha256_of
 

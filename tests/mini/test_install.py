@@ -13,8 +13,8 @@ from comfyui_uso.mini import install as module
 from comfyui_uso.mini.install import install
 from comfyui_uso.mini.judges.networks import FILES
 from comfyui_uso.mini.model import NAMES, weight_files
-from comfyui_uso.trainer.export_names import OWN, PROJECTOR, file_name
-from comfyui_uso.trainer.recipe_files import load_recipe, recipe_file
+from comfyui_uso.trainer.export.names import OWN, PROJECTOR, file_name
+from comfyui_uso.trainer.reading.recipe_files import load_recipe, recipe_file
 from comfyui_uso.trainer.run_folder import shareable
 from comfyui_uso.uso_model.checkpoints import write_safetensors
 from comfyui_uso.uso_model.errors import UserError

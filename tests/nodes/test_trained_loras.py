@@ -12,10 +12,10 @@ import comfy.lora_convert
 import comfy.utils
 import pytest
 import torch
-from comfyui_uso.trainer.adapters import ADAPTER, add_lora, load_into, lora_from_parameters, lora_layers
-from comfyui_uso.trainer.export_files import Writer
-from comfyui_uso.trainer.export_names import OWN
-from comfyui_uso.trainer.lora_layers import chosen_layers
+from comfyui_uso.trainer.export.files import Writer
+from comfyui_uso.trainer.export.names import OWN
+from comfyui_uso.trainer.lora.adapters import ADAPTER, add_lora, load_into, lora_from_parameters, lora_layers
+from comfyui_uso.trainer.lora.layers import chosen_layers
 from comfyui_uso.trainer.memory import load
 from comfyui_uso.trainer.settings.lora import LoraSettings
 from comfyui_uso.uso_model.checkpoints import read_safetensors, save_transformer, to_bfl

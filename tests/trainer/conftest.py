@@ -13,8 +13,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 from comfyui_uso.trainer.encoders import Encoders, Gaussian
+from comfyui_uso.trainer.reading.recipe_files import make_recipe
 from comfyui_uso.trainer.recipe import TrainConfig
-from comfyui_uso.trainer.recipe_files import make_recipe
 from comfyui_uso.uso_model.checkpoints import save_projector, save_transformer
 from comfyui_uso.uso_model.config import FLUX_DEV
 from comfyui_uso.uso_model.projector import HierarchicalProjector

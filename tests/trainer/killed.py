@@ -21,9 +21,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from comfyui_uso.trainer.config import read_yaml
 from comfyui_uso.trainer.encoders import Encoders, Gaussian
-from comfyui_uso.trainer.recipe_files import make_recipe
+from comfyui_uso.trainer.reading.recipe_files import make_recipe
+from comfyui_uso.trainer.reading.values import read_yaml
 from comfyui_uso.trainer.run_folder import CONFIG, read_run
 from comfyui_uso.trainer.train import train
 from comfyui_uso.uso_model.style import StyleFeatures
@@ -36,7 +36,7 @@ EVENTS = {
     "commit": ("trainer.engine.checkpoint", "tell"),
     "prune": ("trainer.engine.loop", "prune"),
     "export": ("trainer.train", "export"),
-    "between files": ("trainer.export_files", "read_safetensors"),
+    "between files": ("trainer.export.files", "read_safetensors"),
     "sample": ("trainer.monitor.samples", "velocity"),
 }
 """Function that begins each."""

@@ -6,10 +6,10 @@ import copy
 
 import pytest
 import torch
-from comfyui_uso.trainer.adapters import adapters_off, add_lora, load_into, lora_from_parameters, lora_layers
 from comfyui_uso.trainer.engine.randomness import StepRandom
-from comfyui_uso.trainer.lora_dropout import BranchDropout
-from comfyui_uso.trainer.lora_layers import chosen_layers, layer_names, require_no_modulation
+from comfyui_uso.trainer.lora.adapters import adapters_off, add_lora, load_into, lora_from_parameters, lora_layers
+from comfyui_uso.trainer.lora.dropout import BranchDropout
+from comfyui_uso.trainer.lora.layers import chosen_layers, layer_names, require_no_modulation
 from comfyui_uso.trainer.memory.checkpointing import checkpoint_blocks
 from comfyui_uso.trainer.settings.lora import LoraSettings
 from comfyui_uso.uso_model.checkpoints import CheckpointError, Lora, LowRank, merge_lora

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 from comfyui_uso import cli
-from comfyui_uso.trainer.config import _names
-from comfyui_uso.trainer.other_trainers import NAMES
+from comfyui_uso.trainer.reading.other_trainers import NAMES
+from comfyui_uso.trainer.reading.values import _names
 from comfyui_uso.trainer.recipe import TrainConfig
 
 

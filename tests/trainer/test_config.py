@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 
 import pytest
-from comfyui_uso.trainer.config import load_config
+from comfyui_uso.trainer.reading.recipe_files import RECIPES, load_recipe, recipe_names
+from comfyui_uso.trainer.reading.values import load_config
 from comfyui_uso.trainer.recipe import TrainConfig
-from comfyui_uso.trainer.recipe_files import RECIPES, load_recipe, recipe_names
 
 NAMES = recipe_names()
 PAPER = [name for name in NAMES if name.startswith(("paper", "adapt", "my_"))]

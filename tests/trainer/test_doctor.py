@@ -6,7 +6,7 @@ import torch
 from comfyui_uso.trainer import doctor
 from comfyui_uso.trainer.data.cache_plan import STYLE_BYTES, TEXT_BYTES, cache_bytes, latent_bytes
 from comfyui_uso.trainer.data.manifest import read_manifest
-from comfyui_uso.trainer.recipe_files import RECIPES, load_recipe
+from comfyui_uso.trainer.reading.recipe_files import RECIPES, load_recipe
 
 
 def test_the_report(monkeypatch):

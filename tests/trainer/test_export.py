@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 from comfyui_uso.trainer.engine.checkpoint import latest
-from comfyui_uso.trainer.export import export_run
-from comfyui_uso.trainer.export_files import CHECKPOINT
-from comfyui_uso.trainer.export_names import OWN, PROJECTOR, WITH_USO, exported, file_name, meant, newest
+from comfyui_uso.trainer.export.files import CHECKPOINT
+from comfyui_uso.trainer.export.names import OWN, PROJECTOR, WITH_USO, exported, file_name, meant, newest
+from comfyui_uso.trainer.export.run import export_run
 from comfyui_uso.trainer.train import train
 from comfyui_uso.uso_model import writing
 from comfyui_uso.uso_model.checkpoints import read_lora, read_metadata, read_safetensors, write_safetensors

@@ -10,13 +10,13 @@ import pytest
 import torch
 import yaml
 from comfyui_uso import cli
-from comfyui_uso.trainer.config import read_yaml
 from comfyui_uso.trainer.encoders import Encoders
 from comfyui_uso.trainer.engine.checkpoint import latest
-from comfyui_uso.trainer.export_names import OWN, PROJECTOR, file_name, newest
+from comfyui_uso.trainer.export.names import OWN, PROJECTOR, file_name, newest
 from comfyui_uso.trainer.family import declared_families, family_of, load_family
+from comfyui_uso.trainer.reading.recipe_files import RECIPES, load_recipe, make_recipe, recipe_file
+from comfyui_uso.trainer.reading.values import read_yaml
 from comfyui_uso.trainer.recipe import FLUX, ModelsConfig, TrainConfig
-from comfyui_uso.trainer.recipe_files import RECIPES, load_recipe, make_recipe, recipe_file
 from comfyui_uso.trainer.run_folder import read_run
 from comfyui_uso.trainer.train import train
 from comfyui_uso.uso_model.checkpoints import read_metadata

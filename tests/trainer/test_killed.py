@@ -13,8 +13,8 @@ import pytest
 import torch
 import yaml
 from comfyui_uso.trainer.engine.checkpoint import checkpoints, latest
-from comfyui_uso.trainer.export_files import CHECKPOINT
-from comfyui_uso.trainer.export_names import OWN, PROJECTOR, exported
+from comfyui_uso.trainer.export.files import CHECKPOINT
+from comfyui_uso.trainer.export.names import OWN, PROJECTOR, exported
 from comfyui_uso.trainer.recipe import TrainConfig
 from comfyui_uso.uso_model.checkpoints import read_metadata, read_safetensors
 

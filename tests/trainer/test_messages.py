@@ -42,7 +42,7 @@ def raised(error: Exception, path: str) -> Exception:
             "trainer/engine/loop.py",
             ["a step", "memory.blocks_to_swap", "data.size", "checkpoint stands"],
         ),
-        ("trainer/export.py", ["uso export RUN"]),
+        ("trainer/export/run.py", ["uso export RUN"]),
         ("trainer/else.py", ["close other programs"]),
     ],
 )

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from comfyui_uso.trainer.config import load_config, typed
+from comfyui_uso.trainer.reading.recipe_files import RECIPES, load_recipe, make_recipe
+from comfyui_uso.trainer.reading.values import load_config, typed
 from comfyui_uso.trainer.recipe import RENAMED, TrainConfig
-from comfyui_uso.trainer.recipe_files import RECIPES, load_recipe, make_recipe
 from comfyui_uso.trainer.settings.base import Settings
 from comfyui_uso.uso_model.errors import UserError
 from hypothesis import example, given

@@ -14,8 +14,8 @@ import yaml
 from comfyui_uso import cli
 from comfyui_uso.trainer.data.manifest import read_manifest, write_manifest
 from comfyui_uso.trainer.engine.checkpoint import latest
-from comfyui_uso.trainer.export import export_run, require_own_files
-from comfyui_uso.trainer.export_names import OWN, file_name, newest
+from comfyui_uso.trainer.export.names import OWN, file_name, newest
+from comfyui_uso.trainer.export.run import export_run, require_own_files
 from comfyui_uso.trainer.recipe import TrainConfig
 from comfyui_uso.trainer.run_folder import CONFIG, read_run, require_unchanged, run_id
 from comfyui_uso.trainer.train import encode, train, training_data

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from comfyui_uso.mini.stages import load_stage
-from comfyui_uso.trainer.recipe_files import RECIPES, load_recipe
+from comfyui_uso.trainer.reading.recipe_files import RECIPES, load_recipe
 from comfyui_uso.uso_model.errors import UserError
 
 TOY = (RECIPES / "toy.yaml").read_text(encoding="utf-8")

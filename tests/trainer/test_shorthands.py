@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import yaml
 from comfyui_uso.trainer.commands import _recipe
+from comfyui_uso.trainer.reading.recipe_files import RECIPES, load_recipe, make_recipe, recipe_file
 from comfyui_uso.trainer.recipe import TrainConfig
-from comfyui_uso.trainer.recipe_files import RECIPES, load_recipe, make_recipe, recipe_file
 from comfyui_uso.trainer.run_folder import read_run, write_run
 from comfyui_uso.uso_model.errors import UserError
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from comfyui_uso.trainer.adapters import add_lora, lora_from_parameters, lora_layers
 from comfyui_uso.trainer.data.manifest import read_manifest, write_manifest
 from comfyui_uso.trainer.engine.checkpoint import latest
-from comfyui_uso.trainer.export import export_run
-from comfyui_uso.trainer.export_names import OWN, PROJECTOR, newest, newest_lora
+from comfyui_uso.trainer.export.names import OWN, PROJECTOR, newest, newest_lora
+from comfyui_uso.trainer.export.run import export_run
+from comfyui_uso.trainer.lora.adapters import add_lora, lora_from_parameters, lora_layers
 from comfyui_uso.trainer.networks import build_networks
 from comfyui_uso.trainer.train import train
 from comfyui_uso.uso_model.blocks import ModulationLayer

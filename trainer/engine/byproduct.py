@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ..out_of_memory import advice
-from ..setting_errors import shortened
+from ..reading.errors import shortened
 
 __all__ = ["byproduct"]
 

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from ...uso_model.errors import UserError
-from ..setting_errors import shortened
+from ..reading.errors import shortened
 from ..settings.loop import LoopConfig
 from .ema import averages
 from .optimizer_class import NAMED, accepted_arguments, constructed, optimizer_class

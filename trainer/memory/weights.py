@@ -19,7 +19,7 @@ from ...uso_model.config import FLUX_DEV, FluxConfig
 from ...uso_model.errors import UserError
 from ...uso_model.projector import PREFIX
 from ...uso_model.transformer import UsoTransformer
-from ..lora_layers import chosen_layers
+from ..lora.layers import chosen_layers
 from ..recipe import TrainConfig
 from ..starting_files import lora_file, projector_file, transformer_file
 from .block_swap import swapped_names

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import torch
 
 from ...uso_model.sampling import velocity
-from ..adapters import adapters_off
 from ..data.batch import Sample, stack_by_shape
 from ..engine.loss import Monitor
+from ..lora.adapters import adapters_off
 from ..networks import Networks
 from ..objective.conditions import conditioning_of
 

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from ...uso_model.sampling import velocity
-from ..adapters import adapters_off
 from ..data.batch import Sample, in_order, stack_by_shape
 from ..engine.randomness import StepRandom
+from ..lora.adapters import adapters_off
 from ..networks import Networks
 from ..recipe import FlowConfig, PriorPreservationConfig
 from .conditions import conditioning_of

@@ -29,9 +29,9 @@ from ...uso_model.style import style_layers
 from ...uso_model.transformer import UsoTransformer
 from ...uso_model.untrusted import named
 from ..encoders.pretrained import encoder_sizes
-from ..export_names import meant
+from ..export.names import meant
 from ..family import family_of
-from ..lora_layers import chosen_layers, require_no_modulation
+from ..lora.layers import chosen_layers, require_no_modulation
 from ..recipe import TrainConfig
 from ..starting_files import lora_file, projector_file, transformer_file
 

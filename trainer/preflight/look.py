@@ -17,7 +17,7 @@ from ..engine.launch import require_loggers
 from ..engine.optimizer import require_usable
 from ..engine.shard import require_shardable
 from ..engine.shares import shares
-from ..export import require_own_files
+from ..export.run import require_own_files
 from ..monitor.prompts import require_references
 from ..recipe import TrainConfig
 from ..settings.data import DataConfig

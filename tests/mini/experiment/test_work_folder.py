@@ -28,7 +28,7 @@ from comfyui_uso.mini.world import dataset, triplets
 from comfyui_uso.trainer import recipe_files
 from comfyui_uso.trainer.data import manifest
 from comfyui_uso.trainer.engine import checkpoint
-from comfyui_uso.trainer.export_names import OWN, PROJECTOR, file_name, meant
+from comfyui_uso.trainer.export.names import OWN, PROJECTOR, file_name, meant
 from PIL import Image
 
 SETTINGS = {

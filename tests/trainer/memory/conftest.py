@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from comfyui_uso.trainer.adapters import add_lora
+from comfyui_uso.trainer.lora.adapters import add_lora
 from comfyui_uso.uso_model.checkpoints import save_transformer
 from comfyui_uso.uso_model.config import FLUX_DEV
 from comfyui_uso.uso_model.transformer import UsoTransformer

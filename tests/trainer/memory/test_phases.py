@@ -7,7 +7,7 @@ import torch
 from comfyui_uso.mini.model import weight_files
 from comfyui_uso.trainer.memory.advice import advice
 from comfyui_uso.trainer.memory.plan import plan
-from comfyui_uso.trainer.recipe_files import RECIPES, load_recipe
+from comfyui_uso.trainer.reading.recipe_files import RECIPES, load_recipe
 from comfyui_uso.uso_model.checkpoints import save_transformer, write_safetensors
 from comfyui_uso.uso_model.transformer import UsoTransformer
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from comfyui_uso.trainer.adapters import add_lora
+from comfyui_uso.trainer.lora.adapters import add_lora
 from comfyui_uso.trainer.monitor.drift import drift
 from comfyui_uso.trainer.monitor.validation import TIMES, validation
 from comfyui_uso.trainer.networks import Networks

@@ -13,7 +13,7 @@ from comfyui_uso.trainer.data.manifest import read_manifest, write_manifest
 from comfyui_uso.trainer.monitor import places
 from comfyui_uso.trainer.monitor.places import places_text
 from comfyui_uso.trainer.monitor.prompts import require_references, shown_prompts, shown_rows
-from comfyui_uso.trainer.recipe_files import make_recipe
+from comfyui_uso.trainer.reading.recipe_files import make_recipe
 from comfyui_uso.trainer.run_folder import read_run
 from comfyui_uso.trainer.settings.monitor import MonitorConfig, PromptConfig
 from comfyui_uso.trainer.train import encode, train, training_data

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 import torch
 import torch.nn.functional as F
-from comfyui_uso.trainer.adapters import add_lora
 from comfyui_uso.trainer.data.batch import Sample
+from comfyui_uso.trainer.lora.adapters import add_lora
 from comfyui_uso.uso_model.style import StyleFeatures
 from comfyui_uso.uso_model.transformer import UsoTransformer
 from torch import Tensor, nn

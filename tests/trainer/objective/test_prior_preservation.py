@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import torch
-from comfyui_uso.trainer.adapters import adapters_off
 from comfyui_uso.trainer.engine.randomness import StepRandom
+from comfyui_uso.trainer.lora.adapters import adapters_off
 from comfyui_uso.trainer.networks import Networks
 from comfyui_uso.trainer.objective.flow import draw, mix
 from comfyui_uso.trainer.objective.prior_preservation import PriorPreservationObjective, prior_preservation_weight

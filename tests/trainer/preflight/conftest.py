@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 import torch
+from comfyui_uso.trainer.reading.recipe_files import make_recipe
 from comfyui_uso.trainer.recipe import TrainConfig
-from comfyui_uso.trainer.recipe_files import make_recipe
 from comfyui_uso.uso_model.autoencoder import Autoencoder
 from comfyui_uso.uso_model.checkpoints import (
     Lora,

@@ -12,8 +12,8 @@ import pytest
 import torch
 from comfyui_uso.trainer.doctor import diagnose
 from comfyui_uso.trainer.preflight import look, require_ready
+from comfyui_uso.trainer.reading.recipe_files import RECIPES, load_recipe
 from comfyui_uso.trainer.recipe import TrainConfig
-from comfyui_uso.trainer.recipe_files import RECIPES, load_recipe
 from comfyui_uso.uso_model.errors import UserError
 
 Make = Callable[..., TrainConfig]

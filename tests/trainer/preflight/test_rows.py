@@ -10,8 +10,8 @@ from comfyui_uso import cli
 from comfyui_uso.trainer.data.manifest import Row, read_manifest, write_manifest
 from comfyui_uso.trainer.preflight import look
 from comfyui_uso.trainer.preflight.rows import captions, references
+from comfyui_uso.trainer.reading.recipe_files import RECIPES, load_recipe
 from comfyui_uso.trainer.recipe import TrainConfig
-from comfyui_uso.trainer.recipe_files import RECIPES, load_recipe
 from PIL import Image
 
 STYLE, CONTENT = [Path("s.png")], Path("c.png")

@@ -11,7 +11,7 @@ from typing import Any
 
 from ....uso_model.errors import UserError
 from ....uso_model.untrusted import quoted
-from ...config import read_yaml
+from ...reading.values import read_yaml
 from .found import Found, Item
 from .matching import matched
 from .pictures import add_set

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from ....uso_model.errors import UserError
 from ....uso_model.untrusted import json_lines, named, parse_json, quoted, read_text
-from ...config import read_yaml
+from ...reading.values import read_yaml
 from ..sources import TRAIN
 from .ai_toolkit import import_ai_toolkit
 from .folders import import_folders, part

@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from ..uso_model.checkpoints import (
+from ...uso_model.checkpoints import (
     CheckpointError,
     Lora,
     load_projector,
@@ -17,20 +17,20 @@ from ..uso_model.checkpoints import (
     read_metadata,
     to_bfl,
 )
-from ..uso_model.checkpoints.files import remove_leftovers, retried
-from ..uso_model.checkpoints.lora import concatenate
-from ..uso_model.checkpoints.marks import OWN_PART, WITH_USO_PART
-from ..uso_model.errors import UserError
-from ..uso_model.projector import PREFIX
-from .adapters import lora_from_parameters
-from .engine.byproduct import byproduct
-from .engine.checkpoint import Checkpoint, latest
-from .export_files import ASKED, CHECKPOINT, Writer, is_of_run, metadata_of
-from .export_names import OWN, PROJECTOR, WITH_USO, Part, exported, file_name
-from .family import family_of
-from .recipe import TrainConfig
-from .run_folder import read_data, read_run
-from .starting_files import lora_file, projector_file
+from ...uso_model.checkpoints.files import remove_leftovers, retried
+from ...uso_model.checkpoints.lora import concatenate
+from ...uso_model.checkpoints.marks import OWN_PART, WITH_USO_PART
+from ...uso_model.errors import UserError
+from ...uso_model.projector import PREFIX
+from ..engine.byproduct import byproduct
+from ..engine.checkpoint import Checkpoint, latest
+from ..family import family_of
+from ..lora.adapters import lora_from_parameters
+from ..recipe import TrainConfig
+from ..run_folder import read_data, read_run
+from ..starting_files import lora_file, projector_file
+from .files import ASKED, CHECKPOINT, Writer, is_of_run, metadata_of
+from .names import OWN, PROJECTOR, WITH_USO, Part, exported, file_name
 
 __all__ = ["Parts", "advice", "complete", "export", "export_run", "require_own_files"]
 

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from ..uso_model.errors import UserError
+from ...uso_model.errors import UserError
 
 __all__ = [
     "OWN",

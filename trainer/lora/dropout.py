@@ -12,7 +12,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from .engine.randomness import StepRandom
+from ..engine.randomness import StepRandom
 
 __all__ = ["BranchDropout"]
 

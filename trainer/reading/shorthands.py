@@ -6,10 +6,10 @@ from collections.abc import Mapping, MutableMapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..uso_model.errors import UserError
-from ..uso_model.untrusted import quoted
-from .data.names import MANIFEST
-from .setting_errors import COMMAND_LINE, shortened
+from ...uso_model.errors import UserError
+from ...uso_model.untrusted import quoted
+from ..data.names import MANIFEST
+from .errors import COMMAND_LINE, shortened
 from .yaml_text import BROKEN_YAML, parse_yaml
 
 __all__ = ["RUNS", "short_settings", "short_texts", "written_out"]

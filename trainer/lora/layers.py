@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from ..uso_model.checkpoints.lora import uso_modules
-from ..uso_model.config import FluxConfig
-from ..uso_model.dials.blocks import parse_block_numbers
-from ..uso_model.errors import UserError
-from ..uso_model.untrusted import quoted
-from .settings.lora import LoraSettings
+from ...uso_model.checkpoints.lora import uso_modules
+from ...uso_model.config import FluxConfig
+from ...uso_model.dials.blocks import parse_block_numbers
+from ...uso_model.errors import UserError
+from ...uso_model.untrusted import quoted
+from ..settings.lora import LoraSettings
 
 __all__ = ["DOUBLE", "OUTSIDE", "SINGLE", "chosen_layers", "layer_names", "require_no_modulation"]
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..uso_model.untrusted import quoted
+from ...uso_model.untrusted import quoted
 from .other_trainers import same_setting
 from .yaml_text import lines_of
 

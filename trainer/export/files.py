@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..uso_model.checkpoints import (
+from ...uso_model.checkpoints import (
     CheckpointError,
     Lora,
     read_lora,
@@ -21,15 +21,15 @@ from ..uso_model.checkpoints import (
     write_safetensors,
     write_uso_lora,
 )
-from ..uso_model.checkpoints.lora import uso_modules
-from ..uso_model.config import FLUX_DEV
-from .encoders.fingerprint import fingerprint
-from .export_names import Part, file_name
-from .family import family_of
-from .lora_layers import layer_names
-from .recipe import TrainConfig
-from .run_folder import run_id, shareable
-from .starting_files import lora_file, transformer_file
+from ...uso_model.checkpoints.lora import uso_modules
+from ...uso_model.config import FLUX_DEV
+from ..encoders.fingerprint import fingerprint
+from ..family import family_of
+from ..lora.layers import layer_names
+from ..recipe import TrainConfig
+from ..run_folder import run_id, shareable
+from ..starting_files import lora_file, transformer_file
+from .names import Part, file_name
 
 __all__ = ["ASKED", "CHECKPOINT", "Writer", "is_of_run", "metadata_of"]
 

@@ -13,10 +13,10 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from ..uso_model.errors import UserError
-from ..uso_model.untrusted import quoted
-from .setting_errors import COMMAND_LINE, Origin, shortened, wrong_settings
-from .settings.base import Settings
+from ...uso_model.errors import UserError
+from ...uso_model.untrusted import quoted
+from ..settings.base import Settings
+from .errors import COMMAND_LINE, Origin, shortened, wrong_settings
 from .yaml_text import BROKEN_YAML, parse_yaml
 
 __all__ = ["load_config", "read_yaml", "set_values", "typed", "validated"]

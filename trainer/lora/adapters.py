@@ -11,9 +11,9 @@ from peft import LoraConfig, inject_adapter_in_model
 from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 
-from ..uso_model.checkpoints import Lora, LowRank
-from ..uso_model.checkpoints.lora import require_fit, uso_modules
-from ..uso_model.transformer import UsoTransformer
+from ...uso_model.checkpoints import Lora, LowRank
+from ...uso_model.checkpoints.lora import require_fit, uso_modules
+from ...uso_model.transformer import UsoTransformer
 
 __all__ = ["ADAPTER", "adapters_off", "add_lora", "load_into", "lora_from_parameters", "lora_layers"]
 

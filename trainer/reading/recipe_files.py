@@ -9,17 +9,17 @@ from typing import Any
 
 from pydantic import create_model
 
-from ..uso_model.errors import UserError
-from ..uso_model.untrusted import named
-from .config import read_yaml, set_values, typed, validated
-from .family import declared_families, load_family
-from .recipe import FLUX, RENAMED, TrainConfig
-from .setting_errors import COMMAND_LINE, Origin
+from ...uso_model.errors import UserError
+from ...uso_model.untrusted import named
+from ..family import declared_families, load_family
+from ..recipe import FLUX, RENAMED, TrainConfig
+from .errors import COMMAND_LINE, Origin
 from .shorthands import short_settings, short_texts, written_out
+from .values import read_yaml, set_values, typed, validated
 
 __all__ = ["RECIPES", "load_recipe", "make_recipe", "recipe_file", "recipe_names"]
 
-RECIPES = Path(__file__).parent / "recipes"
+RECIPES = Path(__file__).parents[1] / "recipes"
 """Folder of the shipped recipes."""
 
 
