@@ -25,10 +25,10 @@ from comfyui_uso.mini.experiment.reproduce import reproduce
 from comfyui_uso.mini.experiment.results import CURVES, RESULTS, append_line, read_lines
 from comfyui_uso.mini.stage_names import NETWORK_STAGES
 from comfyui_uso.mini.world import dataset, triplets
-from comfyui_uso.trainer import recipe_files
 from comfyui_uso.trainer.data import manifest
 from comfyui_uso.trainer.engine import checkpoint
 from comfyui_uso.trainer.export.names import OWN, PROJECTOR, file_name, meant
+from comfyui_uso.trainer.reading import recipe_files
 from PIL import Image
 
 SETTINGS = {
