@@ -103,6 +103,8 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
 def _demo(args: argparse.Namespace) -> None:
     from . import demo
 
+    if args.out.suffix.lower() not in (".png", ".jpg", ".jpeg", ".webp"):
+        raise UserError(f"got --out {args.out}, expected the name of a picture, such as {args.out / 'demo.png'}")
     started = time.monotonic()
     args.out.parent.mkdir(parents=True, exist_ok=True)
     demo.run(args.out)

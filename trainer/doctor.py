@@ -14,6 +14,7 @@ import torch
 from ..uso_model.checkpoints.strict import counted
 from ..uso_model.errors import UserError
 from .encoders.open import open_encoders
+from .engine.checkpoint import to_go_on_from
 from .family import family_of
 from .memory.plan import memory_text, plan
 from .preflight import Findings, look
@@ -69,6 +70,7 @@ def _examined(config: TrainConfig) -> Findings:
     problems, notes = look(config)
     try:
         require_unchanged(config)
+        to_go_on_from(config.loop.run_dir)
         if not problems:  # what the files' headers cannot tell: tokenizers, and rows that no stage can use
             training_data(config, open_encoders(config))
     except UserError as error:

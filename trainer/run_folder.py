@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,9 @@ import yaml
 
 from ..uso_model.checkpoints.files import atomic_write
 from ..uso_model.errors import UserError
+from ..uso_model.untrusted import named
 from .engine.checkpoint import checkpoints
+from .export.names import OWN, PROJECTOR, newest
 from .reading.recipe_files import load_recipe, make_recipe, recipe_file
 from .recipe import TrainConfig
 from .same_files import fingerprints, only_moved
@@ -73,10 +76,17 @@ def require_unchanged(config: TrainConfig) -> None:
     """Compare settings with those that a run to be gone on with began with.
 
     Raises:
-        UserError: the run's checkpoints were made with other settings; they are listed.
+        UserError: the run's checkpoints were made with other settings, which are listed; or it has lost them all.
     """
     folder = config.loop.run_dir
-    if not (folder / CONFIG).is_file() or not checkpoints(folder):
+    if not (folder / CONFIG).is_file():
+        return
+    if not checkpoints(folder):
+        if any(newest(config.folder, part) is not None for part in (OWN, PROJECTOR)):
+            raise UserError(
+                f"{named(folder)} has trained files and no checkpoint any more, so the run would begin anew and write "
+                "over them: put a checkpoint back, use another name, or pass --allow-change"
+            )
         return
     began, now = (dict(_flat(_plain(c))) for c in (read_run(folder), config))
     changed = {name for name in began.keys() | now.keys() if began.get(name) != now.get(name)}
@@ -133,7 +143,8 @@ def run_id(folder: Path) -> str:
     if known.get("place") == place and isinstance(known.get("id"), str):
         return known["id"]
     made = uuid.uuid4().hex
-    _replace(folder / IDENTITY, json.dumps({"id": made, "place": place}, indent=1))
+    with suppress(OSError):  # a run on read-only media can be exported all the same
+        _replace(folder / IDENTITY, json.dumps({"id": made, "place": place}, indent=1))
     return made
 
 
@@ -166,9 +177,18 @@ def read_run(folder: str | Path, texts: Sequence[str] = ()) -> TrainConfig:
 def open_recipe(name: str, texts: Sequence[str] = ()) -> TrainConfig:
     """Return the settings of a run's folder, a file, or a shipped recipe, with `name=value` texts of a command line.
 
+    The file of settings in a run's folder stands for the run, whose paths are relative to that folder.
+
     Raises:
         UserError: there is no such recipe, or a setting is wrong.
     """
+    file = Path(name)
+    if (
+        file.name == CONFIG
+        and file.is_file()
+        and (file.with_name(IDENTITY).is_file() or file.with_name(DATA).is_file())
+    ):
+        return read_run(file.parent, texts)
     if (Path(name) / CONFIG).is_file():
         return read_run(name, texts)
     return load_recipe(recipe_file(name), texts=texts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from comfyui_uso.cli import main
 from comfyui_uso.mini import demo
 from comfyui_uso.mini.example_pictures import examples
 from comfyui_uso.mini.experiment.draw import draw_with
@@ -47,3 +48,8 @@ def test_the_miniature_follows_its_references():
         assert found[mode]["resemblance"] >= half_way, found
     for mode in ("none", "subject"):
         assert found[mode]["style"] <= 4 * chance, found
+
+
+def test_a_name_that_is_no_picture_is_refused_before_anything_is_drawn(tmp_path, capsys):
+    assert main(["demo", "--out", str(tmp_path / "out")]) == 2
+    assert "expected the name of a picture" in capsys.readouterr().err

@@ -66,3 +66,14 @@ def test_a_file_that_is_no_mapping_is_refused(tmp_path):
     (tmp_path / "b.yaml").write_text("a: [1\n", encoding="utf-8")
     with pytest.raises(ValueError, match=r"b\.yaml is not YAML"):
         load_config(TrainConfig, tmp_path / "b.yaml")
+
+
+@pytest.mark.parametrize("end", ["lora:\n  rank: 3\n", "loop:\n  steps: 3\n", "stage: style\n"])
+def test_a_setting_that_stands_twice_is_refused(end, tmp_path):
+    """PyYAML takes the last without a word, and with it all of its section."""
+    path = tmp_path / "twice.yaml"
+    path.write_text((RECIPES / "toy.yaml").read_text(encoding="utf-8") + end, encoding="utf-8")
+    with pytest.raises(
+        ValueError, match=rf"twice.yaml is not YAML: '{end.split(':')[0]}' stands twice, in line \d+ and"
+    ):
+        load_recipe(path)

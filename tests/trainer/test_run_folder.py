@@ -12,12 +12,14 @@ import pytest
 import torch
 import yaml
 from comfyui_uso import cli
+from comfyui_uso.trainer import run_folder
 from comfyui_uso.trainer.data.manifest import read_manifest, write_manifest
+from comfyui_uso.trainer.doctor import diagnose
 from comfyui_uso.trainer.engine.checkpoint import latest
 from comfyui_uso.trainer.export.names import OWN, file_name, newest
 from comfyui_uso.trainer.export.run import export_run, require_own_files
 from comfyui_uso.trainer.recipe import TrainConfig
-from comfyui_uso.trainer.run_folder import CONFIG, read_run, require_unchanged, run_id
+from comfyui_uso.trainer.run_folder import CONFIG, open_recipe, read_run, require_unchanged, run_id
 from comfyui_uso.trainer.train import encode, train, training_data
 from comfyui_uso.uso_model.checkpoints import read_lora, read_metadata, read_safetensors, write_safetensors
 from comfyui_uso.uso_model.errors import UserError
@@ -192,3 +194,39 @@ def test_a_run_of_the_first_version_goes_on(tmp_path, tiny_encoders, tiny_files,
     assert cli.main(["export", str(place), "--step", "2", "--out", str(tmp_path / "again")]) == 0
     assert "step 2 of moved" in capsys.readouterr().out
     assert all(torch.isfinite(tensor).all() for tensor in latest(place).trained().values())
+
+
+def test_the_settings_in_a_runs_folder_stand_for_the_run(trained, tmp_path, monkeypatch) -> None:
+    """As with other trainers, where the YAML file in the folder is named to go on."""
+    place = tmp_path / "elsewhere"
+    place.mkdir()
+    monkeypatch.chdir(place)
+    config = open_recipe(str(trained.loop.run_dir / CONFIG), ["loop.steps=3"])
+    assert config.loop.run_dir == trained.loop.run_dir and config.loop.steps == 3
+
+
+def test_a_run_that_has_lost_its_checkpoints_does_not_begin_anew(trained, tiny_encoders) -> None:
+    folder = trained.loop.run_dir
+    before = {path: digest(path) for path in (folder / "out").iterdir()}
+    for path in folder.glob("checkpoint-*"):
+        shutil.rmtree(path)
+    with pytest.raises(UserError, match="has trained files and no checkpoint any more"):
+        train(read_run(folder), tiny_encoders)
+    assert {path: digest(path) for path in (folder / "out").iterdir()} == before
+    assert train(read_run(folder), tiny_encoders, allow_change=True) == 2
+
+
+def test_a_run_on_read_only_media_has_a_name_all_the_same(trained, monkeypatch) -> None:
+    (trained.loop.run_dir / "run.json").unlink()
+
+    def denied(*args, **named):
+        raise OSError("read-only")
+
+    monkeypatch.setattr(run_folder, "_replace", denied)
+    assert len(run_id(trained.loop.run_dir)) == 32
+
+
+def test_the_doctor_says_that_no_checkpoint_can_be_gone_on_from(trained) -> None:
+    for path in trained.loop.run_dir.glob("checkpoint-*/optimizer.pt"):
+        path.unlink()
+    assert any("none that the run can go on from" in one for one in diagnose(read_run(trained.loop.run_dir)).problems)

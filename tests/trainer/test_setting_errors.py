@@ -30,7 +30,7 @@ def said(text: str, tmp_path: Path, *texts: str) -> str:
         ("steps: 40", "stepz: 40", "stepz", "loop.stepz is unknown, did you mean loop.steps? (line {})"),
         ("learning_rate:", "lr:", "lr:", "loop.lr is unknown; here it is loop.learning_rate (line {})"),
         ("size: 128", "resolution: 128", "resolution", "data.resolution is unknown; here it is data.size (line {})"),
-        ("ema: 0.9", "ema: 2", "ema:", "loop.ema: Input should be less than 1 (line {})"),
+        ("ema: 0.9", "ema: 2", "ema:", "loop.ema: Input should be less than 1, got 2 (line {})"),
         ("batch_size: 4", "batch_size: 4\n  micro_batch: 3", "loop:", "not a multiple of micro_batch 3 (line {})"),
         ("  base: fp32\n  checkpointing: false", "", "memory:", "memory: expected settings below it"),
         ("memory:", "memory:\n  stream_blocks: -1", "stream_blocks", "memory.blocks_to_swap: Input should be"),

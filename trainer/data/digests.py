@@ -32,7 +32,7 @@ class Digests:
 
     def __init__(self, file: Path):
         """Use `file`, which need not exist; several processes may add to it at the same time."""
-        self._file, self._told = file, False
+        self._file, self._told, self._missed = file, False, False
 
     @cached_property
     def _known(self) -> dict[str, tuple[list[int], str]]:
@@ -49,14 +49,24 @@ class Digests:
         return known
 
     def of(self, path: Path) -> str:
-        """Return the hash of a file.
+        """Return the hash of a file; of one that is not there now, that of when it was.
+
+        What has been encoded serves for as long as a drive is away.
 
         Raises:
-            UserError: the file is absent or cannot be read.
+            UserError: the file is absent and was never read, or cannot be read.
         """
-        stat = regular_file(path, "put the picture back or take its row out of the manifest")
+        name = str(path.absolute())
         try:
-            name = str(path.absolute())
+            stat = regular_file(path, "put the picture back or take its row out of the manifest")
+        except UserError:
+            if name not in self._known or path.exists():
+                raise
+            if not self._missed:
+                logger.warning("%s is not there: what was encoded of it before is used", path)
+            self._missed = True
+            return self._known[name][1]
+        try:
             state = [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]
             before, digest = self._known.get(name, (None, ""))
             if before == state:

@@ -82,6 +82,9 @@ def _complaint(details: Mapping[str, Any], name: str, known: Sequence[str]) -> s
             reason = "expected settings below it as `name: value` lines; leave an empty section out"
         if name == "loop.run_dir" and details["type"] == "missing":
             return "name: Field required (or loop.run_dir)"
+        got = details.get("input")
+        if details["type"] != "value_error" and isinstance(got, (str, int, float)):
+            reason += f", got {quoted(repr(got))}"
         return f"{quoted(name)}: {reason}" if name else reason
     last = name.rpartition(".")[2]
     here = same_setting(name)

@@ -46,7 +46,8 @@ def recipe_file(name: str) -> Path:
         raise UserError(
             f"{named(name)} is data and no recipe: name one of {known}, or a YAML file, and then data={named(name)}"
         )
-    raise UserError(f"got the recipe {name!r}, expected a YAML file, the folder of a run, or one of {known}")
+    absent = "which is not there, " if Path(name).suffix or Path(name).name != name else ""
+    raise UserError(f"got the recipe {name!r}, {absent}expected a YAML file, the folder of a run, or one of {known}")
 
 
 def load_recipe(path: str | Path, overrides: Mapping[str, Any] | None = None, texts: Sequence[str] = ()) -> TrainConfig:

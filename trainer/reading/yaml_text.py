@@ -16,6 +16,7 @@ BROKEN_YAML = (yaml.YAMLError, RecursionError, ValueError, TypeError, LookupErro
 `!!timestamp x`."""
 
 _DEEPEST = 1000
+_MERGE = "tag:yaml.org,2002:merge"
 _DASHES = re.compile(r"(?:[-?] )+")
 
 
@@ -23,12 +24,28 @@ def parse_yaml(text: str) -> Any:
     """Parse YAML whose nesting has an end: PyYAML's time grows with the square of the depth.
 
     Raises:
-        ValueError: more levels than any settings have.
+        ValueError: more levels than any settings have, or a setting that stands twice, of which PyYAML would take the
+            last without a word.
     """
     runs = (len(run) // 2 for run in _DASHES.findall(text))
     if max(text.count("[") + text.count("{"), *runs, 0) > _DEEPEST:
         raise ValueError(f"more than {_DEEPEST} levels are nested")
-    return yaml.safe_load(text)
+    return yaml.load(text, Loader=_Once)
+
+
+class _Once(yaml.SafeLoader):
+    """The safe loader, with each key once."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        lines: dict[str, int] = {}
+        for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
+            line = key.start_mark.line + 1
+            if not isinstance(key, yaml.ScalarNode) or key.tag == _MERGE:
+                continue
+            if key.value in lines:
+                raise ValueError(f"{key.value!r} stands twice, in line {lines[key.value]} and {line}; keep one of them")
+            lines[key.value] = line
+        return super().construct_mapping(node, deep)
 
 
 def lines_of(path: Path) -> dict[str, int]:

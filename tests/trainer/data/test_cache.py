@@ -157,3 +157,15 @@ def test_pruning_keeps_what_is_named(tmp_path, picture):
         cache.get(what, "recipe", Counting())
     assert cache.prune([cache.entry("a", "recipe")]) == 2
     assert cache.entry("a", "recipe").is_file() and not cache.entry("b", "recipe").exists()
+
+
+def test_what_was_encoded_serves_while_a_picture_is_away(tmp_path, picture, monkeypatch, caplog):
+    """A drive that is away for a second ends no night."""
+    monkeypatch.setattr("comfyui_uso.trainer.data.digests._SETTLED_NS", -1)
+    digests = Digests(tmp_path / "digests.jsonl")
+    known = digests.of(picture)
+    picture.unlink()
+    assert digests.of(picture) == Digests(tmp_path / "digests.jsonl").of(picture) == known
+    assert "is not there: what was encoded of it before is used" in caplog.text
+    with pytest.raises(ValueError, match="is not there"):
+        digests.of(tmp_path / "never.png")

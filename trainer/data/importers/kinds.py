@@ -107,6 +107,8 @@ def _lines(found: Found, rows: Rows) -> list[str]:
     held = sum(row.split != TRAIN for row in rows) if found.options.split or found.items[0].split else 0
     if held:
         said.append(f"{held} rows are held out")
+    elif found.options.split:
+        said.append(f"no row is held out: {len(found.items)} pictures are too few for --split {found.options.split}")
     return said + found.notes
 
 

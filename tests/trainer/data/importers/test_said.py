@@ -240,3 +240,11 @@ def test_folders_in_circles_are_gone_through_once(files):
     (root / "p/sub/self.png").symlink_to("self.png")
     found = import_rows("pictures", root / "p", Options(reference="style", recursive=True))
     assert sorted(row.id for row in found.rows) == ["p/0", "p/sub/1"] and "1 broken links" in found.lines[0]
+
+
+def test_a_share_that_holds_nothing_out_is_said(files):
+    root = files("a.png", "b.png")
+    assert (
+        "no row is held out: 2 pictures are too few for --split 0.001"
+        in import_rows("pictures", root, Options(reference="style", split=0.001)).lines
+    )
