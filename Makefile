@@ -45,7 +45,8 @@ demo: $(RUNTIME)
 
 RUN_TESTS = HF_HUB_OFFLINE=1 COMFYUI_PATH="$(COMFYUI)" $(BIN)/python -m pytest -rs
 
-# One process for each core, with one thread: tests have small tensors. Those that share a server stay in one process.
+# One process for each core, with one thread: tests have small tensors. Those that share a server ask for one process;
+# pytest-xdist 3.8 does not heed it under pytest 9.2, and starts a server in each.
 test: $(TOOLS) $(COMFY)
 	@OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(RUN_TESTS) -n $(THREADS) --dist loadgroup -m "not long" $(ARGS)
 
