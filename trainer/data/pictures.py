@@ -40,7 +40,9 @@ _DAMAGE = (
     MemoryError,
 )
 
-_PNG = b"\x89PNG\r\n\x1a\n"
+_PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
+_APP1, _SCAN = 0xE1, 0xDA
+"""Markers of JPEG: metadata, and where the picture's data begin."""
 _TEXTS = (b"tEXt", b"zTXt", b"iTXt")
 
 _TO_8_BITS = (np.arange(65536) * (255 / 65535)).round().astype(np.uint8)
@@ -96,14 +98,38 @@ _TOO_LARGE = f"it has more than {MOST_PIXELS // 1_000_000} megapixels"
 
 
 def _opened(path: Path) -> Image.Image:
-    """Open a picture; a PNG whose text Pillow will not unpack, such as a megabyte of a workflow, without its text."""
+    """Open a picture, also one whose metadata Pillow stumbles over while it opens it.
+
+    These are a PNG with more text than Pillow will unpack, such as a megabyte of a workflow, and a JPEG whose Exif data
+    give its resolution in a form that there is none of.
+    """
     try:
         return Image.open(path, formats=picture_formats())
-    except ValueError:
-        data = path.read_bytes()
-        if not data.startswith(_PNG):
+    except (ValueError, Image.UnidentifiedImageError):
+        with path.open("rb") as file:
+            begin = file.read(len(_PNG))
+        if begin == _PNG:
+            return Image.open(io.BytesIO(_without_text(path.read_bytes())), formats=("PNG",))
+        plain, exif = _without_exif(path.read_bytes()) if begin.startswith(_JPEG) else (b"", None)
+        if exif is None:
             raise
-        return Image.open(io.BytesIO(_without_text(data)), formats=("PNG",))
+        picture = Image.open(io.BytesIO(plain), formats=("JPEG",))
+        picture.info["exif"] = exif
+        return picture
+
+
+def _without_exif(data: bytes) -> tuple[bytes, bytes | None]:
+    """Return a JPEG without its Exif segment, and the segment's contents; None where it has none.
+
+    Source: ITU-T T.81, B.1.1 (markers and lengths of segments).
+    """
+    place = len(_JPEG) - 1
+    while place + 4 <= len(data) and data[place] == 0xFF and data[place + 1] != _SCAN:
+        end = place + 2 + int.from_bytes(data[place + 2 : place + 4], "big")
+        if data[place + 1] == _APP1 and data[place + 4 :].startswith(b"Exif\0\0"):
+            return data[:place] + data[end:], data[place + 4 : end]
+        place = end
+    return data, None
 
 
 def _without_text(data: bytes) -> bytes:

@@ -64,6 +64,7 @@ TURNED = (0x0112, 3, 1, struct.pack("<H", 6))
     "entries",
     [
         [TURNED, (0x11A, 2, 3, b"72\0")],  # XResolution as text
+        [TURNED, (0x11A, 1, 1, b"H")],  # ... as one byte: Pillow cannot open the file
         [TURNED, (0x131, 11, 1, struct.pack("<f", 1.5))],  # Software as a number
         [TURNED, (0x8825, 4, 1, struct.pack("<I", 9999))],  # GPS beyond the end
         [TURNED, (0x11A, 5, 1, struct.pack("<II", 0, 0))],  # 0/0
