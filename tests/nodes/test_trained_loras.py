@@ -13,7 +13,7 @@ import comfy.utils
 import pytest
 import torch
 from comfyui_uso.trainer.export.files import Writer
-from comfyui_uso.trainer.export.names import OWN
+from comfyui_uso.trainer.export.names import OWN, file_name
 from comfyui_uso.trainer.lora.adapters import ADAPTER, add_lora, load_into, lora_from_parameters, lora_layers
 from comfyui_uso.trainer.lora.layers import chosen_layers
 from comfyui_uso.trainer.memory import load
@@ -119,7 +119,7 @@ def test_partial_loras_and_alpha_load_whole(
         wanted = {k: sum(part[k] for part in (wanted, added) if k in part) for k in wanted | added}
     files = Writer(tmp_path, "x", 7, {}, torch.float32)
     files.lora(OWN, lora, {})
-    weights = read_safetensors(files.paths[OWN])
+    weights = read_safetensors(tmp_path / file_name("x", 7, OWN))
     assert f"{len(weights)}/{len(weights)} keys map in ComfyUI" in files.told[0]
     with caplog.at_level(logging.WARNING):
         require_same(stock(base_model, weights), wanted)

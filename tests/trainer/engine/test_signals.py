@@ -22,7 +22,8 @@ def test_a_signal_is_acknowledged_and_a_second_one_interrupts(name, tmp_path, ca
     if name == "SIGBREAK":  # that of Windows, under another number
         monkeypatch.setattr(signal, "SIGBREAK", signal.SIGUSR1, raising=False)
     number = getattr(signal, name)
-    before = signal.getsignal(number)
+    usual = signal.default_int_handler if name == "SIGINT" else signal.SIG_DFL
+    before = signal.signal(number, usual)  # whatever started the tests may have switched one off
     with StopSignals(tmp_path) as signals:
         assert not signals.stop()
         os.kill(os.getpid(), number)
@@ -30,7 +31,7 @@ def test_a_signal_is_acknowledged_and_a_second_one_interrupts(name, tmp_path, ca
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), number)
             soon(lambda: False)
-    assert signal.getsignal(number) == before and signal.set_wakeup_fd(-1) == -1
+    assert signal.signal(number, before) == usual and signal.set_wakeup_fd(-1) == -1
 
 
 def test_it_is_acknowledged_while_python_is_in_a_call_that_does_not_return(tmp_path, caplog, monkeypatch):
