@@ -10,6 +10,7 @@ from .mini.cli import add_demo
 from .trainer.cli import new_parser, run
 from .trainer.commands import add_training_commands
 from .trainer.data.commands import add_data_commands
+from .trainer.evaluate.commands import add_eval_commands
 
 __all__ = ["build_parser", "main"]
 
@@ -26,6 +27,8 @@ def build_parser() -> argparse.ArgumentParser:
     add_demo(commands)
     add_data_commands(commands)
     add_training_commands(commands)
+    evaluate = commands.add_parser("eval", help="measure models on benches of pictures")
+    add_eval_commands(evaluate.add_subparsers(title="commands", metavar="COMMAND", required=True))
     mini = commands.add_parser("mini", help="make, train and measure USO-mini")
     add_mini_commands(mini.add_subparsers(title="commands", metavar="COMMAND", required=True))
     return parser

@@ -1,0 +1,1 @@
+"""A model to numbers: benches built, drawn, scored, reported and compared."""

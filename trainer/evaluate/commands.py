@@ -1,0 +1,11 @@
+"""`uso eval`: what the command line says of benches. A module each adds its own sub-command."""
+
+from __future__ import annotations
+
+import argparse
+
+__all__ = ["add_eval_commands"]
+
+
+def add_eval_commands(commands: argparse._SubParsersAction) -> None:
+    """Add the sub-commands of `uso eval`."""
