@@ -19,6 +19,7 @@ from ..engine.shard import require_shardable
 from ..engine.shares import shares
 from ..export.run import require_own_files
 from ..monitor.prompts import require_references
+from ..problems import Problems
 from ..recipe import TrainConfig
 from ..settings.data import DataConfig
 from .files import examine, no_paths
@@ -97,10 +98,10 @@ def require_ready(config: TrainConfig, encoders: bool = True, tell: bool = True)
         tell: put the notes into the log; for the main process.
 
     Raises:
-        UserError: every problem in one message.
+        Problems: there are some.
     """
     problems, notes = look(config, encoders)
     if problems:
-        raise UserError("; ".join(problems))
+        raise Problems(problems)
     for note in notes if tell else []:
         logger.warning("note: %s", note)

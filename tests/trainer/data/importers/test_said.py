@@ -164,7 +164,7 @@ def test_every_target_needs_its_references(files):
         ("uno", "a.json", '[{"img_path1": "a", "img_path2": "b"}]', "item 1 has no caption of img_path2"),
         ("uno", "a.json", "[3]", "item 1 holds int and has no text"),
         ("musubi", "a.jsonl", "[", "a.jsonl line 1 is not JSON"),
-        ("musubi", "a.jsonl", "[]", "line 1 holds list, expected an object"),
+        ("musubi", "a.jsonl", "[]", "line 1 holds a list, expected an object"),
         ("musubi", "a.jsonl", '{"caption": "a"}', "line 1 has no text 'image_path'"),
         ("musubi", "a.jsonl", '{"image_path": "a.png", "caption": 3}', "line 1 has caption = 3, expected a text"),
         ("musubi", "a.jsonl", '{"image_path": "a.png", "control_path": []}', "has no text 'control_path'; several"),
