@@ -63,7 +63,7 @@ def add_training_commands(commands: argparse._SubParsersAction) -> None:
         "--part",
         choices=("own", "with-uso", "both"),
         default="both",
-        help="of a LoRA trained beside USO: itself, or together with USO (%(default)s)",
+        help="of a LoRA trained beside USO or another one: itself, or together with that (%(default)s)",
     )
     export.set_defaults(handler=_export)
 

@@ -22,8 +22,8 @@ def matched(
     """Return the references of each target, those of a number in its order.
 
     Of several of one stem, `a.png` and `a.jpg`, the one with the target's whole name is taken. A target named `a_0` has
-    the reference `a_0`, which then is none of `a`. References that belong to no target are counted; those that are shared
-    by targets of one stem are remembered.
+    the reference `a_0`, which then is none of `a`. References that belong to no target are counted; what targets of one
+    stem share is remembered.
 
     Args:
         targets: pictures below `base`.
