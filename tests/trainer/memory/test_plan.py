@@ -8,10 +8,11 @@ import pytest
 import torch
 from comfyui_uso.mini.model import weight_files
 from comfyui_uso.trainer.lora.adapters import add_lora
+from comfyui_uso.trainer.memory.activations import HELD, MOMENTARY
 from comfyui_uso.trainer.memory.checkpointing import checkpoint_decoder
 from comfyui_uso.trainer.memory.frozen import FrozenLinear
 from comfyui_uso.trainer.memory.load import load_frozen
-from comfyui_uso.trainer.memory.plan import DECODE, DECODE_WITH_GRADIENT, HELD, MOMENTARY, plan
+from comfyui_uso.trainer.memory.plan import DECODE, DECODE_WITH_GRADIENT, plan
 from comfyui_uso.trainer.reading.recipe_files import RECIPES, load_recipe
 from comfyui_uso.uso_model.autoencoder import Autoencoder
 from comfyui_uso.uso_model.checkpoints import read_lora
