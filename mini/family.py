@@ -15,6 +15,7 @@ from ..trainer.memory.small_plan import SmallSizes
 from ..trainer.memory.weights import flux_sizes
 from ..trainer.recipe import ModelsConfig, TrainConfig
 from ..uso_model.config import FLUX_DEV
+from ..uso_model.errors import UserError
 from ..uso_model.projector import HierarchicalProjector
 from ..uso_model.transformer import UsoTransformer
 from .encoders import mini_encoders
@@ -93,7 +94,10 @@ class MiniFamily:
 
     def memory_note(self, config: TrainConfig) -> str | None:
         """Return one line: what is worth saying of so small a network."""
-        needed = plan(config, device="cpu").ram_needed
+        try:
+            needed = plan(config, device="cpu").ram_needed
+        except UserError as error:  # a recipe that cannot be followed
+            return f"  USO-mini: no plan of memory: {error}"
         return f"  USO-mini: {needed / 1e9:.1f} GB of RAM by the plan, also without a GPU"
 
 

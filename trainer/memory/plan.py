@@ -83,7 +83,10 @@ def _small(config: TrainConfig, sizes: SmallSizes, device: Device) -> MemoryPlan
 
     most = tokens(config.data.sizes[-1])
     phases = small_phases(config, sizes, most, 0 if config.reward is None else tokens(config.reward.size))
-    waiting: Items = {"encodings in RAM": _encodings(config)}
+    # In half precision: features, text, and the latents of target and content.
+    row = sizes.features + sizes.text_tokens * sizes.flux.context_in_dim + 2 * sizes.flux.in_channels * most
+    kept = 2 * row * len(_rows(config))
+    waiting: Items = {"encodings in RAM": min(config.data.cache_memory * 2**30, kept)}
     return MemoryPlan(tuple(_phase(name, device, part, waiting, {}) for name, part in phases.items()), most, False)
 
 
