@@ -104,7 +104,7 @@ def absent_judge(choice: str, column: Column) -> str | None:
         return None
     return (
         f"{quoted(choice)} is not in models/{FOLDER} or models/clip_vision, expected a file for {column}_judge: put it "
-        f"there, or choose {BUNDLED}, {AUTO} or another; {_addresses(column)}."
+        f"there, or choose another; {_usual(column)}."
     )
 
 
@@ -128,9 +128,7 @@ def _bundled(column: Column) -> Likeness:
     from ...mini.judges.vectors import bundled_identity, bundled_style  # not above: its networks are slow to import
 
     if column == "prompt":
-        raise UserError(
-            f"Got {BUNDLED} as prompt_judge, but no bundled judge reads words: choose {AUTO}; {_addresses(column)}."
-        )
+        raise UserError(f"Got {BUNDLED} as prompt_judge, but no bundled judge reads words: choose {AUTO}.")
     return Likeness(bundled_style() if column == "style" else bundled_identity(), _LIMITS[column])
 
 
@@ -155,21 +153,11 @@ def _found(column: Column) -> tuple[str, Path]:
     Raises:
         UserError: none is there, or several files fit.
     """
-    from ...uso_model.judging.registry import JUDGES
+    from ...uso_model.judging.registry import JUDGES, find_judge
 
-    for name in KINDS[column]:
-        fitting = [path for path in _paths() if _fits(JUDGES[name], path)]
-        if len(fitting) > 1:
-            raise UserError(
-                f"Got {len(fitting)} files that fit the judge {name} ({', '.join(path.name for path in fitting)}), "
-                f"expected one: choose it by hand as {column}_judge."
-            )
-        if fitting:
-            return name, fitting[0]
-    raise UserError(
-        f"Found no judge of {_IN_WORDS[column]} in models/{FOLDER} or models/clip_vision, expected one for "
-        f"{column}_judge: {_addresses(column)}."
-    )
+    there = (name for name in KINDS[column] if any(_fits(JUDGES[name], path) for path in _paths()))
+    name = next(there, KINDS[column][0])  # where there is none, the usual one is asked for
+    return name, find_judge(name, [path for folder in FOLDERS for path in folder_paths.get_folder_paths(folder)])
 
 
 def _chosen(column: Column, choice: str) -> tuple[str, Path]:
@@ -190,7 +178,7 @@ def _chosen(column: Column, choice: str) -> tuple[str, Path]:
     what = f"the judge {other}" if other else looks_like(read_shapes(path))
     raise UserError(
         f"{quoted(choice)} looks like {what}, expected a judge of {_IN_WORDS[column]} as {column}_judge: "
-        f"{_addresses(column)}."
+        f"{_usual(column)}."
     )
 
 
@@ -217,9 +205,9 @@ def _path(choice: str) -> str | None:
     return next((path for path in paths if path), None)
 
 
-def _addresses(column: Column) -> str:
-    """Return what the usual judge of a column is, where it can be had, and where it goes."""
+def _usual(column: Column) -> str:
+    """Return what the usual judge of a column is and where it can be had."""
     from ...uso_model.judging.registry import JUDGES
 
-    card, expected = JUDGES[KINDS[column][0]].card, JUDGES[KINDS[column][0]].expected
-    return f"put {expected} ({card.file}, {card.address}) in models/{FOLDER}"
+    card = JUDGES[KINDS[column][0]].card
+    return f"the usual one is {card.name}, {card.file} of {card.model} ({card.address})"

@@ -55,7 +55,8 @@ def short_table(columns: Mapping[str, Sequence[float]], order: Sequence[int], no
 
 def counted(places: Sequence[int], of: int, what: str) -> str:
     """Return a sentence that counts pictures and names their numbers."""
-    named = ", ".join(map(str, places[:MOST_SHOWN])) + (", ..." if len(places) > MOST_SHOWN else "")
+    rest = len(places) - MOST_SHOWN
+    named = ", ".join(map(str, places[:MOST_SHOWN])) + (f" and {rest} more" if rest > 0 else "")
     return f"{len(places)} of {of} pictures {what}: {named}."
 
 
