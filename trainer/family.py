@@ -14,14 +14,14 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import torch
 
 from ..uso_model.errors import UserError
-from ..uso_model.import_path import imported
+from ..uso_model.import_path import object_at
 from ..uso_model.projector import HierarchicalProjector
 from ..uso_model.transformer import UsoTransformer
-from .encoders.interface import Encoders
+from .encoders.interface import CountTokens, Encoders
 from .reading.values import read_yaml
 from .recipe import ModelsConfig, TrainConfig
 
-__all__ = ["Declared", "ModelFamily", "declared_families", "family_of", "load_family"]
+__all__ = ["Declared", "ModelFamily", "declared_families", "family_of", "load_family", "token_counter"]
 
 DECLARATION = "family.yaml"
 
@@ -105,6 +105,15 @@ def family_of(config: TrainConfig) -> ModelFamily:
     return load_family(config.family)
 
 
+def token_counter(config: TrainConfig) -> CountTokens | None:
+    """Return how a recipe's family counts the tokens of a prompt, None where its tokenizers are not at hand."""
+    count_tokens = getattr(family_of(config), "count_tokens", None)  # a family may do without
+    try:
+        return count_tokens(config.models) if count_tokens is not None else None
+    except UserError:
+        return None
+
+
 @lru_cache
 def load_family(path: str) -> ModelFamily:
     """Import a family by its path.
@@ -112,7 +121,7 @@ def load_family(path: str) -> ModelFamily:
     Raises:
         UserError: there is no such module or object, or it is no family.
     """
-    found = imported(path, "family", "correct `family`")
+    found = object_at(path, "family", "correct `family`")
     if not isinstance(found, ModelFamily):
         raise UserError(f"{path} is no model family; correct `family` to an object with all that ModelFamily asks for")
     return found

@@ -14,7 +14,7 @@ import torch
 from ..checkpoints import CheckpointError, read_shapes
 from ..checkpoints.kinds import looks_like
 from ..errors import UserError
-from ..import_path import imported
+from ..import_path import is_import_path, object_at
 from ..untrusted import named, quoted, regular_file
 from ..writing import sha256_of
 from . import clip, csd, dino, style_encoder
@@ -85,7 +85,7 @@ def load_judge(
     Raises:
         UserError: no such judge, or its file is missing, another model, damaged or not finite, or a package is missing.
     """
-    if ":" in name:
+    if is_import_path(name):
         return _made(name, path, device)
     kind = _kind(name)
     file = find_judge(name, folders) if path is None else _file(kind, Path(path))
@@ -161,7 +161,7 @@ def _candidates(folders: Sequence[str | Path]) -> Iterator[Path]:
 
 def _made(path: str, file: str | Path | None, device: str | torch.device) -> Judge:
     """Return what the callable of an import path makes."""
-    make = imported(path, "judge", "correct the judge's name")
+    make = object_at(path, "judge", "correct the judge's name")
     if not callable(make):
         raise UserError(f"{path} is not callable, expected a function that returns a judge; correct the judge's name")
     given = {"path": file, "device": device}
