@@ -6,7 +6,6 @@ this protocol alone, so that a family may live anywhere.
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Collection, Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import torch
 
 from ..uso_model.errors import UserError
+from ..uso_model.import_path import object_at
 from ..uso_model.projector import HierarchicalProjector
 from ..uso_model.transformer import UsoTransformer
 from .encoders.interface import CountTokens, Encoders
@@ -23,10 +23,6 @@ from .recipe import ModelsConfig, TrainConfig
 
 __all__ = ["Declared", "ModelFamily", "declared_families", "family_of", "load_family", "token_counter"]
 
-PACK = __package__.rpartition(".")[0]
-"""Name under which this pack was imported; ComfyUI gives it another one than pip."""
-
-_INSTALLED = "comfyui_uso"
 DECLARATION = "family.yaml"
 
 
@@ -126,19 +122,7 @@ def load_family(path: str) -> ModelFamily:
     Raises:
         UserError: there is no such module or object, or it is no family.
     """
-    module, _, name = path.partition(":")
-    if not all(part.isidentifier() for part in (*module.split("."), name)):
-        raise UserError(f"got the family {path[:80]!r}, expected an import path package.module:object")
-    if module.split(".")[0] == _INSTALLED:
-        module = PACK + module.removeprefix(_INSTALLED)
-    try:
-        found = getattr(importlib.import_module(module), name, None)
-    except ModuleNotFoundError as error:
-        if error.name is None or not (module == error.name or module.startswith(f"{error.name}.")):
-            raise  # something that the family itself needs
-        raise UserError(f"there is no module {error.name} for the family {path}; correct `family`") from error
-    if found is None:
-        raise UserError(f"there is no {name} in {module} for the family {path}; correct `family`")
+    found = object_at(path, "family", "correct `family`")
     if not isinstance(found, ModelFamily):
         raise UserError(f"{path} is no model family; correct `family` to an object with all that ModelFamily asks for")
     return found
