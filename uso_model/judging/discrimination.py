@@ -16,6 +16,8 @@ __all__ = ["CHANCE", "Area", "Discrimination", "discriminate"]
 CHANCE = 0.5
 LEAST_DRAWS_WITH_PAIRS = 0.1
 """Share of the bootstrap draws that must have pairs of both kinds; below it there is no interval."""
+FEWEST = 6
+"""Styles, or subjects, that are drawn anew by the bootstrap; fewer are taken as given."""
 _AT_ONCE = 4_000_000
 """Weights in memory at a time."""
 
@@ -69,7 +71,8 @@ def discriminate(
 
     Pairs that share a picture, a style or a subject are not independent, so the intervals (95 %, percentiles) come from
     drawing whole styles and whole subjects, both at once: Owen 2007, "The pigeonhole bootstrap". A pair weighs as often
-    as its clusters were drawn: the product where they differ, once for each copy where both ends lie in one.
+    as its clusters were drawn: the product where they differ, once for each copy where both ends lie in one. Fewer than
+    6 styles (or subjects) are taken as given, since 3 can be drawn in 10 ways only: the answer then holds for these.
 
     Args:
         similarity: of all pairs, `n n`; for vectors see `readout.cosine`. Only what lies above the diagonal is read.
@@ -138,7 +141,9 @@ def _numbered(labels: Sequence[str]) -> Tensor:
 def _draws(labels: Tensor, draws: int, generator: torch.Generator) -> Tensor:
     """Return how often each cluster is drawn, `clusters 1 + draws`; the first column has each once."""
     clusters = int(labels.max()) + 1 if len(labels) else 0
-    drawn = torch.randint(max(1, clusters), (clusters, draws), generator=generator)
+    if clusters < FEWEST:
+        return torch.ones(clusters, 1 + draws)
+    drawn = torch.randint(clusters, (clusters, draws), generator=generator)
     counts = torch.zeros(clusters, draws).scatter_add_(0, drawn, torch.ones(clusters, draws))
     return torch.cat([torch.ones(clusters, 1), counts], dim=1)
 
