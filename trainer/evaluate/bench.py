@@ -22,6 +22,7 @@ from ..data.pictures import open_picture
 from ..settings.base import Settings
 
 __all__ = [
+    "HEADER",
     "PICTURES",
     "TASKS",
     "Bench",
@@ -85,7 +86,7 @@ class Row(Settings):
     """Keys of all pictures of the subject: drawings are compared with each, and the mean is taken."""
     against_style: list[str] = Field(default_factory=list)
     """Keys of pictures in the style, the fed one among them."""
-    samples: int = Field(1, gt=0)
+    samples: int = Field(1, gt=0, le=10_000)
     group: str | None = None
     """Rows are drawn in one batch with neighbours of the same group alone; None is a group, too."""
     facts: dict[str, Any] = Field(default_factory=dict)
