@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from .run_command import add_run
+from .score_command import add_score
 
 __all__ = ["add_eval_commands"]
 
@@ -12,3 +13,4 @@ __all__ = ["add_eval_commands"]
 def add_eval_commands(commands: argparse._SubParsersAction) -> None:
     """Add the sub-commands of `uso eval`."""
     add_run(commands)
+    add_score(commands)

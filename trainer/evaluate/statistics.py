@@ -1,6 +1,6 @@
 """Means with 95 % intervals that hold for other subjects or styles and for other prompts.
 
-Pictures of one subject are alike, and so are those of one prompt: intervals over pictures alone would be far too narrow.
+Pictures of one subject are alike, and so are those of one prompt: intervals over pictures alone would be too narrow.
 """
 
 from __future__ import annotations
