@@ -31,7 +31,8 @@ class ModelFamily(Protocol):
     """One kind of networks with USO's architecture: where they come from and what goes with them.
 
     A family may have one method more, `count_tokens(models)`, which returns a function from a prompt to the tokens that
-    it has and those that are read, by tokenizer; `uso check` asks it how much of a caption is cut.
+    it has and those that are read, by tokenizer; `uso check` asks it how much of a caption is cut. Another one,
+    `memory_sizes(config)`, returns the `SmallSizes` of networks so small that their batch alone is worth a plan.
     """
 
     name: str

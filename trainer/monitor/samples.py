@@ -19,7 +19,7 @@ from ...uso_model.images import picture_tensor, tensor_pictures
 from ...uso_model.judging.likeness import layout_likeness, style_likeness
 from ..data.batch import Sample
 from ..data.pictures import fit_target, open_picture
-from ..drawing import Manner, draw
+from ..drawing import Manner, draw_latents
 from ..encoders import Encoders
 from ..engine.loss import Measured, Monitor
 from ..engine.telling import telling
@@ -71,7 +71,7 @@ def samples(
         settings: steps, guidance.
         folder: where `step-0000100.png` is written, a strip of content, style, target and drawing for each, and the
             drawings by themselves in `step-0000100/`; None draws without writing.
-        check: is called before each pass of the transformer.
+        check: is called before each pass of the transformer and before each decoding.
     """
     names = [f"{number:02d}-{_slug(one.name)}".rstrip("-") for number, one in enumerate(shown, start=1)]
 
@@ -81,8 +81,11 @@ def samples(
         numbers: dict[str, list[float]] = {}
         try:
             with telling("drawing samples") as phase:
-                for one in shown:
-                    pixels = _draw(networks, encoders.decode, one, empty, settings, check)
+                # Apart: several processes share each pass of a sharded network, and what fails after it is one's own.
+                latents = [_draw(networks, one, empty, settings, check) for one in shown]
+                for one, latent in zip(shown, latents, strict=True):
+                    check()
+                    pixels = encoders.decode(latent).float().cpu()
                     for name, value in _likeness(pixels, one.sample.style_paths, encoders.descriptor).items():
                         numbers.setdefault(name, []).append(value)
                     drawn.append(tensor_pictures(pixels)[0])
@@ -103,15 +106,14 @@ def samples(
 
 def _draw(
     networks: Networks,
-    decode: Callable[[Tensor], Tensor],
     shown: Shown,
     empty: tuple[Tensor, Tensor],
     settings: MonitorConfig,
     check: Check,
 ) -> Tensor:
-    """Return a picture `1 3 h w` on the CPU."""
+    """Return the latent of a picture, `1 c h w`."""
     manner = Manner(settings.sample_steps, cfg=settings.cfg)
-    return draw(networks, decode, [shown.sample], [shown.seed], manner, lambda: empty, check)
+    return draw_latents(networks, [shown.sample], [shown.seed], manner, lambda: empty, check)
 
 
 def _likeness(drawn: Tensor, styles: Sequence[Path], descriptor: Callable[[Tensor], Tensor] | None) -> dict[str, float]:
