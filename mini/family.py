@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal
 
 import torch
 from pydantic import Field
 
 from ..trainer.encoders.interface import CountTokens, Encoders
-from ..trainer.recipe import ModelsConfig, TrainConfig
+from ..trainer.recipe import DESCRIPTOR, Against, ModelsConfig, TrainConfig
 from ..uso_model.projector import HierarchicalProjector
 from ..uso_model.transformer import UsoTransformer
 from .encoders import mini_encoders
@@ -45,6 +46,7 @@ class MiniFamily:
     export_dtype = "fp16"  # its values are small
     from_nothing = True
     loader = "USO Load Mini"
+    judges: Mapping[str, Against] = MappingProxyType({DESCRIPTOR: "style"})
 
     def open_encoders(self, models: MiniFiles, device: torch.device) -> Encoders:
         """Return the encoders, on the CPU."""
