@@ -48,8 +48,8 @@ class TripletDataset:
             encoders: frozen encoders.
             cache: where their outputs are kept.
             config: says what samples carry: style references in every stage but `base`, content references in stage
-                `triplet`, descriptors of both where a reward is trained. Of `loop` the batch, the micro-batch (rows that
-                should have one shape) and the seed of the order count. `monitor.prompts` are encoded too.
+                `triplet`, what a reward compares with. Of `loop` the batch, the micro-batch (rows that should have one
+                shape) and the seed of the order count. `monitor.prompts` are encoded too.
 
         Raises:
             UserError: no row is left, with what removed how many; `preserved_share` asks for rows of a layout that is

@@ -1,9 +1,9 @@
-"""The reward: by style (SRL in arXiv 2508.18966 v1, section 3.3.3, Algorithm 1; ASR in the CVPR version), or by subject.
+"""The reward, by style (SRL in arXiv 2508.18966 v1, section 3.3.3, Algorithm 1; ASR in the CVPR version) or subject.
 
 A picture is rolled out from fresh noise without a gradient; the gradient enters late, goes through the autoencoder's
-decoder and one or several judges, and asks for likeness to the references. The paper's judge is CSD, which compares with
-the style reference. A judge of subjects, DINO or CLIP, compares with the content reference; the paper only measures with
-them, after DreamBooth (Ruiz et al. 2023, arXiv 2208.12242, section 4.3).
+decoder and one or several judges, and asks for likeness to the references. The paper's judge is CSD, which compares
+with the style reference. Judges of subjects, DINO or CLIP, compare with the content reference; the paper only measures
+with them, after DreamBooth (Ruiz et al. 2023, arXiv 2208.12242, section 4.3).
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def reward_weight(reward: RewardConfig) -> Callable[[int], float]:
 
 
 class RewardObjective:
-    """The sum over judges d of `weight relu(margin - cos(d(picture), d(reference)))`; at margin 1 the paper's `-cos`."""
+    """The sum over judges d of `weight relu(margin - cos(d(picture), d(reference)))`; `-cos` at margin 1."""
 
     def __init__(
         self,
@@ -59,7 +59,7 @@ class RewardObjective:
             decode: latents `b c h w` to pictures `b 3 8h 8w`, with a gradient.
             judges: those of the reward, by its names for them.
             reward: form and sizes of the rollout, weights and margins of the judges.
-            conditions: dropout of references, as in the flow-matching loss; what a judge compares with is never dropped.
+            conditions: dropout of references as in the flow-matching loss; what a judge compares with is never dropped.
             empty: text tokens `L D` and pooled text `D` of the empty prompt, which classifier-free guidance leads away
                 from.
         """
@@ -67,7 +67,7 @@ class RewardObjective:
         self._reward, self._conditions, self._empty = reward, conditions, empty
 
     def losses(self, samples: Sequence[Sample], random: StepRandom) -> dict[str, Tensor]:
-        """Return the mean loss of the rows and what it was made of; nothing where no row has what a judge compares with.
+        """Return the mean loss of the rows and what it was made of; nothing where no row has a judge's reference.
 
         Each judge counts for the rows that have its reference. `similarity` is the mean cosine; of several judges there
         is one for each, `similarity_csd` and so on.

@@ -41,7 +41,9 @@ def examine_judges(
         against = asked.against or _against(config, name)
         having = sum(1 for row in rows if (row.style if against == "style" else row.contents))
         if against == "content" and config.stage != "triplet":
-            problems.append(f"reward.judges: {label(name)} needs content references, which stage {config.stage} leaves out")
+            problems.append(
+                f"reward.judges: {label(name)} needs content references, which stage {config.stage} leaves out"
+            )
         elif against is not None and rows and not having:
             problems.append(
                 f"reward.judges: {label(name)} compares with the {against} reference, and none of {len(rows)} rows has "

@@ -59,7 +59,14 @@ def test_a_sample_has_what_the_network_reads(opened, whole):
         assert sample.txt.shape == (3, 8) and sample.vec.shape == (8,)
         assert [level.shape for level in sample.styles[0]] == [(4, 6)] * 3
         assert sample.descriptors["csd"].norm() == pytest.approx(1)
-        tensors = [sample.latent, *sample.contents, sample.txt, sample.vec, *sample.styles[0], *sample.descriptors.values()]
+        tensors = [
+            sample.latent,
+            *sample.contents,
+            sample.txt,
+            sample.vec,
+            *sample.styles[0],
+            *sample.descriptors.values(),
+        ]
         assert {tensor.dtype for tensor in tensors} == {torch.float32}
 
 
