@@ -6,7 +6,6 @@ this protocol alone, so that a family may live anywhere.
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Collection, Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -15,18 +14,15 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import torch
 
 from ..uso_model.errors import UserError
+from ..uso_model.import_path import object_at
 from ..uso_model.projector import HierarchicalProjector
 from ..uso_model.transformer import UsoTransformer
-from .encoders.interface import Encoders
+from .encoders.interface import CountTokens, Encoders
 from .reading.values import read_yaml
 from .recipe import ModelsConfig, TrainConfig
 
-__all__ = ["Declared", "ModelFamily", "declared_families", "family_of", "load_family"]
+__all__ = ["Declared", "ModelFamily", "declared_families", "family_of", "load_family", "token_counter"]
 
-PACK = __package__.rpartition(".")[0]
-"""Name under which this pack was imported; ComfyUI gives it another one than pip."""
-
-_INSTALLED = "comfyui_uso"
 DECLARATION = "family.yaml"
 
 
@@ -110,6 +106,15 @@ def family_of(config: TrainConfig) -> ModelFamily:
     return load_family(config.family)
 
 
+def token_counter(config: TrainConfig) -> CountTokens | None:
+    """Return how a recipe's family counts the tokens of a prompt, None where its tokenizers are not at hand."""
+    count_tokens = getattr(family_of(config), "count_tokens", None)  # a family may do without
+    try:
+        return count_tokens(config.models) if count_tokens is not None else None
+    except UserError:
+        return None
+
+
 @lru_cache
 def load_family(path: str) -> ModelFamily:
     """Import a family by its path.
@@ -117,19 +122,7 @@ def load_family(path: str) -> ModelFamily:
     Raises:
         UserError: there is no such module or object, or it is no family.
     """
-    module, _, name = path.partition(":")
-    if not all(part.isidentifier() for part in (*module.split("."), name)):
-        raise UserError(f"got the family {path[:80]!r}, expected an import path package.module:object")
-    if module.split(".")[0] == _INSTALLED:
-        module = PACK + module.removeprefix(_INSTALLED)
-    try:
-        found = getattr(importlib.import_module(module), name, None)
-    except ModuleNotFoundError as error:
-        if error.name is None or not (module == error.name or module.startswith(f"{error.name}.")):
-            raise  # something that the family itself needs
-        raise UserError(f"there is no module {error.name} for the family {path}; correct `family`") from error
-    if found is None:
-        raise UserError(f"there is no {name} in {module} for the family {path}; correct `family`")
+    found = object_at(path, "family", "correct `family`")
     if not isinstance(found, ModelFamily):
         raise UserError(f"{path} is no model family; correct `family` to an object with all that ModelFamily asks for")
     return found

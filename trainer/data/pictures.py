@@ -22,7 +22,7 @@ __all__ = ["fit_target", "open_picture", "picture_size"]
 
 Taken = TypeVar("Taken")
 
-_CURE = "put the picture back or take its row out of the manifest"
+_OTHERWISE = "take its row out of the manifest"
 
 # What Pillow and the libraries under it raise on damaged files, besides OSError and ValueError with their many kinds.
 _DAMAGE = (
@@ -48,12 +48,13 @@ _TEXTS = (b"tEXt", b"zTXt", b"iTXt")
 _TO_8_BITS = (np.arange(65536) * (255 / 65535)).round().astype(np.uint8)
 
 
-def open_picture(path: Path, alpha: bool = False) -> Image.Image:
+def open_picture(path: Path, alpha: bool = False, otherwise: str = _OTHERWISE) -> Image.Image:
     """Return a picture as RGB: turned as its orientation says, transparency on white, 16 bits scaled to 8.
 
     Args:
         path: the file.
         alpha: return how opaque the picture is instead, in 8 bits.
+        otherwise: what to do where the picture cannot be mended, in the imperative.
 
     Raises:
         UserError: the file is absent, no file, no picture of `uso_model.images.PICTURE_FORMATS`, damaged, or larger
@@ -67,7 +68,7 @@ def open_picture(path: Path, alpha: bool = False) -> Image.Image:
         found.info.clear()  # what it says of the file, such as the orientation, is true no more
         return found
 
-    return _read(path, decoded)
+    return _read(path, decoded, otherwise)
 
 
 def picture_size(path: Path) -> tuple[int, int]:
@@ -75,9 +76,9 @@ def picture_size(path: Path) -> tuple[int, int]:
     return _read(path, upright_size)
 
 
-def _read(path: Path, take: Callable[[Image.Image], Taken]) -> Taken:
+def _read(path: Path, take: Callable[[Image.Image], Taken], otherwise: str = _OTHERWISE) -> Taken:
     """Return what is taken of an opened picture whose metadata are but its orientation."""
-    regular_file(path, _CURE)
+    regular_file(path, f"put the picture back or {otherwise}")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit below is ours
@@ -89,8 +90,7 @@ def _read(path: Path, take: Callable[[Image.Image], Taken]) -> Taken:
         raise UserError(f"{path} cannot be read as a picture ({_TOO_LARGE}); make it smaller") from error
     except _DAMAGE as error:
         raise UserError(
-            f"{path} cannot be read as a picture ({_reason(error, path)}); save it again or take its row out of the "
-            "manifest"
+            f"{path} cannot be read as a picture ({_reason(error, path)}); save it again or {otherwise}"
         ) from error
 
 

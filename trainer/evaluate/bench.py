@@ -12,14 +12,30 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from PIL import Image
+from pydantic import Field, ValidationError, field_serializer, model_validator
 
 from ...uso_model.errors import UserError
-from ...uso_model.untrusted import json_lines, quoted
+from ...uso_model.untrusted import json_lines, named, quoted, regular_file
 from ...uso_model.writing import atomic_write, sha256_of
+from ..data.pictures import open_picture
 from ..settings.base import Settings
 
-__all__ = ["TASKS", "Bench", "Count", "Picture", "Row", "Task", "picture_name", "read_bench", "seed_of", "write_bench"]
+__all__ = [
+    "PICTURES",
+    "TASKS",
+    "Bench",
+    "Count",
+    "Picture",
+    "Row",
+    "Task",
+    "open_reference",
+    "picture_name",
+    "read_bench",
+    "require_pictures",
+    "seed_of",
+    "write_bench",
+]
 
 Task = Literal["subject", "style", "joint_kept", "joint_shifted"]
 TASKS: tuple[Task, ...] = ("subject", "style", "joint_kept", "joint_shifted")
@@ -38,6 +54,16 @@ class Picture(Settings):
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     source: str = ""
     licence: str = ""
+
+    @model_validator(mode="after")
+    def _named_by_hash(self) -> Picture:
+        if self.path.parts[:-1] != (PICTURES,) or self.path.stem != self.sha256:
+            raise UserError(f"a picture lies at {quoted(self.path)}, expected {PICTURES}/ and its hash")
+        return self
+
+    @field_serializer("path")
+    def _for_every_system(self, path: Path) -> str:
+        return path.as_posix()
 
 
 class Row(Settings):
@@ -60,6 +86,8 @@ class Row(Settings):
     against_style: list[str] = Field(default_factory=list)
     """Keys of pictures in the style, the fed one among them."""
     samples: int = Field(1, gt=0)
+    group: str | None = None
+    """Rows are drawn in one batch with neighbours of the same group alone; None is a group, too."""
     facts: dict[str, Any] = Field(default_factory=dict)
     """What a measure of a world with labels has to know."""
 
@@ -101,6 +129,28 @@ def picture_name(row: Row, sample: int) -> str:
     return f"{row.id}_{sample}.png"
 
 
+def open_reference(folder: Path, bench: Bench, key: str) -> Image.Image:
+    """Return a picture of a bench as upright RGB.
+
+    Raises:
+        UserError: it is gone, or damaged.
+    """
+    return open_picture(folder / bench.pictures[key].path, otherwise="build the bench again")
+
+
+def require_pictures(folder: Path, bench: Bench) -> None:
+    """Make sure that the pictures of a bench are there and are what they were.
+
+    Raises:
+        UserError: one is not.
+    """
+    for picture in bench.pictures.values():
+        path = folder / picture.path
+        regular_file(path, "build the bench again, or copy it whole")
+        if sha256_of(path) != picture.sha256:
+            raise UserError(f"{named(path)} holds something else than its name says; build the bench again")
+
+
 def write_bench(folder: Path, bench: Bench, rows: Iterable[Row]) -> None:
     """Write header and rows; the pictures have to be there.
 
@@ -137,8 +187,8 @@ def read_bench(folder: Path) -> tuple[Bench, list[Row], str]:
             raise UserError(f"{line.place}: {quoted(error.errors()[0]['msg'])}; build the bench again") from error
         if row.id in seen:
             raise UserError(f"{line.place}: the id {row.id} stands there twice; build the bench again")
-        named = [name for name in (row.style, row.content, *row.against_subject, *row.against_style) if name]
-        unknown = [name for name in named if name not in bench.pictures]
+        keys = [key for key in (row.style, row.content, *row.against_subject, *row.against_style) if key]
+        unknown = [key for key in keys if key not in bench.pictures]
         if unknown:
             raise UserError(f"{line.place}: {HEADER} has no picture {quoted(unknown[0])}; build the bench again")
         seen.add(row.id)

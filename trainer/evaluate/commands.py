@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import argparse
 
+from .run_command import add_run
+
 __all__ = ["add_eval_commands"]
 
 
 def add_eval_commands(commands: argparse._SubParsersAction) -> None:
     """Add the sub-commands of `uso eval`."""
+    add_run(commands)
