@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import torch
 
+from ...uso_model.import_path import is_import_path
 from ..family import family_of
 from ..recipe import TrainConfig
 from .interface import Encoders
@@ -21,7 +22,7 @@ def open_encoders(config: TrainConfig, device: torch.device | str = "cpu") -> En
         UserError: a file or folder is missing or of another kind, or no tokenizer was found.
     """
     encoders = family_of(config).open_encoders(config.models, torch.device(device))
-    named = {name: path for name, path in named_judges(config).items() if path is not None or ":" in name}
+    named = {name: path for name, path in named_judges(config).items() if path is not None or is_import_path(name)}
     opened = {name: open_judge(name, path, device) for name, path in named.items()}
 
     def release() -> None:

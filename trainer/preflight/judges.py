@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 
 from ...uso_model.errors import UserError
+from ...uso_model.import_path import is_import_path
 from ...uso_model.judging import JUDGES, load_judge
-from ...uso_model.judging.open_clip_package import open_clip_package
 from ...uso_model.judging.registry import judge_file
 from ..data.manifest import Row
 from ..encoders.judges import compares_with, lacking, named_judges, require_gradient
@@ -41,9 +40,8 @@ def examine_judges(
         against = asked.against or _against(config, name)
         having = sum(1 for row in rows if (row.style if against == "style" else row.contents))
         if against == "content" and config.stage != "triplet":
-            problems.append(
-                f"reward.judges: {label(name)} needs content references, which stage {config.stage} leaves out"
-            )
+            left_out = f"which stage {config.stage} leaves out"
+            problems.append(f"reward.judges: {label(name)} compares with the content reference, {left_out}")
         elif against is not None and rows and not having:
             problems.append(
                 f"reward.judges: {label(name)} compares with the {against} reference, and none of {len(rows)} rows has "
@@ -62,7 +60,7 @@ def examine_judges(
 
 def _examine(config: TrainConfig, name: str, path: Path | None, rewards: bool) -> None:
     """Raise UserError where a judge is not what it should be."""
-    if ":" in name:
+    if is_import_path(name):
         judge = load_judge(name, path)
         compares_with(judge.card)
         if rewards:
@@ -73,8 +71,6 @@ def _examine(config: TrainConfig, name: str, path: Path | None, rewards: bool) -
             raise UserError(lacking(name))
         return
     judge_file(name, path)
-    if JUDGES[name].open_clip and importlib.util.find_spec("open_clip") is None:  # importing it would take seconds
-        open_clip_package(name)
 
 
 def _against(config: TrainConfig, name: str) -> Against | None:
