@@ -12,9 +12,9 @@ from torch import Tensor
 
 from ...uso_model.images import picture_tensor
 from ...uso_model.judging.likeness import layout_likeness
+from ...uso_model.judging.roc import area
 from ..judges.networks import traits_of
 from ..judges.protocol import Judges
-from ..judges.roc import area
 from ..world import LAYOUTS, STYLES, SUBJECTS, Triplet, render_photo, sample_scene, sample_triplet
 
 __all__ = ["CASES_SEED", "MODES", "Case", "Draw", "cases", "measure"]

@@ -23,6 +23,7 @@ from ...trainer.engine.loss import LossTerm
 from ...trainer.engine.randomness import StepRandom, seeded
 from ...trainer.settings.base import Settings
 from ...trainer.settings.loop import LoopConfig
+from ...uso_model.judging.roc import area
 from ..world import (
     IMPROVISED,
     STYLES,
@@ -32,7 +33,6 @@ from ..world import (
     sample_style,
 )
 from .networks import PHOTO, TRAITS, IdentityJudge, StyleJudge, save_judge, traits_of
-from .roc import area
 
 __all__ = ["JudgeRun", "accuracy", "train_judges"]
 

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from comfyui_uso.mini.experiment.measure import cases, measure
 from comfyui_uso.mini.judges.networks import PHOTO, TRAITS
 from comfyui_uso.mini.judges.protocol import Judges
-from comfyui_uso.mini.judges.roc import area
+from comfyui_uso.uso_model.judging.roc import area
 from torch import Tensor
 
 
