@@ -8,16 +8,21 @@ import time
 from pathlib import Path
 
 from ..trainer.cli import log_to_terminal
+from ..trainer.replacing import add_force, require_new
 from ..uso_model.errors import UserError
 from .stage_names import STAGES
 
 __all__ = ["add_commands", "add_demo"]
 
+DEMO = Path("out/demo.png")
+"""The demonstration, where no other place is named."""
+
 
 def add_demo(commands: argparse._SubParsersAction) -> None:
     """Add `uso demo`."""
     demo = commands.add_parser("demo", help="draw the USO-mini demonstration picture")
-    demo.add_argument("--out", type=Path, default=Path("out/demo.png"), help="picture to write (%(default)s)")
+    demo.add_argument("--out", type=Path, default=DEMO, help="picture to write (%(default)s)")
+    add_force(demo)
     demo.set_defaults(handler=_demo)
 
 
@@ -34,11 +39,13 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     world.add_argument(
         "--hybrids", type=float, default=0.0, help="share of triplets whose subject joins two classes (%(default)s)"
     )
+    add_force(world)
     world.set_defaults(handler=_world)
 
     sheet = commands.add_parser("sheet", help="draw the world on four contact sheets")
     sheet.add_argument("--out", type=Path, required=True, help="folder to write")
     sheet.add_argument("--seed", type=int, default=1, help="(%(default)s)")
+    add_force(sheet)
     sheet.set_defaults(handler=_sheet)
 
     train = commands.add_parser(
@@ -105,6 +112,8 @@ def _demo(args: argparse.Namespace) -> None:
 
     if args.out.suffix.lower() not in (".png", ".jpg", ".jpeg", ".webp"):
         raise UserError(f"got --out {args.out}, expected the name of a picture, such as {args.out / 'demo.png'}")
+    if args.out != DEMO:  # what lies there is an earlier demonstration
+        require_new([args.out], args.force)
     started = time.monotonic()
     args.out.parent.mkdir(parents=True, exist_ok=True)
     demo.run(args.out)
@@ -113,19 +122,26 @@ def _demo(args: argparse.Namespace) -> None:
 
 
 def _world(args: argparse.Namespace) -> None:
-    from .world.dataset import write_data
+    from .world.dataset import WRITTEN, write_data
 
+    require_new((args.out / name for name in WRITTEN), args.force)
     write_data(args.out, args.pictures, args.triplets, args.seed, args.improvised, args.hybrids)
 
 
 def _sheet(args: argparse.Namespace) -> None:
     from .world import hybrids_sheet, individual_sheet, styles_sheet, subjects_sheet
 
+    sheets = {
+        "subjects": subjects_sheet,
+        "styles": styles_sheet,
+        "individual": individual_sheet,
+        "hybrids": hybrids_sheet,
+    }
+    files = {args.out / f"{name}.png": draw for name, draw in sheets.items()}
+    require_new(files, args.force)
     args.out.mkdir(parents=True, exist_ok=True)
-    subjects_sheet(args.seed).save(args.out / "subjects.png")
-    styles_sheet(args.seed).save(args.out / "styles.png")
-    individual_sheet(args.seed).save(args.out / "individual.png")
-    hybrids_sheet(args.seed).save(args.out / "hybrids.png")
+    for file, draw in files.items():
+        draw(args.seed).save(file)
 
 
 def _train(args: argparse.Namespace) -> None:

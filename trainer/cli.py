@@ -1,8 +1,8 @@
 """The frame of the `uso` command: its parser, its exit codes and what it does with errors.
 
 A handler imports what it needs when it runs, so `uso --help` does not wait for torch. What a user can cause
-(UserError, OSError) becomes one line on stderr and exit code 2, a training run that stopped itself (FloatingPointError)
-exit code 1.
+(UserError, OSError) becomes one line for each problem on stderr and exit code 2, a training run that stopped itself
+(FloatingPointError) exit code 1.
 Anything else is a fault of this package: it keeps its traceback and ends with exit code 3.
 """
 
@@ -18,6 +18,8 @@ from ..uso_model.errors import UserError
 from ..uso_model.untrusted import named
 from .arguments import CommandParser
 from .out_of_memory import advice
+from .problems import Problems
+from .reading.command_line import require_own_paths, unquoted
 
 __all__ = ["complain", "device", "log_to_terminal", "new_parser", "run"]
 
@@ -34,8 +36,10 @@ def new_parser() -> argparse.ArgumentParser:
 def run(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> int:
     """Run one sub-command and return the exit code: 0 done, 1 a check failed, 2 the user can mend it, 3 a fault."""
     _print_anything()
-    args = parser.parse_args(argv, argparse.Namespace(debug=False))
+    words = unquoted(sys.argv[1:] if argv is None else argv)
+    args = parser.parse_args(words, argparse.Namespace(debug=False))
     try:
+        require_own_paths(words)
         return args.handler(args) or 0
     except KeyboardInterrupt:
         return complain("stopped", 130)
@@ -57,6 +61,8 @@ def _answer(error: Exception) -> int:
         return complain(memory)
     if isinstance(error, OSError):
         return complain(_of_system(error))
+    if isinstance(error, Problems) and len(error.problems) > 1:
+        return complain(f"{len(error.problems)} problems", parts=error.problems)
     if isinstance(error, UserError):
         return complain(str(error))
     if isinstance(error, FloatingPointError):
@@ -96,7 +102,8 @@ def log_to_terminal() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
 
 
-def complain(message: str, code: int = 2) -> int:
-    """Print one line on stderr and return the exit code."""
-    print("uso:", " ".join(message.split()), file=sys.stderr)
+def complain(message: str, code: int = 2, parts: Sequence[str] = ()) -> int:
+    """Print one line on stderr, and one for each of its parts, and return the exit code."""
+    for line in (f"uso: {message}", *(f"- {part}" for part in parts)):
+        print(" ".join(line.split()), file=sys.stderr)
     return code

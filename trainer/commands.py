@@ -30,8 +30,8 @@ def add_training_commands(commands: argparse._SubParsersAction) -> None:
         help="train a stage, or go on with a run",
         description="Train a stage by a recipe, or go on with the run in a folder: `uso train my_style --name ghibli "
         "data=my_pictures`, then `uso train runs/ghibli`. What is missing or does not fit is said before anything is "
-        "encoded. Ctrl-C or a file named STOP in the run's folder ends it after a checkpoint; a file named SAVE makes "
-        "a checkpoint.",
+        "encoded. Ctrl-C or a file named STOP in the run's folder ends it after a checkpoint, or at once while it "
+        "encodes; a file named SAVE makes a checkpoint.",
     )
     for command in (cache, train):
         command.add_argument(
@@ -63,7 +63,7 @@ def add_training_commands(commands: argparse._SubParsersAction) -> None:
         "--part",
         choices=("own", "with-uso", "both"),
         default="both",
-        help="of a LoRA trained beside USO: itself, or together with USO (%(default)s)",
+        help="of a LoRA trained beside USO or another one: itself, or together with that (%(default)s)",
     )
     export.set_defaults(handler=_export)
 

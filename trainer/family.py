@@ -17,11 +17,11 @@ from ..uso_model.errors import UserError
 from ..uso_model.import_path import object_at
 from ..uso_model.projector import HierarchicalProjector
 from ..uso_model.transformer import UsoTransformer
-from .encoders.interface import Encoders
+from .encoders.interface import CountTokens, Encoders
 from .reading.values import read_yaml
 from .recipe import ModelsConfig, TrainConfig
 
-__all__ = ["Declared", "ModelFamily", "declared_families", "family_of", "load_family"]
+__all__ = ["Declared", "ModelFamily", "declared_families", "family_of", "load_family", "token_counter"]
 
 DECLARATION = "family.yaml"
 
@@ -103,6 +103,15 @@ def declared_families() -> tuple[Declared, ...]:
 def family_of(config: TrainConfig) -> ModelFamily:
     """Return the family of a recipe."""
     return load_family(config.family)
+
+
+def token_counter(config: TrainConfig) -> CountTokens | None:
+    """Return how a recipe's family counts the tokens of a prompt, None where its tokenizers are not at hand."""
+    count_tokens = getattr(family_of(config), "count_tokens", None)  # a family may do without
+    try:
+        return count_tokens(config.models) if count_tokens is not None else None
+    except UserError:
+        return None
 
 
 @lru_cache

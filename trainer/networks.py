@@ -20,6 +20,7 @@ from .lora.layers import chosen_layers, require_no_modulation
 from .memory.block_swap import swap_blocks
 from .memory.checkpointing import checkpoint_blocks
 from .memory.compile import compile_blocks
+from .memory.heap import LARGE, return_freed_memory
 from .memory.load import load_frozen
 from .memory.modulation import offload_modulation
 from .recipe import TrainConfig
@@ -111,6 +112,8 @@ def _transformer(config: TrainConfig, device: torch.device, merged: Lora | None)
     if path is None:
         with seeded(config.loop.seed):
             return family_of(config).fresh_transformer(config.models).to(device)
+    if device.type == "cpu" and path.is_file() and path.stat().st_size > LARGE:
+        return_freed_memory()
     with telling(f"reading {path.name}" + ("" if merged is None else " and adding the LoRA to its weights")):
         return load_frozen(path, memory.base, device, merged, memory.blocks_to_swap, memory.modulation == "offloaded")
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import traceback
 
+from safetensors import SafetensorError
+
 __all__ = ["advice"]
 
 _TOLD = (
@@ -17,6 +19,11 @@ _TOLD = (
 )
 
 _RESUME = "the last checkpoint stands: go on with `uso train RUN`, and --allow-change where it asks for it"
+
+_LESS = (
+    "set memory.base=fp8 and memory.modulation=offloaded, raise memory.blocks_to_swap (the GPU) or lower it (RAM), "
+    "and close other programs; `uso doctor RECIPE` compares the plan with what is free"
+)
 
 # The first entry of which a path stands in the traceback, innermost parts first.
 _PHASES = (
@@ -39,8 +46,7 @@ _PHASES = (
     (
         ("trainer/networks.py", "trainer/memory/load.py"),
         "reading the networks",
-        "set memory.base=fp8 and memory.modulation=offloaded, raise memory.blocks_to_swap (the GPU) or lower it (RAM), "
-        "and close other programs; `uso doctor RECIPE` compares the plan with what is free",
+        _LESS,
     ),
     (
         ("trainer/export/run.py",),
@@ -52,6 +58,16 @@ _PHASES = (
         "computing a step",
         "raise memory.blocks_to_swap, set memory.checkpointing=true, loop.micro_batch=1, monitor.samples_every=0, or "
         f"lower data.size, data.content_size or lora.rank; {_RESUME}",
+    ),
+    (
+        ("trainer/train.py", "trainer/preflight/"),
+        "preparing the run",
+        f"lower data.cache_memory and lora.rank, {_LESS}",
+    ),
+    (
+        ("trainer/data/",),
+        "reading the data",
+        "close other programs, take fewer or smaller pictures at a time, or split the manifest",
     ),
 )
 
@@ -69,9 +85,12 @@ def advice(error: BaseException) -> str | None:
     return f"there is not enough {place}: close other programs, or work on smaller sizes"
 
 
-def _is_of_memory(error: BaseException) -> bool:
-    if isinstance(error, MemoryError):
-        return True
+def _is_of_memory(error: BaseException | None) -> bool:
+    """Whether an error, or one that it was raised from, says that memory ran out."""
+    if error is None or isinstance(error, MemoryError):
+        return error is not None
+    if error.__cause__ is not None and _is_of_memory(error.__cause__):
+        return True  # a file that could not be mapped is no damaged one
     # torch.OutOfMemoryError is a RuntimeError that says so; an OSError may name a file that is called anything.
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return isinstance(error, (RuntimeError, OSError)) and any(words in text.lower() for words in _TOLD)
+    return isinstance(error, (RuntimeError, OSError, SafetensorError)) and any(words in text.lower() for words in _TOLD)

@@ -17,7 +17,7 @@ import yaml
 
 from ..uso_model.checkpoints.files import atomic_write
 from ..uso_model.errors import UserError
-from ..uso_model.untrusted import named
+from ..uso_model.untrusted import argument, named
 from .engine.checkpoint import checkpoints
 from .export.names import OWN, PROJECTOR, newest
 from .reading.recipe_files import load_recipe, make_recipe, recipe_file
@@ -48,6 +48,14 @@ MODELS = "models.json"
 IDENTITY = "run.json"
 """Which run the folder is of."""
 
+_AGAIN = "`uso train` writes it again"
+_AFTERWARDS = {
+    DATA: f"{_AGAIN}, and takes the rows that it finds for those that the run began with",
+    MODELS: f"{_AGAIN}, and takes the models that it finds for those that the run began with",
+    IDENTITY: "it is made anew, and what the run has written to folders outside its own counts as another run's",
+}
+"""What follows when a damaged file is removed."""
+
 ROWS, DATA_HASH = "uso.dataset_rows", "uso.dataset_sha256"
 
 _FREE = (
@@ -76,11 +84,14 @@ def require_unchanged(config: TrainConfig) -> None:
     """Compare settings with those that a run to be gone on with began with.
 
     Raises:
-        UserError: the run's checkpoints were made with other settings, which are listed; or it has lost them all.
+        UserError: the run's checkpoints were made with other settings, which are listed; it has lost them all; or what
+            the folder says of itself is damaged.
     """
     folder = config.loop.run_dir
     if not (folder / CONFIG).is_file():
         return
+    if (folder / IDENTITY).is_file():
+        _json(folder / IDENTITY)  # every export will ask for it
     if not checkpoints(folder):
         if any(newest(config.folder, part) is not None for part in (OWN, PROJECTOR)):
             raise UserError(
@@ -202,7 +213,7 @@ def read_data(folder: Path) -> dict[str, str]:
     """
     found = _json(folder / DATA)
     if not all(isinstance(value, str) for value in found.values()):
-        raise UserError(f"{folder / DATA} holds other values than text; take it from a backup of the run")
+        raise UserError(_damaged(folder / DATA))
     return found
 
 
@@ -210,14 +221,17 @@ def _json(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise UserError(
-            f"{path} is not there; take it from a backup of the run, or train on with `uso train`"
-        ) from error
+        again = f"uso train {argument(path.parent)}"
+        raise UserError(f"{named(path)} is not there; go on with `{again}`, which writes it again") from error
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{path} is damaged; take it from a backup of the run") from error
+        raise UserError(_damaged(path)) from error
     if not isinstance(found, dict):
-        raise UserError(f"{path} is damaged; take it from a backup of the run")
+        raise UserError(_damaged(path))
     return found
+
+
+def _damaged(path: Path) -> str:
+    return f"{named(path)} is damaged; remove it: {_AFTERWARDS[path.name]}"
 
 
 def shareable(config: TrainConfig) -> str:

@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 
 from accelerate import Accelerator
@@ -24,8 +24,8 @@ from .data.manifest import Row
 from .data.sources import held_out_rows, training_rows
 from .encoders import Encoders
 from .encoders.open import open_encoders
-from .engine.checkpoint import Checkpoint
-from .engine.distributed import wait_for_all
+from .engine.checkpoint import Checkpoint, checkpoints
+from .engine.distributed import agree, wait_for_all
 from .engine.launch import launch
 from .engine.lock import locked
 from .engine.loop import run
@@ -38,6 +38,7 @@ from .export.run import advice, complete, export
 from .memory.plan import memory_text
 from .monitor.monitors import monitors
 from .monitor.places import places_text
+from .monitor.stopping import StopAsked
 from .networks import Networks, build_networks
 from .objective.prior_preservation import PriorPreservationObjective, prior_preservation_weight
 from .objective.reward import RewardObjective, reward_weight
@@ -88,11 +89,15 @@ def _train(config: TrainConfig, encoders: Encoders | None, allow_change: bool, a
         fingerprint = data.fingerprint()
     if not allow_change:
         require_same_data(config, fingerprint)
-    for rows in (data, held_out):
-        if rows is not None:
-            encode(rows, accelerator.process_index / accelerator.num_processes)
+    requests, begin = StopSignals(config.loop.run_dir), accelerator.process_index / accelerator.num_processes
+    whole = all(encode(rows, begin, requests.stop) for rows in (data, held_out) if rows is not None)
     wait_for_all("it encodes pictures and prompts")
     encoders.release()
+    if any(agree([not whole], accelerator.device)):
+        if accelerator.is_main_process:
+            requests.answered()
+            logger.info("stopped while encoding; what is encoded stays: start again to go on")
+        return max((found.step for found in checkpoints(config.loop.run_dir)), default=0)
     if config.loop.epochs is not None:
         epochs, config = config.loop.epochs, config.model_copy(update={"loop": config.loop.of_length(data.epoch)})
         logger.info("%g epochs of %d samples are %d steps", epochs, data.epoch, config.loop.steps)
@@ -114,7 +119,6 @@ def _train(config: TrainConfig, encoders: Encoders | None, allow_change: bool, a
             report = export(config, found, weights, kept)
         logger.info("step %d of %s\n%s", found.step, config.loop.run_dir.name, report)
 
-    requests = StopSignals(config.loop.run_dir)
     alone = accelerator.num_processes == 1  # others may not have heard, and a sharded network draws with all of them
     done = run(
         config.loop,
@@ -185,20 +189,29 @@ def _dataset(config: TrainConfig, encoders: Encoders, rows: list[Row]) -> Triple
     return TripletDataset(rows, encoders, Cache(config.data.cache, int(config.data.cache_memory * 2**30)), config)
 
 
-def encode(data: TripletDataset, begin: float = 0.0) -> None:
+def encode(data: TripletDataset, begin: float = 0.0, stopping: Callable[[], bool] = lambda: False) -> bool:
     """Encode what the cache lacks, saying how far it is now and then.
 
     Args:
         data: the rows.
         begin: share of the lacking inputs after which to begin. Processes that share a cache begin at different places
             and skip what another has made since, so none of them waits long for the others.
-    """
+        stopping: says, after each input, whether to leave the others.
 
+    Returns:
+        Whether all is encoded.
+    """
     with Interruptible(), telling("encoding", every=10.0) as phase:
 
         def tell(done: int, total: int) -> None:
             phase.now = f"encoded {done} of {total}"
             if done == total:
                 logger.info("encoded %d of %d", done, total)
+            elif stopping():
+                raise StopAsked
 
-        data.prepare(tell, begin)
+        try:
+            data.prepare(tell, begin)
+        except StopAsked:
+            return False
+    return True

@@ -20,6 +20,7 @@ __all__ = [
     "field",
     "json_lines",
     "json_objects",
+    "kind_of",
     "named",
     "number",
     "parse_json",
@@ -33,6 +34,15 @@ _PLAIN = re.compile(r"[\w./\\:~+@=-]+")
 _LONGEST_PATH = 300
 _DEEPEST = 64
 _LARGEST = 1 << 30
+_KINDS = {
+    type(None): "nothing",
+    bool: "true or false",
+    int: "a number",
+    float: "a number",
+    str: "text",
+    list: "a list",
+    dict: "an object",
+}
 
 
 def quoted(text: object) -> str:
@@ -55,6 +65,11 @@ def argument(path: str | os.PathLike[str]) -> str:
 
 def _printable(text: str) -> str:
     return " ".join(text.split()).encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")
+
+
+def kind_of(value: object) -> str:
+    """Return what a parsed value of JSON or YAML is, in words."""
+    return _KINDS.get(type(value), "a value of another kind")
 
 
 def regular_file(path: str | os.PathLike[str], cure: str, error: type[UserError] = UserError) -> os.stat_result:
@@ -150,11 +165,11 @@ def field(
         UserError: no object, no such entry, or another kind.
     """
     if not isinstance(values, Mapping):
-        raise error(f"{source} holds {type(values).__name__}, expected an object with {name!r}; write it again")
+        raise error(f"{source} holds {kind_of(values)}, expected an object with {name!r}; write it again")
     value = values.get(name)
     kinds = kind if isinstance(kind, tuple) else (kind,)
     if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
-        expected = " or ".join("nothing" if k is type(None) else k.__name__ for k in kinds)
+        expected = " or ".join(dict.fromkeys(_KINDS.get(k, k.__name__) for k in kinds))
         raise error(f"{source} has {name!r} = {quoted(value)}, expected {expected}; write it again")
     return value
 
@@ -218,6 +233,6 @@ def json_objects(path: str | os.PathLike[str], cure: str = "correct the path") -
         if line.problem is not None:
             raise UserError(line.problem)
         if not isinstance(line.value, dict):
-            raise UserError(f"{line.place} holds {type(line.value).__name__}, expected an object; write it again")
+            raise UserError(f"{line.place} holds {kind_of(line.value)}, expected an object; write it again")
         found.append(line.value)
     return found

@@ -37,6 +37,7 @@ __all__ = [
     "IDENTITY",
     "SINGLES",
     "TRIPLETS",
+    "WRITTEN",
     "data_steps",
     "read_rows",
     "write_captioned",
@@ -50,6 +51,9 @@ TRIPLETS = "manifest.jsonl"
 CAPTIONS = "captions.jsonl"
 IDENTITY = "identity.jsonl"
 SINGLES = "singles.jsonl"
+
+WRITTEN = (TRIPLETS, CAPTIONS, IDENTITY, SINGLES, "targets", "styles", "contents", "pictures", "photos")
+"""Files and folders of a set."""
 
 VALIDATION = 16
 """One triplet in so many, at the end, is marked for validation."""

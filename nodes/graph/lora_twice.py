@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
-from ...uso_model.checkpoints.marks import is_own_part
+from ...uso_model.checkpoints.marks import beside, is_own_part
 from .host_types import Model
 
 __all__ = ["misplaced"]
@@ -41,6 +41,12 @@ def misplaced(before: Model, after: Model, name: str, metadata: Mapping[str, str
         # A part of other layers than USO's, such as MLPs, lies on none of USO's: any LoRA there may be USO's.
         if covered or (before.patches and not any(map(_USO.fullmatch, changed))):
             return ""
+        other = beside(metadata)
+        if other is not None:
+            return (
+                f"{name} was trained beside {other}, which is not USO's and which this model does not have: put that "
+                "on it first, or load the file of the same name that ends in -with-start."
+            )
         return (
             f"{name} was trained beside USO's LoRA, which this model does not have: load USO's LoRA first, or the file "
             "of the same name that ends in -with-uso."

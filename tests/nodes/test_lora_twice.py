@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from comfyui_uso.uso_model.checkpoints.files import write_safetensors
+from comfyui_uso.uso_model.checkpoints.marks import trained_beside
 
 from nodes import LoraLoaderModelOnly
 
@@ -66,6 +67,14 @@ def test_what_counts_twice_is_said(names: tuple[str, ...], told: Any, base_model
 
 def test_a_part_without_uso_is_said(told: Any, base_model: Any) -> None:
     assert told(base_model, "mine").startswith("mine.safetensors was trained beside USO's LoRA, which this model does")
+
+
+def test_a_part_without_another_lora_is_said(told: Any, base_model: Any, models: Path) -> None:
+    write_safetensors(models / "loras/mine.safetensors", other(1), {**OWN, **trained_beside("ink.safetensors")})
+    assert told(base_model, "mine").startswith(
+        "mine.safetensors was trained beside ink.safetensors, which is not USO's"
+    )
+    assert told(base_model, "stranger", "mine") == ""
 
 
 @pytest.mark.parametrize(

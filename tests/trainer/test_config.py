@@ -61,7 +61,7 @@ def test_a_wrong_setting_is_named(override, message):
 
 def test_a_file_that_is_no_mapping_is_refused(tmp_path):
     (tmp_path / "a.yaml").write_text("- 1\n", encoding="utf-8")
-    with pytest.raises(ValueError, match=r"a\.yaml holds list"):
+    with pytest.raises(ValueError, match=r"a\.yaml holds a list"):
         load_config(TrainConfig, tmp_path / "a.yaml")
     (tmp_path / "b.yaml").write_text("a: [1\n", encoding="utf-8")
     with pytest.raises(ValueError, match=r"b\.yaml is not YAML"):

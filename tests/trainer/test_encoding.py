@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 from comfyui_uso.trainer import train as module
 from comfyui_uso.trainer.engine.telling import telling
-from comfyui_uso.trainer.train import encode, training_data
+from comfyui_uso.trainer.train import encode, train, training_data
 
 
 def test_it_says_how_far_it_is_between_the_first_and_the_last_picture(recipe, tiny_encoders, monkeypatch, caplog):
@@ -47,3 +47,20 @@ def test_a_stop_ends_it_at_once_and_what_is_encoded_stays(name, recipe, tiny_enc
     assert "what is encoded stays" in caplog.text
     encode(data)
     assert len(done) == 16 and all(entry.is_file() for entry in data.entries())
+
+
+def test_a_file_named_stop_ends_it_as_well(recipe, tiny_encoders, caplog):
+    """It serves where signals do not reach, and a run that goes on with new pictures has steps behind it."""
+    caplog.set_level("INFO")
+    config, done = recipe(loop={"steps": 1}), []
+
+    def latent(picture):
+        done.append(1)
+        if len(done) == 3:
+            (config.loop.run_dir / "STOP").touch()
+        return tiny_encoders.latent(picture)
+
+    assert train(config, replace(tiny_encoders, latent=latent)) == 0 and len(done) == 3
+    assert "stopped while encoding; what is encoded stays" in caplog.text
+    assert not (config.loop.run_dir / "STOP").exists() and not list(config.loop.run_dir.glob("checkpoint-*"))
+    assert train(config, replace(tiny_encoders, latent=latent)) == 1 and len(done) == 16

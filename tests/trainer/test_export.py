@@ -9,11 +9,29 @@ from pathlib import Path
 import pytest
 from comfyui_uso.trainer.engine.checkpoint import latest
 from comfyui_uso.trainer.export.files import CHECKPOINT
-from comfyui_uso.trainer.export.names import OWN, PROJECTOR, WITH_USO, exported, file_name, meant, newest
+from comfyui_uso.trainer.export.names import (
+    OWN,
+    PROJECTOR,
+    WITH_START,
+    WITH_USO,
+    exported,
+    file_name,
+    meant,
+    newest,
+    newest_lora,
+)
 from comfyui_uso.trainer.export.run import export_run
 from comfyui_uso.trainer.train import train
 from comfyui_uso.uso_model import writing
-from comfyui_uso.uso_model.checkpoints import read_lora, read_metadata, read_safetensors, write_safetensors
+from comfyui_uso.uso_model.checkpoints import (
+    Lora,
+    read_lora,
+    read_metadata,
+    read_safetensors,
+    write_diffusion_model_lora,
+    write_safetensors,
+)
+from comfyui_uso.uso_model.checkpoints.marks import beside
 from comfyui_uso.uso_model.errors import UserError
 
 
@@ -51,6 +69,30 @@ def test_what_was_trained_is_kept_and_what_is_large_only_of_the_last(added, tiny
         in caplog.text
     )
     assert "ghibli-0000003-with-uso.safetensors as the LoRA of USO Load Mini: it contains USO's" in caplog.text
+
+
+def test_a_lora_that_is_not_usos_is_called_what_it_is(added, tiny_encoders, tmp_path, caplog):
+    caplog.set_level("INFO")
+    published = read_lora(tmp_path / "uso.safetensors")
+    some = Lora({name: part for name, part in published.modules.items() if "linear2" not in name})
+    write_diffusion_model_lora(tmp_path / "uso.safetensors", some)
+    config = added(steps=1)
+    train(config, tiny_encoders)
+    own, whole = (file_name("ghibli", 1, part) for part in (OWN, WITH_START))
+    assert names(config.folder) == sorted([own, whole, file_name("ghibli", 1, PROJECTOR)])
+    marks = [read_metadata(config.folder / name) for name in (own, whole)]
+    assert [one["uso.part"] for one in marks] == [
+        "own",
+        "with-start",
+    ] and whole == "ghibli-0000001-with-start.safetensors"
+    assert beside(marks[0]) == "uso.safetensors" and beside(marks[1]) is None
+    told = export_run(config.loop.run_dir, parts="with-uso")
+    for text in (caplog.text, told):
+        assert "contains USO's" not in text and f"{whole} there alone: it contains the LoRA that the run began" in text
+    assert "beside uso.safetensors, which is not USO's" in caplog.text
+    assert newest_lora(config.folder).name == whole
+    assert train(added(steps=2), tiny_encoders) == 2 and (config.folder / file_name("ghibli", 2, WITH_START)).is_file()
+    assert "ghibli-0000001-with-start.safetensors" in names(config.folder), "it was asked for"
 
 
 def test_an_earlier_step_is_exported_when_asked_for_and_stays(added, tiny_encoders):

@@ -16,6 +16,9 @@ import torch
 from comfyui_uso import cli
 from comfyui_uso.trainer.engine.byproduct import byproduct
 from comfyui_uso.trainer.out_of_memory import advice
+from comfyui_uso.uso_model.checkpoints import files
+from comfyui_uso.uso_model.errors import UserError
+from safetensors import SafetensorError
 
 CUDA = "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 23.99 GiB"
 CPU = "[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes."
@@ -43,6 +46,8 @@ def raised(error: Exception, path: str) -> Exception:
             ["a step", "memory.blocks_to_swap", "data.size", "checkpoint stands"],
         ),
         ("trainer/export/run.py", ["uso export RUN"]),
+        ("trainer/train.py", ["preparing the run", "memory.base=fp8", "lora.rank", "uso doctor RECIPE"]),
+        ("trainer/data/check.py", ["reading the data"]),
         ("trainer/else.py", ["close other programs"]),
     ],
 )
@@ -78,6 +83,17 @@ def test_memory_that_runs_out_is_one_sentence_of_its_phase(
 def test_other_errors_are_not_of_memory() -> None:
     assert advice(RuntimeError("mat1 and mat2 shapes cannot be multiplied")) is None
     assert advice(FileNotFoundError(2, "No such file", "out of memory.png")) is None
+
+
+def test_a_file_that_finds_no_memory_is_no_damaged_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unmapped(*args: object, **named: object) -> None:
+        raise SafetensorError("Error while mapping the file: Cannot allocate memory (os error 12)")
+
+    (tmp_path / "flux.safetensors").write_bytes(b"x")
+    monkeypatch.setattr(files, "safe_open", unmapped)
+    with pytest.raises(UserError) as caught:
+        files.read_safetensors(tmp_path / "flux.safetensors")
+    assert "not enough memory (RAM)" in (advice(caught.value) or "")
 
 
 def test_a_picture_on_the_way_that_finds_no_memory_says_what_to_change(caplog: pytest.LogCaptureFixture) -> None:

@@ -151,6 +151,20 @@ def test_damaged_files_of_a_run_are_one_sentence(name, content, trained) -> None
         export_run(trained.loop.run_dir)
 
 
+def test_a_damaged_file_that_can_be_made_again_says_so(trained, tiny_encoders) -> None:
+    """What the message says to do helps."""
+    folder = trained.loop.run_dir
+    for name in ("data.json", "models.json", "run.json"):
+        (folder / name).write_text("{", encoding="utf-8")
+        with pytest.raises(UserError, match=rf"{name} is damaged; remove it: "):
+            train(read_run(folder, ["loop.steps=3"]), tiny_encoders)
+        (folder / name).unlink()
+    with pytest.raises(UserError, match=r"data\.json is not there; go on with `uso train "):
+        export_run(folder)
+    assert train(read_run(folder, ["loop.steps=3"]), tiny_encoders) == 3
+    assert "step 3" in export_run(folder)
+
+
 def test_what_saves_memory_may_change(trained: TrainConfig) -> None:
     """A run that memory ran out for goes on with the settings that the message names; gradients stay the same."""
     less = {"memory": trained.memory.model_copy(update={"blocks_to_swap": 1, "checkpointing": True})}

@@ -62,7 +62,7 @@ def test_results_in_the_folder_of_the_run_move_with_its_name() -> None:
     [
         (["name=a/b"], "the command line holds the name 'a/b', expected the name of a folder"),
         (["name=.."], "expected the name of a folder"),
-        (["name=nul.txt"], "expected the name of a folder"),
+        (["name=nul.txt"], "the name 'nul.txt', which Windows keeps for a device"),
         (["name=a:b"], "expected the name of a folder"),
         (["name=a "], "expected the name of a folder"),
         (["name=a", "loop.run_dir=b"], "give one of them"),

@@ -13,7 +13,9 @@ from pathlib import Path
 from ...uso_model.checkpoints.files import sha256_of
 from ...uso_model.images import CONTENT_LONG_SIDE
 from ..encoders.interface import CountTokens
+from ..settings.data import DataConfig
 from .buckets import nearest_bucket, require_size
+from .check_masks import mask_findings
 from .findings import Picture, finite, notes, problems
 from .manifest import Row, scan_manifest
 from .pictures import open_picture
@@ -65,6 +67,7 @@ def check(
     size: int | Sequence[int] = 1024,
     content_size: int = CONTENT_LONG_SIDE,
     count: CountTokens | None = None,
+    data: DataConfig | None = None,
 ) -> Report:
     """Open every picture of some manifests and compare their rows.
 
@@ -73,6 +76,7 @@ def check(
         size: `data.size` of the training, for the buckets.
         content_size: `data.content_size` of the training.
         count: tokens of prompts; None: they are estimated by words.
+        data: settings of a recipe, whose masks are opened too.
 
     Raises:
         UserError: a manifest is absent or no text, or `size` is none.
@@ -94,12 +98,13 @@ def check(
     with ThreadPoolExecutor(min(_READERS, os.cpu_count() or 1)) as pool:
         pictures = dict(zip(paths, pool.map(_opened, paths), strict=True))
     targets = [row.target for row in every if not pictures[row.target].problem]
+    unmasked, of_masks = mask_findings(data, [row.target for row in every])
     return Report(
         rows,
         buckets=Counter(nearest_bucket(*pictures[path].size, each) for each in sizes for path in targets),
         pictures=len(paths),
-        problems=[*wrong, *problems(rows, pictures, content_size)],
-        notes=list(notes(rows, pictures, sizes, count)),
+        problems=[*wrong, *problems(rows, pictures, content_size), *unmasked],
+        notes=[*notes(rows, pictures, sizes, count), *of_masks],
     )
 
 

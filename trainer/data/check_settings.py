@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from ...uso_model.errors import UserError
 from ...uso_model.images import CONTENT_LONG_SIDE
 from ..encoders.interface import CountTokens
-from ..family import family_of
-from ..recipe import TrainConfig
+from ..family import token_counter
 from ..run_folder import open_recipe
+from ..settings.data import DataConfig
 
 __all__ = ["Reading", "reading"]
 
@@ -26,6 +25,8 @@ class Reading(NamedTuple):
     sizes: Sequence[int]
     content_size: int
     tokens: CountTokens | None = None
+    data: DataConfig | None = None
+    """For masks; None: there are none."""
 
 
 def reading(what: Sequence[str], size: int | None = None, content_size: int | None = None) -> Reading:
@@ -47,14 +48,6 @@ def reading(what: Sequence[str], size: int | None = None, content_size: int | No
         [source.path for source in config.data.sources],
         [size] if size else config.data.sizes,
         content_size or config.data.content_size,
-        _counter(config),
+        token_counter(config),
+        config.data,
     )
-
-
-def _counter(config: TrainConfig) -> CountTokens | None:
-    """Return how the recipe's family counts the tokens of a prompt, None where its tokenizers are not at hand."""
-    count_tokens = getattr(family_of(config), "count_tokens", None)  # a family may do without
-    try:
-        return count_tokens(config.models) if count_tokens is not None else None
-    except UserError:
-        return None

@@ -8,6 +8,7 @@ from pathlib import Path
 from ...uso_model.errors import UserError
 from ...uso_model.untrusted import argument
 from ..cli import log_to_terminal
+from ..replacing import add_force, require_new
 
 __all__ = ["add_data_commands"]
 
@@ -24,6 +25,7 @@ def add_data_commands(commands: argparse._SubParsersAction) -> None:
     csd.add_argument("checkpoint", type=Path)
     csd.add_argument("out", type=Path, help="file to write, for example models/csd-vit-l.safetensors")
     csd.add_argument("--sha256", help="accept a checkpoint with this hash instead of the published one")
+    add_force(csd)
     csd.set_defaults(handler=_csd)
 
 
@@ -142,5 +144,6 @@ def _import(args: argparse.Namespace) -> None:
 def _csd(args: argparse.Namespace) -> None:
     from ...uso_model.judging.csd import PUBLISHED_SHA256, convert_csd
 
+    require_new([args.out], args.force)
     convert_csd(args.checkpoint, args.out, args.sha256 or PUBLISHED_SHA256)
     print(f"{args.out}: name it as models.csd in a recipe")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from copy import copy
 from functools import cached_property, partial
@@ -20,6 +21,7 @@ from ..encoders import Encoders, Gaussian
 from ..engine.randomness import StepRandom
 from ..recipe import TrainConfig
 from ..settings.monitor import PromptConfig
+from .absent import Absent
 from .batch import Sample
 from .cache import Cache
 from .encodings import Encoding, encodings
@@ -28,6 +30,8 @@ from .masks import Masks
 from .order import BatchOrder
 
 __all__ = ["TripletDataset"]
+
+logger = logging.getLogger(__name__)
 
 
 class TripletDataset:
@@ -69,6 +73,7 @@ class TripletDataset:
                 f"no row is left of {len(rows)}: {len(rows) - len(of_layout)} are not of layout {settings.layout}, "
                 f"{len(of_layout)} have no {needed}, which this stage needs; check the manifest with `uso check`"
             )
+        self._absent = Absent(logger, "the row goes on without it")
         self._groups, self._shares = self._grouped(settings.preserved_share)
         self._masks = None if settings.masks is None else Masks(settings, [row.target for row in self.rows])
 
@@ -95,7 +100,7 @@ class TripletDataset:
         other = random.row(place, "pooled text")
         if torch.rand((), generator=other).item() < self._settings.pooled_shuffle:
             _, vec = self.text(self.rows[int(torch.randint(len(self.rows), (), generator=other))].prompt)
-        styles = _drawn(row.style, self._settings.styles, random.row(place, "styles")) if self._style else []
+        styles = self._there(_drawn(row.style, self._settings.styles, random.row(place, "styles")))
         contents = self._contents(row, random, place)
         mirrored = torch.rand((), generator=random.row(place, "flip")).item() < self._settings.flip
         target = self._latent(self._encodings.target[self._size(random, place), mirrored], row.target)
@@ -128,7 +133,7 @@ class TripletDataset:
         size = self._settings.sizes[-1]
         channels = self._latent(self._encodings.target[size, False], self.rows[0].target).mean.shape[0]
         width, height = (side // PIXELS_PER_LATENT for side in asked.size or (size, size))
-        styles, contents = asked.style if self._style else [], asked.contents if self._content else []
+        styles, contents = self._there(asked.style), asked.contents if self._content else []
         return Sample(
             id=asked.prompt,
             latent=torch.zeros(channels, height, width),
@@ -262,6 +267,11 @@ class TripletDataset:
         if self._style_path != "vae":
             return ()
         return tuple(self._latent(self._encodings.content[False], path).sample(generator) for path in styles)
+
+    def _there(self, styles: Sequence[Path]) -> list[Path]:
+        """Return the style references that are fed: of those that are encoded anew each time, what can be opened."""
+        online = self._settings.style_features == "online" and self._style_path == "siglip"
+        return self._absent.there(styles) if self._style and online else list(styles) if self._style else []
 
     def _latent(self, encoding: Encoding, path: Path) -> Gaussian:
         found = self._encoded(encoding, path)

@@ -14,6 +14,7 @@ from typing import Any
 from ...uso_model.checkpoints.files import sha256_of
 from ...uso_model.errors import UserError
 from ...uso_model.untrusted import json_lines, regular_file
+from .absent import Absent
 
 __all__ = ["Digests"]
 
@@ -32,7 +33,10 @@ class Digests:
 
     def __init__(self, file: Path):
         """Use `file`, which need not exist; several processes may add to it at the same time."""
-        self._file, self._told, self._missed = file, False, False
+        self._file, self._told = file, False
+        self._absent = Absent(logger, "what was encoded of it before is used")
+        self._seen: dict[str, str] = {}
+        """Hashes that this process has computed: also of files that were too fresh to be remembered on the disk."""
 
     @cached_property
     def _known(self) -> dict[str, tuple[list[int], str]]:
@@ -60,18 +64,17 @@ class Digests:
         try:
             stat = regular_file(path, "put the picture back or take its row out of the manifest")
         except UserError:
-            if name not in self._known or path.exists():
+            before = self._known[name][1] if name in self._known else self._seen.get(name)
+            if before is None or path.exists():
                 raise
-            if not self._missed:
-                logger.warning("%s is not there: what was encoded of it before is used", path)
-            self._missed = True
-            return self._known[name][1]
+            self._absent.tell(path)
+            return before
         try:
             state = [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]
-            before, digest = self._known.get(name, (None, ""))
-            if before == state:
+            known, digest = self._known.get(name, (None, ""))
+            if known == state:
                 return digest
-            digest = sha256_of(path)
+            digest = self._seen[name] = sha256_of(path)
         except OSError as error:
             raise UserError(f"{path} cannot be read ({error.strerror}); check the file and its permissions") from error
         # A file that changes twice within a tick of its file system's clock shows the same times.

@@ -16,13 +16,15 @@ from .buckets import WIDEST, nearest_bucket
 from .manifest import Row
 from .sources import TRAIN, VALIDATION
 
-__all__ = ["Picture", "finite", "notes", "problems"]
+__all__ = ["Picture", "finite", "long_captions", "notes", "problems"]
 
 _ENLARGED = 2.0
 _SMALLEST_STYLE, _LONGEST_STYLE = 32, 4
 """Short side in pixels, and the long side over it."""
 _TOKENS_PER_WORD = 1.4
 _T5_TOKENS = 512
+_ENDS = 2
+"""Tokens before and after every prompt, at most."""
 
 
 class Picture(NamedTuple):
@@ -54,7 +56,7 @@ def notes(
     yield from _shared_ids(rows)
     yield from _other_splits(every)
     yield from _no_captions(every)
-    yield from _long_captions(every, count)
+    yield from long_captions(every, count)
     yield from _ill_fitting(targets, pictures, max(sizes))
     yield from _odd_styles(every, pictures)
     yield from _own_style(every, pictures)
@@ -81,14 +83,15 @@ def _no_captions(rows: Sequence[Row]) -> Iterator[str]:
         yield f"{which} ({quoted(bare[0])}); what they teach is tied to the empty prompt"
 
 
-def _long_captions(rows: Sequence[Row], count: CountTokens | None) -> Iterator[str]:
+def long_captions(rows: Iterable[Row], count: CountTokens | None) -> Iterator[str]:
     """Yield how much of the captions no text encoder reads; without tokenizers their words are counted."""
     cut: dict[str, list[tuple[int, str]]] = {}
-    limits: dict[str, int] = {}
+    read = _by_words if count is None else count
+    limits = {name: limit for name, (_, limit) in read("").items()}
     for row in rows:
-        tokens = _by_words(row.prompt) if count is None else count(row.prompt)
-        for name, (has, limit) in tokens.items():
-            limits[name] = limit
+        if len(row.prompt.encode()) + _ENDS <= min(limits.values(), default=0):
+            continue  # no token is shorter than a byte, and tokenizers take their time
+        for name, (has, limit) in read(row.prompt).items():
             if has > limit:
                 cut.setdefault(name, []).append((has - limit, row.id))
     for name, found in cut.items():

@@ -17,6 +17,7 @@ from ...uso_model.errors import UserError
 from ...uso_model.images import PICTURE_SUFFIXES
 from ...uso_model.packing import PIXELS_PER_LATENT
 from ..settings.data import DataConfig
+from .absent import Absent
 from .pictures import fit_target, open_picture, picture_size
 
 __all__ = ["Masks"]
@@ -41,6 +42,7 @@ class Masks:
         self._outside = settings.mask_outside
         self._files = None if settings.masks == "alpha" else _files(Path(settings.masks or ""), targets)
         self._targets = len(set(targets))
+        self._absent = Absent(logger, "its target counts whole")
         self._weights = lru_cache(_REMEMBERED)(self._read)
 
     @property
@@ -63,16 +65,23 @@ class Masks:
             mirrored: as the target is.
 
         Returns:
-            `h w`, each the mean over the pixels of its place.
+            `h w`, each the mean over the pixels of its place; None also where the mask is gone, which is said.
 
         Raises:
             UserError: the mask cannot be read.
         """
+        path = self._file(target)
+        if path is not None and not path.is_file():  # no reason to end a run that has gone on for hours
+            self._absent.tell(path)
+            return None
         found = self._weights(target, width, height)
         return found.flip(1) if mirrored and found is not None else found
 
+    def _file(self, target: Path) -> Path | None:
+        return target if self._files is None else self._files.get(target)
+
     def _read(self, target: Path, width: int, height: int) -> Tensor | None:
-        path = target if self._files is None else self._files.get(target)
+        path = self._file(target)
         if path is None:
             return None
         mask = open_picture(path, alpha=True) if self._files is None else open_picture(path).convert("L")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import sys
 from collections.abc import Collection, Mapping
 from functools import lru_cache
 from importlib.metadata import packages_distributions
@@ -35,6 +36,12 @@ _ELSEWHERE = {
 }
 """Names in other trainers (kohya-ss/sd-scripts, ostris/ai-toolkit), and what to write here."""
 
+_NONE = (
+    f"is no optimizer, expected a subclass of torch.optim.Optimizer: write {', '.join(NAMED)}, or an import path such "
+    "as torch.optim.Adagrad"
+)
+"""Said of what is there and is another thing."""
+
 _OURS = {"params": "", "lr": "loop.learning_rate", "weight_decay": "loop.weight_decay"}
 """Arguments that other settings give."""
 
@@ -57,6 +64,8 @@ def optimizer_class(name: str) -> type[Optimizer]:
             f"got loop.optimizer {quoted(name)!r}, expected {', '.join(NAMED)} or the import path of an optimizer, "
             "such as torch.optim.Adagrad"
         )
+    if package in sys.stdlib_module_names:
+        raise UserError(f"loop.optimizer {quoted(name)} {_NONE}")
     if name not in NAMED and package not in _installed():
         # What lies in the working folder is not what a recipe may name.
         raise UserError(f"the optimizer {name} needs {package}, which is not installed: pip install it, or correct it")
@@ -78,7 +87,7 @@ def optimizer_class(name: str) -> type[Optimizer]:
     if found is None:
         raise UserError(f"there is no {last} in {module} for loop.optimizer {name}; correct the path")
     if not (isinstance(found, type) and issubclass(found, Optimizer)) or found is Optimizer:
-        raise UserError(f"loop.optimizer {name} is no optimizer, expected a subclass of torch.optim.Optimizer")
+        raise UserError(f"loop.optimizer {name} {_NONE}")
     closure = inspect.signature(found.step).parameters.get("closure")
     if closure is not None and closure.default is inspect.Parameter.empty:
         raise UserError(f"loop.optimizer {name} asks for the loss several times a step, which the trainer does not do")

@@ -11,6 +11,7 @@ from ...uso_model.errors import UserError
 __all__ = [
     "OWN",
     "PROJECTOR",
+    "WITH_START",
     "WITH_USO",
     "Exported",
     "Part",
@@ -21,16 +22,17 @@ __all__ = [
     "newest_lora",
 ]
 
-Part = Literal["own", "projector", "with-uso"]
+Part = Literal["own", "projector", "with-uso", "with-start"]
 """What a file holds: the LoRA or network that was trained; the projector that belongs to it; that LoRA together with
-the one beside which it was trained."""
+USO's, beside which it was trained; or together with another one."""
 
 OWN: Part = "own"
 PROJECTOR: Part = "projector"
 WITH_USO: Part = "with-uso"
+WITH_START: Part = "with-start"
 
-_ENDINGS: dict[str, Part] = {"": OWN, "-projector": PROJECTOR, "-with-uso": WITH_USO}
-_NAME = re.compile(r"(.+)-([0-9]{7,18})(-projector|-with-uso|)(?:-([2-9]))?\.safetensors")
+_ENDINGS: dict[str, Part] = {"": OWN, "-projector": PROJECTOR, "-with-uso": WITH_USO, "-with-start": WITH_START}
+_NAME = re.compile(r"(.+)-([0-9]{7,18})(-projector|-with-uso|-with-start|)(?:-([2-9]))?\.safetensors")
 
 _OLDER: dict[str, Part] = {"transformer.safetensors": OWN, "lora.safetensors": OWN, "projector.safetensors": PROJECTOR}
 """Names of the first versions, which kept only what was written last."""
@@ -85,8 +87,8 @@ def newest(folder: Path, part: Part) -> Path | None:
 
 
 def newest_lora(folder: Path) -> Path | None:
-    """Return the newest LoRA in a folder that is whole by itself: with USO where it was trained beside USO."""
-    return newest(folder, WITH_USO) or newest(folder, OWN)
+    """Return the newest LoRA in a folder that is whole by itself: with the one beside which it was trained."""
+    return newest(folder, WITH_USO) or newest(folder, WITH_START) or newest(folder, OWN)
 
 
 def meant(path: Path, wanted: str) -> Path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -18,8 +18,8 @@ from ...uso_model.checkpoints import (
     to_bfl,
 )
 from ...uso_model.checkpoints.files import remove_leftovers, retried
-from ...uso_model.checkpoints.lora import concatenate
-from ...uso_model.checkpoints.marks import OWN_PART, WITH_USO_PART
+from ...uso_model.checkpoints.lora import concatenate, has_uso_layers
+from ...uso_model.checkpoints.marks import OWN_PART, WITH_START_PART, WITH_USO_PART, trained_beside
 from ...uso_model.errors import UserError
 from ...uso_model.projector import PREFIX
 from ..engine.byproduct import byproduct
@@ -30,7 +30,7 @@ from ..recipe import TrainConfig
 from ..run_folder import read_data, read_run
 from ..starting_files import lora_file, projector_file
 from .files import ASKED, CHECKPOINT, Writer, is_of_run, metadata_of
-from .names import OWN, PROJECTOR, WITH_USO, Part, exported, file_name
+from .names import OWN, PROJECTOR, WITH_START, WITH_USO, Part, exported, file_name
 
 __all__ = ["Parts", "advice", "complete", "export", "export_run", "require_own_files"]
 
@@ -117,12 +117,13 @@ def export(
     if broken:
         raise UserError(f"step {found.step} has values that are not finite in {', '.join(broken[:3])}; export another")
     wanted = _parts(config)
-    if parts == "with-uso" and WITH_USO not in wanted:
+    together = [part for part in wanted if part in (WITH_USO, WITH_START)]
+    if parts == "with-uso" and not together:
         raise UserError(
             f"{config.loop.run_dir.name} has no part with USO: that is for lora.start add in stage triplet; export it "
             "with --part own"
         )
-    left_out = {"own": WITH_USO, "with-uso": OWN}.get(parts)
+    left_out: Sequence[Part] = {"own": together, "with-uso": [OWN]}.get(parts, [])
     folder = config.folder if out is None else Path(out)
     require_own_files(config, folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -134,7 +135,7 @@ def export(
         **({ASKED: "1"} if asked else {}),
     }
     write = Writer(folder, config.loop.run_dir.name, found.step, info, _DTYPES[dtype or family_of(config).export_dtype])
-    for part in (part for part in wanted if part != left_out):
+    for part in (part for part in wanted if part not in left_out):
         _write(write, part, config, parameters)
     if out is None and not asked:
         _remove_older(config, found.step)
@@ -187,7 +188,16 @@ def _parts(config: TrainConfig) -> list[Part]:
     if config.stage == "style":
         return [PROJECTOR]
     projector = [PROJECTOR] if config.conditions.style_path == "siglip" else []
-    return [OWN, *projector, *([WITH_USO] if config.lora.start == "add" else [])]
+    together = [WITH_USO if _beside(config) is None else WITH_START] if config.lora.start == "add" else []
+    return [OWN, *projector, *together]
+
+
+def _beside(config: TrainConfig) -> str | None:
+    """Return the name of the LoRA beside which a rank is trained, None where that is USO's, by its layers."""
+    path = lora_file(config)
+    if path is None or not path.is_file() or has_uso_layers(read_lora(path)):
+        return None
+    return path.name
 
 
 def _write(write: Writer, part: Part, config: TrainConfig, parameters: Mapping[str, Tensor]) -> None:
@@ -200,18 +210,20 @@ def _write(write: Writer, part: Part, config: TrainConfig, parameters: Mapping[s
         if config.lora.start != "add":
             write.lora(part, lora, {})
         else:
-            write.lora(
-                part,
-                _with_uso(config, lora) if part == WITH_USO else lora,
-                WITH_USO_PART if part == WITH_USO else OWN_PART,
-            )
+            other = _beside(config)
+            marks = {
+                OWN: OWN_PART if other is None else trained_beside(other),
+                WITH_USO: WITH_USO_PART,
+                WITH_START: WITH_START_PART,
+            }
+            write.lora(part, lora if part == OWN else _with_start(config, lora), marks[part])
 
 
 def _under(parameters: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): t.detach() for name, t in parameters.items() if name.startswith(prefix)}
 
 
-def _with_uso(config: TrainConfig, trained: Lora) -> Lora:
+def _with_start(config: TrainConfig, trained: Lora) -> Lora:
     path = lora_file(config)
     assert path is not None  # `add` has a LoRA to add to
     return concatenate(read_lora(path), trained)
@@ -228,7 +240,7 @@ def _projector(config: TrainConfig, parameters: Mapping[str, Tensor]) -> dict[st
 
 def _remove_older(config: TrainConfig, step: int) -> None:
     """Remove what is kept of the newest step alone."""
-    large = {WITH_USO} if config.stage != "base" else {OWN}
+    large = {WITH_USO, WITH_START} if config.stage != "base" else {OWN}
     if config.stage == "triplet" and not config.train_projector:
         large.add(PROJECTOR)
     for file in exported(config.folder):
@@ -255,9 +267,9 @@ def advice(config: TrainConfig, step: int, out: str | Path | None = None) -> str
     if config.stage == "base" and OWN in names:
         told.append(f"{names[OWN]} is the FLUX that other stages start from (models/diffusion_models)")
     elif OWN in names and config.lora.start == "add":
-        told.append(
-            f"put {names[OWN]} (models/loras) on the model of {node} with LoraLoaderModelOnly, beside USO's own LoRA"
-        )
+        other = None if WITH_USO in names else _beside(config)
+        alone = "USO's own LoRA" if other is None else f"{other}, which is not USO's"
+        told.append(f"put {names[OWN]} (models/loras) on the model of {node} with LoraLoaderModelOnly, beside {alone}")
     elif OWN in names:
         told.append(
             f"choose {names[OWN]} (models/loras) as the LoRA of {node}, in the place of USO's and not beside it"
@@ -266,6 +278,11 @@ def advice(config: TrainConfig, step: int, out: str | Path | None = None) -> str
         start = "or choose" if OWN in names else "choose"
         told.append(
             f"{start} {names[WITH_USO]} as the LoRA of {node}: it contains USO's, which must not be there twice"
+        )
+    if WITH_START in names:
+        start = "or put" if OWN in names else "put"
+        told.append(
+            f"{start} {names[WITH_START]} there alone: it contains the LoRA that the run began with, which is not USO's"
         )
     if PROJECTOR in names:
         told.append(f"choose {names[PROJECTOR]} (models/model_patches) as the projector")

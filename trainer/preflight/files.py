@@ -32,6 +32,7 @@ from ..encoders.pretrained import encoder_sizes
 from ..export.names import meant
 from ..family import family_of
 from ..lora.layers import chosen_layers, require_no_modulation
+from ..reading.foreign_paths import foreign_path
 from ..recipe import TrainConfig
 from ..starting_files import lora_file, projector_file, transformer_file
 
@@ -50,13 +51,17 @@ class Sizes(NamedTuple):
 
 
 def no_paths(config: TrainConfig) -> list[str]:
-    """Return what is set to something that no system takes for a path: too long, or with a NUL in it."""
+    """Return what is set to no path of this system: one of another, too long, or with a NUL in it."""
     paths = [(f"models.{name}", path) for name, path in config.models if isinstance(path, Path)]
     paths += [("data.manifests", source.path) for source in config.data.sources]
     paths += [("data.cache", config.data.cache), ("loop.run_dir", config.loop.run_dir)]
     paths += [] if config.out is None else [("out", config.out)]
     found = []
     for name, path in paths:
+        other = foreign_path(str(path))
+        if other is not None:
+            found.append(f"{name}: {other}")
+            continue
         try:
             path.stat()
         except (OSError, ValueError) as error:

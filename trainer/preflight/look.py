@@ -10,6 +10,7 @@ from typing import NamedTuple
 import torch
 
 from ...uso_model.errors import UserError
+from ..data.findings import long_captions
 from ..data.manifest import Row
 from ..data.masks import Masks
 from ..data.sources import TRAIN
@@ -18,7 +19,9 @@ from ..engine.optimizer import require_usable
 from ..engine.shard import require_shardable
 from ..engine.shares import shares
 from ..export.run import require_own_files
+from ..family import token_counter
 from ..monitor.prompts import require_references
+from ..problems import Problems
 from ..recipe import TrainConfig
 from ..settings.data import DataConfig
 from .files import examine, no_paths
@@ -72,7 +75,9 @@ def look(config: TrainConfig, encoders: bool = True) -> Findings:
             ask()
         except UserError as error:
             problems.append(str(error))
-    return Findings(problems, [*notes, *captions(rows), *_memory(config)])
+    count = token_counter(config) if encoders and rows else None
+    cut = [] if count is None else list(long_captions(rows, count))
+    return Findings(problems, [*notes, *captions(rows), *cut, *_memory(config)])
 
 
 def _memory(config: TrainConfig) -> list[str]:
@@ -97,10 +102,10 @@ def require_ready(config: TrainConfig, encoders: bool = True, tell: bool = True)
         tell: put the notes into the log; for the main process.
 
     Raises:
-        UserError: every problem in one message.
+        Problems: there are some.
     """
     problems, notes = look(config, encoders)
     if problems:
-        raise UserError("; ".join(problems))
+        raise Problems(problems)
     for note in notes if tell else []:
         logger.warning("note: %s", note)

@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ...uso_model.untrusted import quoted
+from .command_line import COMMAND_LINE
 from .other_trainers import same_setting
 from .yaml_text import lines_of
 
-__all__ = ["COMMAND_LINE", "Origin", "shortened", "wrong_settings"]
-
-COMMAND_LINE = "the command line"
+__all__ = ["Origin", "shortened", "wrong_settings"]
 
 
 class Origin(NamedTuple):
@@ -40,8 +39,8 @@ def shortened(error: object, most: int = 300) -> str:
     return text if len(text) <= most else f"{text[:most]} ..."
 
 
-def wrong_settings(errors: Sequence[Mapping[str, Any]], known: Sequence[str], origin: Origin) -> str:
-    """Return one sentence about what pydantic has found, by where each setting was given."""
+def wrong_settings(errors: Sequence[Mapping[str, Any]], known: Sequence[str], origin: Origin) -> list[str]:
+    """Return a sentence about each thing that pydantic has found, by where the setting was given."""
     lines = origin.lines()
     found: dict[str, list[str]] = {}
     for details in errors:
@@ -53,7 +52,7 @@ def wrong_settings(errors: Sequence[Mapping[str, Any]], known: Sequence[str], or
         elif line is not None:
             complaint = f"{complaint} (line {line})"
         found.setdefault(place, []).append(complaint)
-    return "; ".join(f"{place} holds wrong settings: {'; '.join(told)}" for place, told in found.items())
+    return [f"{place} holds wrong settings: {one}" for place, told in found.items() for one in told]
 
 
 def _is_given(name: str, complaint: str, given: Collection[str], in_file: bool) -> bool:

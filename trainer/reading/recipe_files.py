@@ -13,7 +13,8 @@ from ...uso_model.errors import UserError
 from ...uso_model.untrusted import named
 from ..family import declared_families, load_family
 from ..recipe import FLUX, RENAMED, TrainConfig
-from .errors import COMMAND_LINE, Origin
+from .command_line import COMMAND_LINE
+from .errors import Origin
 from .shorthands import short_settings, short_texts, written_out
 from .values import read_yaml, set_values, typed, validated
 

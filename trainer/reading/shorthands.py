@@ -9,7 +9,8 @@ from typing import Any
 from ...uso_model.errors import UserError
 from ...uso_model.untrusted import quoted
 from ..data.names import MANIFEST
-from .errors import COMMAND_LINE, shortened
+from .command_line import COMMAND_LINE, require_pairs
+from .errors import shortened
 from .yaml_text import BROKEN_YAML, parse_yaml
 
 __all__ = ["RUNS", "short_settings", "short_texts", "written_out"]
@@ -37,8 +38,9 @@ def short_texts(texts: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
     """Return the short settings among `name=value` texts of a command line, and the other texts.
 
     Raises:
-        UserError: a list that is not written as YAML writes it.
+        UserError: no `name=value`, or a list that is not written as YAML writes it.
     """
+    require_pairs(texts)
     short: dict[str, Any] = {}
     others = []
     for text in texts:
@@ -92,15 +94,16 @@ def _plain(name: Any, source: str) -> str:
     """Return a name that is one folder on every system."""
     if not isinstance(name, str):
         raise UserError(f"{source} holds the name {quoted(name)}, which YAML does not read as text; put it in quotes")
-    if (
-        not name.strip(" .")
-        or name != name.strip()
-        or name.endswith(".")
-        or _NEVER_IN_NAMES & set(name)
-        or name.partition(".")[0].lower() in _DEVICES
-    ):
+    if name.partition(".")[0].strip().lower() in _DEVICES:
         raise UserError(
-            f"{source} holds the name {quoted(name)!r}, expected the name of a folder, which {RUNS} will hold; for "
-            "another place set loop.run_dir"
+            f"{source} holds the name {quoted(name)!r}, which Windows keeps for a device, with any ending; add a "
+            f"letter or a digit, such as {quoted(name.partition('.')[0])}1"
+        )
+    strange = sorted(_NEVER_IN_NAMES & set(name))
+    if not name.strip(" .") or name != name.strip() or name.endswith(".") or strange:
+        reason = f", and Windows takes no {quoted(strange[0])!r} in one" if strange else ""
+        raise UserError(
+            f"{source} holds the name {quoted(name)!r}, expected the name of a folder, which {RUNS} will hold{reason}; "
+            "for another place set loop.run_dir"
         )
     return name

@@ -14,9 +14,11 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from ...uso_model.errors import UserError
-from ...uso_model.untrusted import quoted
+from ...uso_model.untrusted import kind_of, quoted
+from ..problems import Problems
 from ..settings.base import Settings
-from .errors import COMMAND_LINE, Origin, shortened, wrong_settings
+from .command_line import COMMAND_LINE, require_pairs
+from .errors import Origin, shortened, wrong_settings
 from .yaml_text import BROKEN_YAML, parse_yaml
 
 __all__ = ["load_config", "read_yaml", "set_values", "typed", "validated"]
@@ -62,8 +64,10 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
         raise UserError(f"{path} is not UTF-8 text ({error.reason}); save it as UTF-8") from error
     except BROKEN_YAML as error:
         raise UserError(f"{path.name} is not YAML: {shortened(error)}") from error
+    if values is None:
+        raise UserError(f"{path.name} is empty; write settings into it as `name: value` lines, or copy a recipe there")
     if not isinstance(values, dict):
-        raise UserError(f"{path.name} holds {type(values).__name__}, expected settings as `name: value` lines")
+        raise UserError(f"{path.name} holds {kind_of(values)}, expected settings as `name: value` lines")
     return values
 
 
@@ -88,7 +92,7 @@ def validated(kind: type[Config], values: Mapping[str, Any], origin: Origin) -> 
     try:
         return kind.model_validate(values)
     except ValidationError as error:
-        raise UserError(wrong_settings(error.errors(), list(_names(kind)), origin)) from error
+        raise Problems(wrong_settings(error.errors(), list(_names(kind)), origin)) from error
     except (OverflowError, RecursionError) as error:
         raise UserError(f"{origin.name} holds a number or a nesting beyond all use: {shortened(error)}") from error
 
@@ -103,11 +107,10 @@ def typed(kind: type[BaseModel], texts: Sequence[str]) -> dict[str, Any]:
     Raises:
         UserError: no `name=value`, or a text that does not fit its field.
     """
+    require_pairs(texts)
     found: dict[str, Any] = {}
     for text in texts:
-        name, separator, value = text.partition("=")
-        if not separator or not name:
-            raise UserError(f"{COMMAND_LINE} holds {quoted(text)!r}, expected name=value, for example loop.steps=200")
+        name, _, value = text.partition("=")
         found[name] = _read(_annotation(kind, name), value, name)
     return found
 

@@ -17,7 +17,16 @@ from torch import Tensor, nn
 
 from .strict import CheckpointError, counted
 
-__all__ = ["USO_PARTS", "Lora", "LowRank", "concatenate", "merge_lora", "require_fit", "uso_modules"]
+__all__ = [
+    "USO_PARTS",
+    "Lora",
+    "LowRank",
+    "concatenate",
+    "has_uso_layers",
+    "merge_lora",
+    "require_fit",
+    "uso_modules",
+]
 
 USO_PARTS = {
     "double_blocks": {
@@ -71,6 +80,16 @@ def uso_modules(depth: int, depth_single_blocks: int) -> dict[str, str]:
         for n in range(counts[blocks])
         for part, module in parts.items()
     }
+
+
+def has_uso_layers(lora: Lora) -> bool:
+    """Whether a LoRA adapts the very layers that USO adapts, in a transformer of any depth."""
+    counts = {blocks: 0 for blocks in USO_PARTS}
+    for name in lora.modules:
+        blocks, number, *_ = [*name.split("."), ""]
+        if blocks in counts and number.isdecimal():
+            counts[blocks] = max(counts[blocks], int(number) + 1)
+    return lora.modules.keys() == uso_modules(counts["double_blocks"], counts["single_blocks"]).keys()
 
 
 def merge_lora(model: nn.Module, lora: Lora, strength: float = 1.0) -> None:

@@ -159,6 +159,20 @@ def test_pruning_keeps_what_is_named(tmp_path, picture):
     assert cache.entry("a", "recipe").is_file() and not cache.entry("b", "recipe").exists()
 
 
+def test_pictures_that_are_gone_are_named_and_of_many_the_first(tmp_path, caplog):
+    """Also those that were written a moment before they were read."""
+    paths = [tmp_path / f"{number}.png" for number in range(8)]
+    for number, path in enumerate(paths):
+        path.write_bytes(bytes([number]))
+    cache = Cache(tmp_path / "cache")
+    before = [cache.digest(path) for path in paths]
+    for path in paths:
+        path.unlink()
+    assert [cache.digest(path) for path in (*paths, *paths)] == before * 2
+    assert caplog.text.count("is not there: what was encoded of it before is used") == 5
+    assert caplog.text.count("5.png and others are not there either") == 1 and "6.png" not in caplog.text
+
+
 def test_what_was_encoded_serves_while_a_picture_is_away(tmp_path, picture, monkeypatch, caplog):
     """A drive that is away for a second ends no night."""
     monkeypatch.setattr("comfyui_uso.trainer.data.digests._SETTLED_NS", -1)

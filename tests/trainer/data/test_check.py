@@ -142,10 +142,30 @@ def test_long_captions_are_counted_by_words_or_by_the_recipes_tokenizers(changed
     assert (given.manifests, given.sizes, given.content_size) == ([path], [32], 128)
     (note,) = (note for note in check(*given).notes if "tokens" in note)
     assert "2 captions have more than the 16 tokens that USO-mini reads; of row 3 885 are cut" in note
-    assert reading([str(path), str(path)], 64) == ([path, path], [64], 512, None)
+    assert reading([str(path), str(path)], 64) == ([path, path], [64], 512, None, None)
     assert reading([str(path)], content_size=256).content_size == 256
     with pytest.raises(ValueError, match="got the recipe 'my_stile'"):
         reading(["my_stile"])
+
+
+def test_the_masks_of_a_recipe_are_opened(changed, tmp_path):
+    path, folder = changed(), tmp_path / "masks"
+    folder.mkdir()
+    for number in range(4):
+        Image.new("L", (32, 32), 255 * bool(number)).save(folder / f"{number}t.png")
+    (folder / "1t.png").write_bytes((folder / "1t.png").read_bytes()[:60])
+    Image.new("L", (64, 32)).save(tmp_path / "other.png")
+    given = ["toy", f"data.manifests={path}", f"data.cache={tmp_path}", "data.size=32"]
+    report = check(*reading([*given, f"data.masks={folder}"]))
+    (problem,) = report.problems
+    assert problem.startswith(f"data.masks: {folder / '1t.png'} cannot be read as a picture")
+    assert any("0t.png is black all over" in note for note in report.notes)
+    assert any("4 of 8 targets have no mask" in note for note in report.notes)
+    (tmp_path / "other.png").replace(folder / "2t.png")
+    (problem,) = check(*reading([*given, f"data.masks={folder}"])).problems
+    assert "2t.png has 64x32 pixels, but 2t.png has 32x32" in problem
+    assert "8 of 8 targets are opaque" in " ".join(check(*reading([*given, "data.masks=alpha"])).notes)
+    assert not check(*reading(given)).problems
 
 
 def test_a_long_list_is_shortened(changed):

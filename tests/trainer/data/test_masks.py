@@ -76,6 +76,21 @@ def test_what_is_no_mask_is_one_sentence(masks, message, target, tmp_path):
         Masks(settings(tmp_path, tmp_path / "masks"), [target])
 
 
+@pytest.mark.parametrize("masks", ["folder", "alpha"])
+def test_a_mask_that_is_gone_is_named_and_ends_no_run(masks, target, tmp_path, caplog):
+    painted(tmp_path / "masks/a.png")
+    if masks == "alpha":
+        painted(target, mode="RGBA")
+    found = Masks(settings(tmp_path, tmp_path / "masks" if masks == "folder" else "alpha"), [target])
+    path = target if masks == "alpha" else tmp_path / "masks/a.png"
+    whole = found.weight(target, 8, 4, mirrored=False)
+    path.rename(tmp_path / "away")
+    assert whole is not None and all(found.weight(target, 8, 4, mirrored=False) is None for _ in range(3))
+    assert caplog.text.count(f"{path} is not there: its target counts whole") == 1
+    (tmp_path / "away").rename(path)
+    assert torch.equal(found.weight(target, 8, 4, mirrored=False), whole), "the drive is back"
+
+
 def test_a_black_mask_is_said_and_ends_no_run(target, tmp_path, caplog):
     painted(tmp_path / "masks/a.png", white=(0, 0, 0, 0))
     weight = Masks(settings(tmp_path, tmp_path / "masks"), [target]).weight(target, 8, 4, False)

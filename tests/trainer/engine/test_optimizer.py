@@ -94,6 +94,8 @@ def test_any_optimizer_trains_with_its_arguments_and_resumes(name, given, loop, 
         ({"optimizer": "torch.optimm.Adam"}, "there is no module torch.optimm"),
         ({"optimizer": "torch.nn.Linear"}, "is no optimizer, expected a subclass of torch.optim.Optimizer"),
         ({"optimizer": "torch.optim.Optimizer"}, "is no optimizer"),
+        ({"optimizer": "os.system"}, "os.system is no optimizer, expected a subclass of torch.optim.Optimizer"),
+        ({"optimizer": "subprocess.Popen"}, "is no optimizer, expected a subclass of torch.optim.Optimizer"),
         ({"optimizer": "torch.optim.LBFGS"}, "asks for the loss several times a step"),
         ({"optimizer": "os.path;x"}, "got loop.optimizer 'os.path;x'"),
         (

@@ -121,6 +121,30 @@ def test_a_run_draws_prompts_and_says_where_everything_goes(recipe, tiny_encoder
     assert f"pictures       {folder}, every 4 steps" in caplog.text and "tensorboard" not in places_text(config)
 
 
+@pytest.mark.parametrize("features", ["cached", "online"])
+def test_files_that_go_in_the_middle_of_a_run_are_named_and_it_goes_on(
+    features, recipe, tiny_encoders, tmp_path, caplog
+):
+    for number in range(8):
+        (tmp_path / "masks").mkdir(exist_ok=True)
+        (tmp_path / "masks" / f"{number}t.png").write_bytes((tmp_path / f"{number}t.png").read_bytes())
+    asked = {"prompt": "my cat", "style": tmp_path / "3s.png"}
+    monitor = {"samples_every": 2, "samples": 1, "sample_steps": 1, "validation_every": 2, "prompts": [asked]}
+    config = recipe(monitor=monitor, data={"masks": tmp_path / "masks", "style_features": features})
+
+    def decode(latents):
+        for path in (*tmp_path.glob("*.png"), *(tmp_path / "masks").glob("*.png")):
+            path.unlink()
+        return tiny_encoders.decode(latents)
+
+    assert train(config, replace(tiny_encoders, decode=decode)) == 4
+    assert (config.loop.run_dir / "samples" / "step-0000004.png").is_file()
+    masks = [line for line in caplog.messages if "its target counts whole" in line]
+    assert masks and all("masks" in line and "t.png" in line for line in masks), caplog.text
+    assert "3s.png is not there" in caplog.text and "cannot be shown or compared with" in caplog.text
+    assert ("the row goes on without it" in caplog.text) == (features == "online")
+
+
 def test_the_command_for_tensorboard_is_quoted(recipe, tmp_path):
     config = recipe(loop={"run_dir": tmp_path / "my style #1", "loggers": ["tensorboard"]})
     assert f"tensorboard --logdir '{tmp_path / 'my style #1'}'" in places_text(config)

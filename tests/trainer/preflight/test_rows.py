@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from comfyui_uso import cli
 from comfyui_uso.trainer.data.manifest import Row, read_manifest, write_manifest
+from comfyui_uso.trainer.flux_family import FluxFamily
 from comfyui_uso.trainer.preflight import look
 from comfyui_uso.trainer.preflight.rows import captions, references
 from comfyui_uso.trainer.reading.recipe_files import RECIPES, load_recipe
@@ -49,6 +50,24 @@ def test_some_rows_without_are_a_note_and_needs_can_be_set() -> None:
         "3 of 5 rows have a style reference, 2 of 5 rows have a content reference; the others train without"
     ]
     assert references(load_recipe(RECIPES / "my_style.yaml", texts=["needs=none"]), rows[:2]) == ([], [])
+
+
+def test_captions_that_are_cut_are_a_note_before_training(flux_recipe, manifest, monkeypatch) -> None:
+    """The numbers of the recipe's own tokenizers; short captions are not even counted."""
+    long = "a very long caption of a house " * 4
+    rows = read_manifest(manifest)
+    write_manifest([rows[0].model_copy(update={"prompt": long}), *rows[1:]], manifest)
+    asked: list[str] = []
+
+    def count(prompt: str) -> dict[str, tuple[int, int]]:
+        asked.append(prompt)
+        return {"T5": (len(prompt.split()), 512), "CLIP": (3 * len(prompt.split()), 77)}
+
+    monkeypatch.setattr(FluxFamily, "count_tokens", lambda family, models: count)
+    (note,) = (note for note in look(flux_recipe()).notes if "tokens" in note)
+    assert note == "1 captions have more than the 77 tokens that CLIP reads; of row 0 7 are cut"
+    assert asked == ["", long]
+    assert not any("tokens" in note for note in look(flux_recipe(), encoders=False).notes), "others are given"
 
 
 def test_captions_are_counted() -> None:

@@ -78,6 +78,8 @@ class Found:
     notes: list[str] = field(default_factory=list)
     absent: list[str] = field(default_factory=list)
     """Sentences on what is named and is not there."""
+    shared: dict[str, dict[Path, list[Path]]] = field(default_factory=dict)
+    """Captions and references that targets of one stem have found, and these targets."""
 
     def listing(self, folder: Path, recursive: bool = False, caption_extension: str | None = None) -> Listing:
         """Return the pictures of a folder; what is left out is counted.
@@ -98,7 +100,13 @@ class Found:
         """
         extension = self.options.caption_extension or caption_extension or ".txt"
         file = pictures.caption_file(picture, extension)
+        if file is not None and picture in pictures.alike:
+            self.share("caption", file, picture)
         return (text_of(file) if file else "") or default
+
+    def share(self, what: str, file: Path, target: Path) -> None:
+        """Remember that a target has found a file that another one of its stem may find too."""
+        self.shared.setdefault(what, {}).setdefault(file, []).append(target)
 
     def note(self, text: str) -> None:
         """Say something once."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -99,8 +99,9 @@ def _lines(found: Found, rows: Rows) -> list[str]:
     said = [f"{files} skipped: {counted(found.skipped)}"] if files else []
     captioned = sum(bool(item.prompt) for item in found.items)
     said.append(f"{captioned} of {len(found.items)} pictures have a caption")
-    if captioned < len(found.items) and found.options.caption is None:
-        said[-1] += "; for the others use --caption TEXT, or --caption-extension if theirs do not end in .txt"
+    if captioned < len(found.items):
+        said[-1] += f"; {_for_the_others(found.options)}"
+    said += _shared(found)
     bare = sum(not item.style and item.references is not None and not item.references for item in found.items)
     if bare:
         said.append(f"{bare} rows have no reference: only stage base trains on them")
@@ -110,6 +111,25 @@ def _lines(found: Found, rows: Rows) -> list[str]:
     elif found.options.split:
         said.append(f"no row is held out: {len(found.items)} pictures are too few for --split {found.options.split}")
     return said + found.notes
+
+
+def _for_the_others(options: Options) -> str:
+    """Say what pictures without a caption get, or how they would get one."""
+    word = "" if options.trigger is None else f"the trigger {quoted(options.trigger)}"
+    if options.caption is not None:
+        return f"the others get that of --caption{f' and {word}' if word else ''}: {quoted(options.caption)!r}"
+    how = "use --caption TEXT, or --caption-extension if theirs do not end in .txt"
+    return f"the others get {word} alone; for more {how}" if word else f"for the others {how}"
+
+
+def _shared(found: Found) -> Iterator[str]:
+    """Yield what several targets of one stem have found: it may be that of one of them."""
+    for what, files in found.shared.items():
+        several = {file: targets for file, targets in files.items() if len(set(targets)) > 1}
+        for file, targets in list(several.items())[:1]:
+            owners = " and ".join(quoted(target.name) for target in dict.fromkeys(targets))
+            more = f" ({len(several)} {what}s are shared so)" if len(several) > 1 else ""
+            yield f"{owners} share the {what} {quoted(file.name)}{more}: rename the pictures that it is not for"
 
 
 def detected(source: Path) -> str:

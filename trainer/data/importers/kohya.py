@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ....uso_model.errors import UserError
-from ....uso_model.untrusted import parse_json, quoted, read_text
+from ....uso_model.untrusted import kind_of, parse_json, quoted, read_text
 from .found import Found, Item
 from .matching import matched
 from .pictures import add_set
@@ -108,7 +108,7 @@ def _metadata(found: Found, source: Path, subset: Mapping[str, Any], place: str,
         folder = found.folder(source.parent, subset["image_dir"], f"{place} image_dir")
     entries = parse_json(read_text(file, "correct the path"), file.name)
     if not isinstance(entries, dict):
-        raise UserError(f"{file.name} holds {type(entries).__name__}, expected an object of pictures and captions")
+        raise UserError(f"{file.name} holds {kind_of(entries)}, expected an object of pictures and captions")
     listed = None
     for name, entry in entries.items():
         text = entry.get("caption", "") if isinstance(entry, dict) else None

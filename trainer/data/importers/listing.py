@@ -23,7 +23,16 @@ class Listing:
         self.pictures: list[Path] = []
         self.skipped: Counter[str] = Counter()
         """What is left out and how often, by ending or reason."""
+        self.alike: frozenset[Path] = frozenset()
+        """Pictures that lie beside another one of their stem, in capitals or not, so that both may find one caption."""
         self._texts: dict[str, dict[str, str]] = {}
+
+    def close(self) -> None:
+        """Put the pictures in order, when all have been found."""
+        self.pictures.sort()
+        stems = [os.path.splitext(os.fspath(picture))[0].lower() for picture in self.pictures]
+        counts = Counter(stems)
+        self.alike = frozenset(p for p, stem in zip(self.pictures, stems, strict=True) if counts[stem] > 1)
 
     def add_text(self, folder: str, name: str) -> None:
         """Remember a file that may be a caption."""
@@ -70,7 +79,7 @@ def listing(folder: Path, recursive: bool, caption_extension: str) -> Listing:
         raise UserError(
             f"{named(folder)} holds no picture ({', '.join(endings)}){skipped}; give the folder of the pictures{below}"
         )
-    found.pictures.sort()
+    found.close()
     found.count_orphans(caption_extension)
     return found
 

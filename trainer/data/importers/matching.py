@@ -22,7 +22,8 @@ def matched(
     """Return the references of each target, those of a number in its order.
 
     Of several of one stem, `a.png` and `a.jpg`, the one with the target's whole name is taken. A target named `a_0` has
-    the reference `a_0`, which then is none of `a`. References that belong to no target are counted.
+    the reference `a_0`, which then is none of `a`. References that belong to no target are counted; what targets of one
+    stem share is remembered.
 
     Args:
         targets: pictures below `base`.
@@ -57,6 +58,8 @@ def matched(
             for place in sorted(of_numbers):
                 chosen += _one(of_numbers[place], target, doubtful)
             pairs[target] = chosen
+            for reference in chosen if len(owners) > 1 else ():
+                found.share("reference", reference, target)
     if doubtful:
         more = f"; and {len(doubtful) - _LISTED} more" if len(doubtful) > _LISTED else ""
         raise UserError(

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ....uso_model.errors import UserError
-from ....uso_model.untrusted import json_lines, quoted
+from ....uso_model.untrusted import json_lines, kind_of, quoted
 from .found import Found, Item
 from .matching import matched
 from .pictures import add_set
@@ -117,7 +117,7 @@ def _lines(path: Path, found: Found, weight: float = 1.0, count: int = 0) -> Non
             raise UserError(line.problem)
         item, place = line.value, line.place
         if not isinstance(item, dict):
-            raise UserError(f"{place} holds {type(item).__name__}, expected an object; is this a file of musubi?")
+            raise UserError(f"{place} holds {kind_of(item)}, expected an object; is this a file of musubi?")
         if sum(bool(_LAYERS.fullmatch(key)) for key in item) > 1:
             raise UserError(f"{place} has several image_path, layers of a picture; USO learns one target a row")
         if "video_path" in item:

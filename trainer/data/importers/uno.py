@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ....uso_model.errors import UserError
-from ....uso_model.untrusted import parse_json, quoted, read_text
+from ....uso_model.untrusted import kind_of, parse_json, quoted, read_text
 from .found import Found, Item
 
 __all__ = ["import_uno"]
@@ -32,13 +32,13 @@ def import_uno(path: Path, found: Found) -> None:
     """
     items = parse_json(read_text(path, "correct the path"), path.name)
     if not isinstance(items, list):
-        raise UserError(f"{path.name} holds {type(items).__name__}, expected a JSON list of items as UNO reads it")
+        raise UserError(f"{path.name} holds {kind_of(items)}, expected a JSON list of items as UNO reads it")
     if found.options.min_score is not None and not any(isinstance(i, dict) and "vlm_filter_cot" in i for i in items):
         raise UserError(f"--min-score is for the labels of UNO-1M, and {path.name} has no vlm_filter_cot")
     for number, item in enumerate(items, start=1):
         place = f"{path.name} item {number}"
         if not isinstance(item, dict):
-            raise UserError(f"{place} holds {type(item).__name__} and has no text 'image_tgt_path'; is this UNO's?")
+            raise UserError(f"{place} holds {kind_of(item)} and has no text 'image_tgt_path'; is this UNO's?")
         add = _pair if "img_path1" in item else _item
         add(path.parent, item, place, found)
 

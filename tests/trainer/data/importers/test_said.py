@@ -39,6 +39,40 @@ def test_everything_that_is_left_out_is_counted(files):
     assert {"p/sub/g"} < {row.id for row in rows} and len(rows) == 4
 
 
+@pytest.mark.parametrize("other", ["1.jpg", "1.webp"])
+def test_targets_of_one_stem_that_share_a_caption_or_a_reference_are_said(files, other):
+    root = files("p/1.png", f"p/{other}", "p/1.txt", "p/2.png", "p/2.txt")
+    (line,) = (line for line in import_rows("pictures", root / "p", STYLE).lines if "share" in line)
+    assert "1.png" in line and other in line and "share the caption 1.txt: rename the pictures" in line
+    root = files("f/target/1.png", f"f/target/{other}", "f/target/a.png", "f/style/a.png")
+    for name in ("1.gif", "1_0.gif"):
+        Image.new("RGB", (16, 16)).save(root / "f/style" / name)
+    lines = import_rows("folders", root / "f").lines
+    (line,) = (line for line in lines if "share" in line)
+    assert "share the reference 1.gif (2 references are shared so)" in line and other in line
+    files("g/target/1.png", f"g/target/{other}", "g/style/1.png", f"g/style/{other}")
+    assert not any("share" in line for line in import_rows("folders", root / "g").lines), "each has its own"
+
+
+def test_captions_in_capitals_are_shared_too(files):
+    root = files("p/A.png", "p/a.jpg", "p/a.txt", "p/b.png")
+    assert any("share the caption a.txt" in line for line in import_rows("pictures", root / "p", STYLE).lines)
+    files("p/A.txt")
+    assert not any("share" in line for line in import_rows("pictures", root / "p", STYLE).lines)
+
+
+def test_pictures_that_get_the_caption_of_the_command_line_are_said(files):
+    root = files("p/1.png", "p/2.png")
+    for options, words in (
+        ({"caption": "a drawing"}, "0 of 2 pictures have a caption; the others get that of --caption: 'a drawing'"),
+        ({"caption": "x", "trigger": "w"}, "the others get that of --caption and the trigger w: 'x'"),
+        ({"trigger": "w"}, "the others get the trigger w alone; for more use --caption TEXT"),
+        ({}, "for the others use --caption TEXT"),
+    ):
+        lines = import_rows("pictures", root / "p", Options(reference="style", **options)).lines
+        assert any(words in line for line in lines), lines
+
+
 def test_every_promised_format_is_imported(tmp_path):
     for number, (kind, ending) in enumerate({"GIF": ".gif", "AVIF": ".avif", "JPEG": ".jfif", "MPO": ".mpo"}.items()):
         Image.new("RGB", (16, 16)).save(tmp_path / f"{number}{ending}", kind)
@@ -164,7 +198,7 @@ def test_every_target_needs_its_references(files):
         ("uno", "a.json", '[{"img_path1": "a", "img_path2": "b"}]', "item 1 has no caption of img_path2"),
         ("uno", "a.json", "[3]", "item 1 holds int and has no text"),
         ("musubi", "a.jsonl", "[", "a.jsonl line 1 is not JSON"),
-        ("musubi", "a.jsonl", "[]", "line 1 holds list, expected an object"),
+        ("musubi", "a.jsonl", "[]", "line 1 holds a list, expected an object"),
         ("musubi", "a.jsonl", '{"caption": "a"}', "line 1 has no text 'image_path'"),
         ("musubi", "a.jsonl", '{"image_path": "a.png", "caption": 3}', "line 1 has caption = 3, expected a text"),
         ("musubi", "a.jsonl", '{"image_path": "a.png", "control_path": []}', "has no text 'control_path'; several"),

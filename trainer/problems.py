@@ -1,0 +1,18 @@
+"""Several things that are wrong at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..uso_model.errors import UserError
+
+__all__ = ["Problems"]
+
+
+class Problems(UserError):
+    """All that a user has to mend, each a sentence of its own."""
+
+    def __init__(self, problems: Sequence[str]):
+        """Say every problem; there is at least one."""
+        super().__init__("; ".join(problems))
+        self.problems = list(problems)
