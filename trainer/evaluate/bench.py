@@ -22,6 +22,7 @@ from ..data.pictures import open_picture
 from ..settings.base import Settings
 
 __all__ = [
+    "HEADER",
     "PICTURES",
     "TASKS",
     "Bench",
@@ -90,7 +91,7 @@ class Row(Settings):
     """The key of a real picture of just what is asked for, in worlds that have one."""
     strangers: list[str] = Field(default_factory=list)
     """Keys of pictures of others that could be taken for the subject."""
-    samples: int = Field(1, gt=0)
+    samples: int = Field(1, gt=0, le=10_000)
     group: str | None = None
     """Rows are drawn in one batch with neighbours of the same group alone; None is a group, too."""
     facts: dict[str, Any] = Field(default_factory=dict)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from .build_command import add_build
 from .run_command import add_run
 
 __all__ = ["add_eval_commands"]
@@ -11,4 +12,5 @@ __all__ = ["add_eval_commands"]
 
 def add_eval_commands(commands: argparse._SubParsersAction) -> None:
     """Add the sub-commands of `uso eval`."""
+    add_build(commands)
     add_run(commands)

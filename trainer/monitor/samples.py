@@ -17,16 +17,13 @@ from ...uso_model.checkpoints.files import atomic_write
 from ...uso_model.errors import UserError
 from ...uso_model.images import picture_tensor, tensor_pictures
 from ...uso_model.judging.likeness import layout_likeness, style_likeness
-from ...uso_model.packing import PIXELS_PER_LATENT
-from ...uso_model.sampling import euler, guided, velocity
-from ...uso_model.schedule import official_schedule
-from ..data.batch import Sample, stack_by_shape
+from ..data.batch import Sample
 from ..data.pictures import fit_target, open_picture
+from ..drawing import Manner, draw
 from ..encoders import Encoders
 from ..engine.loss import Measured, Monitor
 from ..engine.telling import telling
 from ..networks import Networks
-from ..objective.conditions import conditioning_of, unconditional
 from ..settings.monitor import MonitorConfig
 from .grid import Cell, Strip, sheet
 from .stopping import Check, unchecked
@@ -39,9 +36,6 @@ FOLDER = "samples"
 """Of the pictures, in the run's folder."""
 
 COLUMNS = ("content", "style", "target", "drawn")
-
-GUIDANCE = 4.0
-"""Distilled guidance at inference (bytedance/USO, inference.py)."""
 
 
 class Shown(NamedTuple):
@@ -116,21 +110,8 @@ def _draw(
     check: Check,
 ) -> Tensor:
     """Return a picture `1 3 h w` on the CPU."""
-    device, (transformer, projector) = networks.device, networks
-    (batch,) = stack_by_shape([shown.sample])
-    noise = torch.randn(batch.latent.shape, generator=torch.Generator().manual_seed(shown.seed)).to(device)
-    height, width = (PIXELS_PER_LATENT * side for side in batch.latent.shape[-2:])
-    follow = velocity(transformer, conditioning_of(batch, projector, torch.full((1,), GUIDANCE), device))
-    if settings.cfg != 1:
-        away = velocity(transformer, unconditional(empty, torch.full((1,), GUIDANCE), device))
-        follow = guided(follow, away, settings.cfg)
-
-    def checked(x: Tensor, t: Tensor) -> Tensor:
-        check()
-        return follow(x, t).float()
-
-    latent = euler(checked, noise, official_schedule(settings.sample_steps, width, height))
-    return decode(latent).float().cpu()
+    manner = Manner(settings.sample_steps, cfg=settings.cfg)
+    return draw(networks, decode, [shown.sample], [shown.seed], manner, lambda: empty, check)
 
 
 def _likeness(drawn: Tensor, styles: Sequence[Path], descriptor: Callable[[Tensor], Tensor] | None) -> dict[str, float]:
