@@ -50,7 +50,7 @@ class MiniBench:
         if asked.samples not in (None, 1):
             raise UserError(f"got {asked.samples} samples, but {self.name} draws each row once; leave them out")
         if asked.size not in (None, (PICTURE_SIZE, PICTURE_SIZE)):
-            raise UserError(f"got another size than {PICTURE_SIZE}x{PICTURE_SIZE}, the only one of USO-mini; leave it out")
+            raise UserError(f"got a size, but USO-mini draws {PICTURE_SIZE}x{PICTURE_SIZE} alone; leave it out")
         count = min(self.count, asked.limit or self.count)
         return Built(
             list(rows_of(self.cases(count), store, self.modes)),

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from ...trainer.evaluate.bench import Row, Task
 from ...trainer.evaluate.protocols.store import Store
 from ..judges.networks import traits_of
-from ..world import STYLES, SUBJECTS
+from ..world import STYLES
 from .cases import Case
 
 __all__ = ["BATCH", "MODES", "rows_of"]
@@ -66,9 +66,8 @@ def rows_of(of: Sequence[Case], store: Store, modes: Sequence[str] = MODES) -> I
                     "mode": mode,
                     "layout": triplet.layout,
                     "noise": first,
-                    "style": STYLES.index(triplet.style.name),
-                    "traits": traits_of(triplet.target.individual),
-                    "style_subject": SUBJECTS.index(triplet.style_ref.subject),
+                    "subject": {"traits": traits_of(triplet.target.individual)},
+                    "style": {"name": STYLES.index(triplet.style.name), "shows": triplet.style_ref.subject},
                 },
             )
 
