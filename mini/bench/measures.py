@@ -49,7 +49,8 @@ def _style(seen: Describer) -> Measure:
     """Whether the style judge names the style, among all styles of the world and photos."""
 
     def of(view: View) -> Values:
-        return {"style": float(view.drawn(seen.name).argmax() == view.row.facts["style"]["name"])}
+        right = view.row.facts["style"]["name"]
+        return {"style": float(view.drawn(seen.name).argmax() == right) if view.row.against_style else None}
 
     return Measure(MeasureCard(name="style", judge=seen.name, sees="style", columns=["style"]), of, (seen,))
 
@@ -58,7 +59,7 @@ def _likeness(seen: Describer) -> Measure:
     """Cosine of the reward's descriptor to the style reference."""
 
     def of(view: View) -> Values:
-        return {"likeness": _cosine(view, seen, view.row.against_style[0])}
+        return {"likeness": _cosine(view, seen, view.row.against_style)}
 
     return Measure(MeasureCard(name="likeness", judge=seen.name, sees="style", columns=["likeness"]), of, (seen,))
 
@@ -68,10 +69,7 @@ def _identity(seen: Describer) -> Measure:
 
     def of(view: View) -> Values:
         row = view.row
-        return {
-            "own": _cosine(view, seen, row.against_subject[0]),
-            "stranger": _cosine(view, seen, row.strangers[0]),
-        }
+        return {"own": _cosine(view, seen, row.against_subject), "stranger": _cosine(view, seen, row.strangers)}
 
     card = MeasureCard(name="identity", judge=seen.name, sees="subject", aggregate="area", columns=["own", "stranger"])
     return Measure(card, of, (seen,))
@@ -81,9 +79,11 @@ def _resemblance(seen: Describer) -> Measure:
     """Cosine of the identity judge to the content photo."""
 
     def of(view: View) -> Values:
-        return {"own": _cosine(view, seen, view.row.against_subject[0])}
+        return {"resemblance": _cosine(view, seen, view.row.against_subject)}
 
-    return Measure(MeasureCard(name="resemblance", judge=seen.name, sees="subject", columns=["own"]), of, (seen,))
+    return Measure(
+        MeasureCard(name="resemblance", judge=seen.name, sees="subject", columns=["resemblance"]), of, (seen,)
+    )
 
 
 def _text(seen: Describer) -> Measure:
@@ -100,7 +100,8 @@ def _leak(seen: Describer) -> Measure:
     """Whether the judge sees the class of what the style reference shows."""
 
     def of(view: View) -> Values:
-        return {"leak": float(SUBJECTS[_named(view, seen)[0]] == view.row.facts["style"]["shows"])}
+        right = view.row.facts["style"]["shows"]
+        return {"leak": float(SUBJECTS[_named(view, seen)[0]] == right) if view.row.against_style else None}
 
     card = MeasureCard(name="leak", judge=seen.name, sees="leak", better="lower", columns=["leak"])
     return Measure(card, of, (seen,))
@@ -110,14 +111,15 @@ def _copied(seen: Describer) -> Measure:
     """Correlation of layout with the style reference."""
 
     def of(view: View) -> Values:
-        return {"copied": _cosine(view, seen, view.row.against_style[0])}
+        return {"copied": _cosine(view, seen, view.row.against_style)}
 
     card = MeasureCard(name="copied", judge=None, sees="copying", better="lower", columns=["copied"])
     return Measure(card, of, (seen,))
 
 
-def _cosine(view: View, seen: Describer, key: str) -> float:
-    return float(view.drawn(seen.name) @ view.reference(seen.name, key))
+def _cosine(view: View, seen: Describer, keys: Sequence[str]) -> float | None:
+    """Return the cosine to the only picture of a kind that a row has, None where references are exchanged away."""
+    return float(view.drawn(seen.name) @ view.reference(seen.name, keys[0])) if keys else None
 
 
 def _named(view: View, seen: Describer) -> list[int]:

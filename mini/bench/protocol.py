@@ -6,11 +6,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
+from ...trainer.evaluate.measures import Measure
 from ...trainer.evaluate.protocols.protocol import Asked, Built, Problems
 from ...trainer.evaluate.protocols.store import Store
 from ...uso_model.errors import UserError
+from ...uso_model.judging.judge import Judge
+from ..judges.vectors import as_judges, judge_files, read_judges
 from ..model import PICTURE_SIZE
 from .cases import CASES_SEED, Case, cases
+from .measures import mini_measures
 from .rows import MODES, rows_of
 
 __all__ = ["CASES", "QUICK", "STEPS", "MiniBench", "mini_bench"]
@@ -65,6 +71,14 @@ class MiniBench:
             ],
         )
 
+    def judges(self, device: torch.device | str = "cpu") -> list[Judge]:
+        """Return the bundled judges, by which the bench is scored where no others are named."""
+        return [judge.to(device) for judge in as_judges(read_judges(), judge_files())]
 
-mini_bench = MiniBench("mini_bench", lambda count: cases(count, CASES_SEED), CASES)
+    def measures(self, judges: Sequence[Judge], device: torch.device | str = "cpu") -> list[Measure]:
+        """Return the measures of these judges in a world that knows what is right."""
+        return mini_measures(judges, device)
+
+
+mini_bench = MiniBench("comfyui_uso.mini.bench:mini_bench", lambda count: cases(count, CASES_SEED), CASES)
 """As `uso mini measure` has always drawn it."""

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+
+import numpy as np
 
 from ...trainer.evaluate.bench import open_reference, read_bench
 from ...trainer.evaluate.build import build_bench
 from ...trainer.evaluate.run import draw_bench
 from ...trainer.evaluate.score import score_run
-from ...trainer.evaluate.scores import MeasureCard, Score
+from ...trainer.evaluate.scores import MeasureCard, Score, Whose
+from ...trainer.evaluate.statistics import placements
 from ..bench.cases import Case
 from ..bench.drawer import Draw, MiniDrawer
 from ..bench.measures import mini_measures
@@ -48,4 +51,32 @@ def measure(
         reference, and `true`, also have numbers for each layout, such as `joint/preserved`: restyling a photo and
         showing its subject elsewhere are two tasks, and one number for both can hide a failure of one.
     """
-    ...
+    with TemporaryDirectory() as place:
+        bench_folder, run = Path(place, "bench"), Path(place, "run")
+        build_bench(MiniBench("measured", lambda count: of[:count], len(of), modes), None, bench_folder)
+        bench, rows, _ = read_bench(bench_folder)
+        draw_bench(bench_folder, run, MiniDrawer(draw, partial(open_reference, bench_folder, bench), {}))
+        scored = score_run(bench_folder, run, mini_measures(as_judges(judges)))
+    facts = {row.id: row.facts for row in rows}
+
+    def numbers(mode: str, whose: Whose, layouts: Sequence[str]) -> dict[str, float]:
+        chosen = [
+            score
+            for score in scored.scores
+            if score.whose == whose and facts[score.row]["mode"] == mode and facts[score.row]["layout"] in layouts
+        ]
+        return {card.name: _number(card, chosen) for card in scored.header.measures}
+
+    found: dict[str, dict[str, float]] = {}
+    kinds: list[tuple[str, str, Whose]] = [("true", modes[0], "oracle"), *((mode, mode, "model") for mode in modes)]
+    for name, mode, whose in kinds:
+        found[name] = numbers(mode, whose, LAYOUTS)
+        for layout in LAYOUTS if name in ("true", *CONTENT) else ():
+            if any(fact["layout"] == layout for fact in facts.values()):
+                found[f"{name}/{layout}"] = numbers(mode, whose, [layout])
+    return found
+
+
+def _number(card: MeasureCard, scores: Sequence[Score]) -> float:
+    columns = [[score.values[column] for score in scores] for column in card.columns]
+    return float(np.mean(placements(*columns) if card.aggregate == "area" else columns[0]))

@@ -95,7 +95,7 @@ class Row(Settings):
     group: str | None = None
     """Rows are drawn in one batch with neighbours of the same group alone; None is a group, too."""
     facts: dict[str, Any] = Field(default_factory=dict)
-    """What a measure of a world with labels has to know."""
+    """What a measure of a world with labels has to know; under `subject` and `style` what belongs to these two."""
 
     @property
     def references(self) -> list[str]:
