@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import argparse
 
+from .build_command import add_build
+from .discriminate_command import add_discriminate
 from .run_command import add_run
+from .score_command import add_score
 
 __all__ = ["add_eval_commands"]
 
 
 def add_eval_commands(commands: argparse._SubParsersAction) -> None:
     """Add the sub-commands of `uso eval`."""
+    add_build(commands)
     add_run(commands)
+    add_score(commands)
+    add_discriminate(commands)

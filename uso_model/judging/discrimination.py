@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import combinations
 from typing import Literal, NamedTuple
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor
 from ..errors import UserError
 from .roc import weighted_areas
 
-__all__ = ["CHANCE", "Area", "Discrimination", "discriminate"]
+__all__ = ["CHANCE", "Area", "Discrimination", "discriminate", "least_apart"]
 
 CHANCE = 0.5
 LEAST_DRAWS_WITH_PAIRS = 0.1
@@ -31,7 +32,7 @@ class Area(NamedTuple):
 
     def __str__(self) -> str:
         if self.low != self.low:
-            return f"AUC {_short(self.value)}, too few groups for an interval"
+            return f"AUC {_short(self.value)}, no interval"
         return f"AUC {_short(self.value)}, {_short(self.low)} to {_short(self.high)}"
 
     @property
@@ -78,7 +79,7 @@ def discriminate(
         similarity: of all pairs, `n n`; for vectors see `readout.cosine`. Only what lies above the diagonal is read.
         styles: of the pictures, `n`.
         subjects: of the pictures, `n`.
-        draws: of the bootstrap.
+        draws: of the bootstrap; without any there is no interval.
         seed: of the bootstrap.
         most: a larger set is thinned to so many pictures, chosen by the seed.
 
@@ -120,7 +121,7 @@ def discriminate(
             found.append(weighted_areas(right, wrong, *weights))
         value, *drawn = torch.cat(found).tolist()
         told = torch.tensor(drawn)[~torch.tensor(drawn).isnan()]
-        if len(told) < LEAST_DRAWS_WITH_PAIRS * draws:
+        if not draws or len(told) < LEAST_DRAWS_WITH_PAIRS * draws:
             return Area(value, float("nan"), float("nan"))
         low, high = told.quantile(torch.tensor([0.025, 0.975])).tolist()
         return Area(value, low, high)
@@ -131,6 +132,22 @@ def discriminate(
         len(kept),
         int((~finite).sum()),
     )
+
+
+def least_apart(similarity: Tensor, styles: Sequence[str], subjects: Sequence[str]) -> tuple[str, str, float] | None:
+    """Return the two styles that a similarity tells apart the least, and by what area; None where there are no pairs.
+
+    Takes what `discriminate` takes. An area over many styles can hide two that are one to the measure.
+    """
+    found = []
+    for pair in combinations(dict.fromkeys(styles), 2):
+        chosen = [number for number, style in enumerate(styles) if style in pair]
+        part = similarity[chosen][:, chosen]
+        labels = [styles[i] for i in chosen], [subjects[i] for i in chosen]
+        value = discriminate(part, *labels, draws=0).style.value
+        if value == value:
+            found.append((*pair, value))
+    return min(found, key=lambda one: one[2], default=None)
 
 
 def _numbered(labels: Sequence[str]) -> Tensor:
