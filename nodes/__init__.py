@@ -7,6 +7,7 @@ from comfy_api.latest import ComfyExtension, io
 from .apply import Apply
 from .content import EncodeContent
 from .example import ExamplePair, register_thumbnails
+from .graph.score_judges import register_judges
 from .host import check_host, host_version
 from .load_mini import LoadMini
 from .load_models import LoadModels
@@ -15,6 +16,7 @@ from .pages import register_pages
 from .reference import StyleReference, SubjectReference
 from .sampler import Sampler
 from .scheduler import Scheduler
+from .score import Score
 from .style import EncodeStyle, ProjectStyle
 from .style_files import LoadStyle, SaveStyle, register_folder
 
@@ -35,6 +37,7 @@ NODES: list[type[io.ComfyNode]] = [
     Apply,
     Scheduler,
     Sampler,
+    Score,
 ]
 
 
@@ -50,6 +53,7 @@ async def comfy_entrypoint() -> ComfyExtension:
     """Return the extension; ComfyUI calls this when it loads the pack, and prints the error of an older one."""
     check_host(host_version())
     register_folder()
+    register_judges()
     register_thumbnails()
     register_pages()
     return UsoExtension()

@@ -26,6 +26,7 @@ NAMES = {
     "USO 7 strength and time (no download)",
     "USO 8 depths of a style (no download)",
     "USO 9 style file and what is seen (no download)",
+    "USO 10 grid scored (no download)",
     "USO FLUX 1 style and subject",
     "USO FLUX 2 style",
     "USO FLUX 3 subject",

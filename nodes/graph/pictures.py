@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
+import comfy.utils
 import torch
 from torch import Tensor
 
 from ...uso_model.errors import UserError
 from .convert import filled_outside, rgb_and_alpha
 
-__all__ = ["check_finite", "check_images", "read_mask", "visible_part", "warn_if_empty"]
+__all__ = ["check_finite", "check_images", "one_batch", "read_mask", "visible_part", "warn_if_empty"]
 
 logger = logging.getLogger(__name__)
 
@@ -121,6 +123,23 @@ def visible_part(image: Tensor, mask: Tensor | None, role: str, grey: float) -> 
         return rgb
     warn_if_empty(shown, "an alpha channel" if mask is None else "a mask", role)
     return filled_outside(rgb, shown, grey)
+
+
+def one_batch(images: Sequence[Tensor]) -> Tensor:
+    """Return pictures `1 h w c` as one batch; other sizes are fitted to the first one's, as by ComfyUI's Batch Images.
+
+    Where channels differ, all become RGB.
+    """
+    if len({image.shape[-1] for image in images}) > 1:
+        images = [rgb_and_alpha(image)[0] for image in images]
+    height, width = images[0].shape[1:3]
+    fitted = [
+        image
+        if image.shape[1:3] == (height, width)
+        else comfy.utils.common_upscale(image.movedim(-1, 1), width, height, "bilinear", "center").movedim(1, -1)
+        for image in images
+    ]
+    return torch.cat([image.to(fitted[0]) for image in fitted])
 
 
 def warn_if_empty(mask: Tensor, what: str, role: str) -> None:

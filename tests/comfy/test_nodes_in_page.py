@@ -24,6 +24,7 @@ IDS = {
     "USO_Apply": ("MODEL", "CONDITIONING", "CONDITIONING"),
     "USO_Scheduler": ("SIGMAS",),
     "USO_Sampler": ("LATENT",),
+    "USO_Score": ("IMAGE", "FLOAT", "INT", "STRING"),
 }
 """Frozen: saved graphs hold these names."""
 

@@ -86,7 +86,8 @@ def test_chinese_is_translated(expected: Texts) -> None:
 
 def test_chinese_has_words_for_the_values_of_our_own_lists(schemas: dict[str, Any]) -> None:
     """Names of files and of samplers keep their own; so does what is a number or a name."""
-    theirs = {"lora", "projector", "clip_vision", "sampler_name", ("USO_LoadStyle", "name")}
+    judges = {"style_judge", "subject_judge", "prompt_judge"}
+    theirs = {"lora", "projector", "clip_vision", "sampler_name", ("USO_LoadStyle", "name")} | judges
     numbers = {"1/2", "1/4", "1/8", "flux"}
     for node, chinese in read("zh").items():
         for item in schemas[node].inputs:

@@ -87,6 +87,20 @@ FACES = {
         ],
         ["LATENT"],
     ),
+    "USO_Score": (
+        [
+            "images",
+            "style_image",
+            "subject_image",
+            "prompt",
+            "style_judge",
+            "subject_judge",
+            "prompt_judge",
+            "sort_by",
+            "best_first",
+        ],
+        ["IMAGE", "FLOAT", "INT", "STRING"],
+    ),
 }
 DEFAULTS = {
     ("USO_LoadModels", "lora_strength"): 1.0,
@@ -111,8 +125,14 @@ DEFAULTS = {
     ("USO_Sampler", "cfg"): 1.0,
     ("USO_Sampler", "sampler_name"): "euler",
     ("USO_Sampler", "denoise"): 1.0,
+    ("USO_Score", "prompt"): "",
+    ("USO_Score", "style_judge"): "bundled",
+    ("USO_Score", "subject_judge"): "bundled",
+    ("USO_Score", "prompt_judge"): "bundled",
+    ("USO_Score", "sort_by"): "style",
+    ("USO_Score", "best_first"): True,
 }
-ALL_OPTIONAL = {"USO_EncodeStyle", "USO_ProjectStyle", "USO_SaveStyle"}
+ALL_OPTIONAL = {"USO_EncodeStyle", "USO_ProjectStyle", "USO_SaveStyle", "USO_Score"}
 WORDS = {
     "style transfer",
     "style reference",

@@ -61,7 +61,7 @@ def build_bench(
     if not rows:
         raise UserError(f"{named(source) if source else protocol.name} gives no rows; add references and prompts to it")
     _require_once(rows)
-    kept = {key for row in rows for key in (row.style, row.content, *row.against_subject, *row.against_style) if key}
+    kept = {key for row in rows for key in row.references}
     notes = list(built.notes)
     if problems:
         notes.append(f"{len(problems)} problems of the source were left out")

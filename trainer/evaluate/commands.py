@@ -6,6 +6,7 @@ import argparse
 
 from .build_command import add_build
 from .run_command import add_run
+from .score_command import add_score
 
 __all__ = ["add_eval_commands"]
 
@@ -14,3 +15,4 @@ def add_eval_commands(commands: argparse._SubParsersAction) -> None:
     """Add the sub-commands of `uso eval`."""
     add_build(commands)
     add_run(commands)
+    add_score(commands)

@@ -9,13 +9,12 @@ from __future__ import annotations
 import argparse
 import pickle
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..checkpoints import CheckpointError, load_strict, read_safetensors, write_safetensors
@@ -23,8 +22,22 @@ from ..checkpoints.files import sha256_of
 from ..checkpoints.sizes import shape_of
 from ..checkpoints.strict import require_finite
 from ..untrusted import quoted, regular_file
+from .encoder_judge import EncoderJudge
+from .judge import Card
+from .open_clip_package import open_clip_package
+from .preprocessing import CLIP_DEVIATION, CLIP_MEAN, Preprocessing
 
-__all__ = ["PUBLISHED_SHA256", "StyleDescriptor", "convert_csd", "load_csd", "quickgelu_tower"]
+__all__ = [
+    "CARD",
+    "PREPROCESSING",
+    "PUBLISHED_SHA256",
+    "STYLE_KEY",
+    "StyleDescriptor",
+    "convert_csd",
+    "is_csd",
+    "load_csd",
+    "quickgelu_tower",
+]
 
 PUBLISHED_SHA256 = "40e92fad63a361b8136100cd234c42d401ef9b34ff1748234318929ebcc7e7a1"
 """Of pytorch_model.bin in tomg-group-umd/CSD-ViT-L."""
@@ -32,9 +45,22 @@ PUBLISHED_SHA256 = "40e92fad63a361b8136100cd234c42d401ef9b34ff1748234318929ebcc7
 ARCHITECTURE = "ViT-L-14-quickgelu"
 """The name matters: open_clip's plain ViT-L-14 has the same weights but another activation, and says nothing."""
 
-SIZE = 224
-MEAN = (0.48145466, 0.4578275, 0.40821073)
-STD = (0.26862954, 0.26130258, 0.27577711)
+PREPROCESSING = Preprocessing(224, 224, CLIP_MEAN, CLIP_DEVIATION)
+"""Source: learn2phoenix/CSD, CSD/loss_utils.py; sizes and offsets are rounded as torchvision rounds them."""
+
+CARD = Card(
+    name="csd",
+    sees=("style",),
+    model="tomg-group-umd/CSD-ViT-L",
+    revision="main, converted by `uso csd`",
+    licence="CC-BY-4.0",
+    preprocessing="short side 224 (Pillow, bicubic), middle 224 x 224, CLIP's mean and deviation",
+    range=(-1.0, 1.0),
+    address="https://huggingface.co/tomg-group-umd/CSD-ViT-L/blob/main/pytorch_model.bin",
+    published_sha256=PUBLISHED_SHA256,
+    file="pytorch_model.bin",
+)
+
 _PUBLISHED = "pytorch_model.bin of tomg-group-umd/CSD-ViT-L"
 
 # What PyTorch's reader of pickles raises on damaged or hostile ones.
@@ -55,8 +81,7 @@ _BACKBONE, STYLE_KEY, _CONTENT = "backbone.", "last_layer_style", "last_layer_co
 
 def quickgelu_tower(architecture: str = ARCHITECTURE) -> nn.Module:
     """Return an open_clip vision tower without weights (on the meta device) and without CLIP's projection."""
-    import open_clip  # takes seconds, and only the reward needs it
-
+    open_clip = open_clip_package("csd")
     settings = open_clip.get_model_config(architecture)
     with torch.device("meta"):
         tower = open_clip.CLIP(**settings).visual
@@ -64,43 +89,29 @@ def quickgelu_tower(architecture: str = ARCHITECTURE) -> nn.Module:
     return tower
 
 
-class StyleDescriptor(nn.Module):
+class StyleDescriptor(EncoderJudge):
     """Pictures to unit style descriptors."""
 
     def __init__(self, tower: nn.Module, width: int, out: int):
-        super().__init__()
+        super().__init__(CARD, PREPROCESSING)
         self.backbone = tower
         self.last_layer_style = nn.Parameter(torch.empty(width, out, device="meta"))
 
-    def forward(self, pixels: Tensor) -> Tensor:
-        """Return unit descriptors `b D` of pictures `b 3 h w` in -1..1."""
-        return F.normalize(self.backbone(preprocess(pixels)) @ self.last_layer_style, dim=-1)
+    def features(self, prepared: Tensor) -> Tensor:
+        """Return style features `b D` of prepared pictures `b 3 224 224`."""
+        return self.backbone(prepared) @ self.last_layer_style
 
 
-def preprocess(pixels: Tensor) -> Tensor:
-    """Resize the short side to 224 (bicubic, antialiased), crop the middle, normalise as CLIP does.
-
-    Source: learn2phoenix/CSD, CSD/loss_utils.py; sizes and offsets are rounded as torchvision rounds them.
-
-    Args:
-        pixels: `b 3 h w` in -1..1.
-    """
-    height, width = pixels.shape[-2:]
-    short, long = min(height, width), max(height, width)
-    other = int(SIZE * long / short)
-    size = (other, SIZE) if height > width else (SIZE, other)
-    resized = F.interpolate(pixels, size, mode="bicubic", antialias=True, align_corners=False).clamp(-1, 1)
-    top, left = (round((side - SIZE) / 2.0) for side in size)
-    cropped = resized[..., top : top + SIZE, left : left + SIZE] / 2 + 0.5
-    mean, std = (cropped.new_tensor(values)[:, None, None] for values in (MEAN, STD))
-    return (cropped - mean) / std
+def is_csd(shapes: Mapping[str, tuple[int, ...]]) -> bool:
+    """Whether a file holds the descriptor as `convert_csd` writes it."""
+    return STYLE_KEY in shapes and f"{_BACKBONE}conv1.weight" in shapes
 
 
-def load_csd(path: str | Path, device: str | torch.device = "cpu") -> Callable[[Tensor], Tensor]:
+def load_csd(path: str | Path, device: str | torch.device = "cpu") -> StyleDescriptor:
     """Read a descriptor made by `convert_csd`, frozen, in float32.
 
     Raises:
-        CheckpointError: the file is no such descriptor.
+        UserError: the file is no such descriptor, or open_clip is not installed.
     """
     path = Path(path)
     tensors = read_safetensors(path)

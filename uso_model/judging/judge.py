@@ -37,6 +37,8 @@ class Card:
     """Of the published file; None where it was never at hand."""
     sha256: str | None = None
     """Of the file that was read; None for a judge without weights."""
+    file: str = ""
+    """Name of the published file; it may be called otherwise on disk."""
 
 
 @runtime_checkable

@@ -90,8 +90,9 @@ def test_pixels_are_those_of_the_published_preprocessing():
         resized = np.asarray(picture.resize(size, Image.Resampling.BICUBIC), dtype=np.float32) / 255
         left, top = (round((side - 224) / 2) for side in size)
         cropped = torch.from_numpy(resized[top : top + 224, left : left + 224]).movedim(-1, 0)
-        expected = (cropped - torch.tensor(csd.MEAN)[:, None, None]) / torch.tensor(csd.STD)[:, None, None]
-        got = csd.preprocess(picture_tensor(picture))[0]
+        mean, deviation = (torch.tensor(v)[:, None, None] for v in (csd.CLIP_MEAN, csd.CLIP_DEVIATION))
+        expected = (cropped - mean) / deviation
+        got = csd.PREPROCESSING.of_pixels(picture_tensor(picture))[0]
         assert got.shape == (3, 224, 224)
         assert torch.cosine_similarity(got.flatten(), expected.flatten(), dim=0) > 1 - 1e-3
         assert (got - expected).abs().max() < 0.05
@@ -110,7 +111,7 @@ def test_conversion_and_descriptor(tiny, tmp_path):
     assert torch.allclose(seen.norm(dim=1), torch.ones(2), atol=1e-5)
     tower = TinyTower()
     tower.load_state_dict({name.removeprefix("module.backbone."): t for name, t in list(weights.items())[:2]})
-    expected = tower(csd.preprocess(x)) @ weights["module.last_layer_style"]
+    expected = tower(csd.PREPROCESSING.of_pixels(x)) @ weights["module.last_layer_style"]
     assert torch.allclose(seen, expected / expected.norm(dim=1, keepdim=True), atol=1e-5)
     seen[:, 0].sum().backward()
     assert torch.isfinite(x.grad).all() and x.grad.abs().sum() > 0
