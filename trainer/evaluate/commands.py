@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from .report_command import add_report
 from .run_command import add_run
 from .score_command import add_score
 
@@ -14,3 +15,4 @@ def add_eval_commands(commands: argparse._SubParsersAction) -> None:
     """Add the sub-commands of `uso eval`."""
     add_run(commands)
     add_score(commands)
+    add_report(commands)
