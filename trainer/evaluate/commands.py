@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from .compare_command import add_compare
 from .report_command import add_report
 from .run_command import add_run
 from .score_command import add_score
@@ -16,3 +17,4 @@ def add_eval_commands(commands: argparse._SubParsersAction) -> None:
     add_run(commands)
     add_score(commands)
     add_report(commands)
+    add_compare(commands)
