@@ -23,16 +23,20 @@ class Real(NamedTuple):
     """Of the picture, in `Bench.pictures`."""
     number: int
     what: str
-    """Of what it is: `subject` or `style`."""
+    """Of what it is: `subject`, `style`, or `target` for one that is just what the row asks for."""
 
 
 def real_pictures(rows: Sequence[Row]) -> Iterator[Real]:
     """Yield for each task each picture of a subject against the others of it, and each other picture of a style.
 
+    A row with a target has that and nothing else.
     Prompts do not matter here, so a subject and a style come once for each task.
     """
     seen: set[tuple[str, str, str | None]] = set()
     for row in rows:
+        if row.target is not None:
+            yield Real(row, row.target, 0, "target")
+            continue
         for what, name, keys in (
             ("subject", row.subject, row.against_subject),
             ("style", row.style_name, row.against_style),
@@ -70,14 +74,21 @@ def shuffled_references(rows: Sequence[Row], seed: int = _SEED) -> dict[str, Row
         for row in own:
             # Nothing of the row's own stays, or the least that can be had would be more than that.
             change: dict[str, object] = dict(_NOTHING)
+            facts = dict(row.facts)
             if row.subject is not None and of_subject:
                 other = subjects[of_subject[row.subject]]
-                change |= {"content": other.content, "against_subject": other.against_subject}
+                change |= {
+                    "content": other.content,
+                    "against_subject": other.against_subject,
+                    "strangers": other.strangers,
+                }
+                facts["subject"] = other.facts.get("subject")
             if row.style_name is not None and of_style:
                 other = styles[of_style[row.style_name]]
                 change |= {"style": other.style, "against_style": other.against_style, "style_name": other.style_name}
+                facts["style"] = other.facts.get("style")
             if change != _NOTHING:
-                found[row.id] = row.model_copy(update=change)
+                found[row.id] = row.model_copy(update={**change, "facts": facts})
     return found
 
 

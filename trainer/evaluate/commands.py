@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from .build_command import add_build
 from .compare_command import add_compare
 from .report_command import add_report
 from .run_command import add_run
@@ -14,6 +15,7 @@ __all__ = ["add_eval_commands"]
 
 def add_eval_commands(commands: argparse._SubParsersAction) -> None:
     """Add the sub-commands of `uso eval`."""
+    add_build(commands)
     add_run(commands)
     add_score(commands)
     add_report(commands)

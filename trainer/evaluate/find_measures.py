@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -13,7 +14,17 @@ from ...uso_model.judging.judge import Judge
 from .bench import read_bench
 from .measures import Measure, standard_measures
 
-__all__ = ["find_measures"]
+__all__ = ["find_measures", "usual_judges"]
+
+
+def usual_judges(bench_folder: Path, device: torch.device | str = "cpu") -> list[Judge]:
+    """Return the judges that a bench's protocol brings with it, none where it brings none.
+
+    Raises:
+        UserError: the bench is damaged, or its protocol is gone.
+    """
+    make = _brought(bench_folder, "judges")
+    return [] if make is None else make(device)
 
 
 def find_measures(
@@ -22,20 +33,26 @@ def find_measures(
     """Return the measures of judges, of the bench's protocol if it brings its own, and of import paths.
 
     What a protocol has under `measures`, and what an import path leads to, is a function of judges and device that
-    returns measures.
+    returns measures. Judges that a protocol has measures of have no others.
 
     Raises:
         UserError: the bench is damaged, or an import path leads to no such function.
     """
-    found = standard_measures(judges, device)
-    bench, _, _ = read_bench(bench_folder)
-    if is_import_path(bench.protocol):
-        own = getattr(object_at(bench.protocol, "protocol", "build the bench again"), "measures", None)
-        if own is not None:
-            found += own(judges, device)
+    make = _brought(bench_folder, "measures")
+    own: list[Measure] = [] if make is None else make(judges, device)
+    used = {measure.card.judge for measure in own}
+    found = [*own, *standard_measures([judge for judge in judges if judge.card.name not in used], device)]
     for path in paths:
         make = object_at(path, "measures", "correct --measures")
         if not callable(make):
             raise UserError(f"{path} is no function of judges and device that returns measures; correct --measures")
         found += make(judges, device)
     return found
+
+
+def _brought(bench_folder: Path, what: str) -> Any:
+    """Return what the protocol of a bench has under a name, None for nothing."""
+    bench, _, _ = read_bench(bench_folder)
+    if not is_import_path(bench.protocol):
+        return None
+    return getattr(object_at(bench.protocol, "protocol", "build the bench again"), what, None)

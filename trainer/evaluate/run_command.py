@@ -60,17 +60,13 @@ def add_run(commands: argparse._SubParsersAction) -> None:
 
 
 def _run(args: argparse.Namespace) -> None:
-    from ...uso_model.errors import UserError
-    from ..cli import log_to_terminal
+    from ..cli import log_to_terminal, require_counts
     from .bench import read_bench
     from .drawers.drawer import Inputs, open_drawer
     from .run import draw_bench
     from .shards import shard_from
 
-    for name in ("batch", "limit"):
-        value = getattr(args, name)
-        if value is not None and value < 1:
-            raise UserError(f"got --{name} {value}, expected 1 or more")
+    require_counts(args, "batch", "limit")
     shard = shard_from(args.shard)
     log_to_terminal()
     bench, _, _ = read_bench(args.bench)

@@ -157,7 +157,7 @@ def _references(
             if name is not None:
                 known = groups.setdefault(name, [])
                 known += [key for key in dict.fromkeys(keys) if key is not None and key not in known]
-    keys = list(dict.fromkeys(key for group in (styles, subjects) for names in group.values() for key in names))
+    keys = list(dict.fromkeys(key for row in rows for key in row.references))
     paths = [folder / bench.pictures[key].path for key in keys]
     describers = list({describer.name: describer for measure in measures for describer in measure.needs}.values())
     hashes = {}
@@ -204,13 +204,13 @@ def _chance(score: Score, row: Row, measures: Sequence[Measure], references: Ref
 
 
 _OF = {"subject": ("subject",), "style": ("style", "leak")}
-"""What a real picture of a subject, or of a style, has numbers of."""
+"""What a real picture of a subject, or of a style, has numbers of; one of both has all."""
 
 
 def _oracle(rows: Sequence[Row], measures: Sequence[Measure], references: References) -> Iterator[Score]:
     for real in real_pictures(rows):
         view = View(real.row, references.hashes[real.key], references)
-        values = _values(view, measures, _OF[real.what])
+        values = _values(view, measures, _OF.get(real.what))
         if any(value is not None for value in values.values()):
             yield _line(real.row, real.number, "oracle", values, view.sha256)
 

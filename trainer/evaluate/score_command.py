@@ -55,7 +55,7 @@ def _score(args: argparse.Namespace) -> int:
     from ...uso_model.judging.registry import load_judge
     from ..cli import complain, device, log_to_terminal
     from ..engine.telling import telling
-    from .find_measures import find_measures
+    from .find_measures import find_measures, usual_judges
     from .score import score_run
     from .shards import shard_from
 
@@ -66,6 +66,8 @@ def _score(args: argparse.Namespace) -> int:
     for text in args.judge:
         name, _, file = text.partition("=")
         judges.append(load_judge(name, file or None, args.judges_folder, where))
+    if not judges:
+        judges = usual_judges(args.bench, where)
     measures = find_measures(args.bench, judges, args.measures, where)
     cards = [judge.card for judge in judges]
     with telling(f"scoring {args.run}"):

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["layout_likeness", "style_likeness"]
+__all__ = ["layout_likeness", "layout_vector", "style_likeness"]
 
 _SCALES = 4
 _GREY = (0.299, 0.587, 0.114)
@@ -37,12 +37,14 @@ def layout_likeness(a: Tensor, b: Tensor) -> Tensor:
     Between a drawn picture and its style reference it tells copying: style should come over, places should not.
     """
 
-    def small(x: Tensor) -> Tensor:
-        grey = (x * x.new_tensor(_GREY)[:, None, None]).sum(dim=1, keepdim=True)
-        flat = F.interpolate(grey, (16, 16), mode="area").flatten(1)
-        return F.normalize(flat - flat.mean(dim=1, keepdim=True), dim=1)
+    return (layout_vector(a) * layout_vector(b)).sum(dim=1)
 
-    return (small(a) * small(b)).sum(dim=1)
+
+def layout_vector(x: Tensor) -> Tensor:
+    """Return where pictures `b 3 h w` in -1..1 are bright, as unit vectors `b 256`."""
+    grey = (x * x.new_tensor(_GREY)[:, None, None]).sum(dim=1, keepdim=True)
+    flat = F.interpolate(grey, (16, 16), mode="area").flatten(1)
+    return F.normalize(flat - flat.mean(dim=1, keepdim=True), dim=1)
 
 
 def _statistics(x: Tensor) -> Tensor:
