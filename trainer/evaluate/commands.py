@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 
 from .build_command import add_build
+from .compare_command import add_compare
 from .discriminate_command import add_discriminate
+from .report_command import add_report
 from .run_command import add_run
 from .score_command import add_score
 
@@ -17,4 +19,6 @@ def add_eval_commands(commands: argparse._SubParsersAction) -> None:
     add_build(commands)
     add_run(commands)
     add_score(commands)
+    add_report(commands)
+    add_compare(commands)
     add_discriminate(commands)
