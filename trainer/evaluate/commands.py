@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from .build_command import add_build
+from .report_command import add_report
 from .run_command import add_run
 from .score_command import add_score
 from .short_names import ShortNames
@@ -17,3 +18,4 @@ def add_eval_commands(commands: argparse._SubParsersAction, names: ShortNames | 
     add_build(commands, names or {})
     add_run(commands, names or {})
     add_score(commands, names or {})
+    add_report(commands)
