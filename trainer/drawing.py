@@ -1,4 +1,4 @@
-"""Pictures of encoded rows: noise by seed, conditions, the Euler loop, the decoder."""
+"""Latents of encoded rows: noise by seed, conditions, the Euler loop."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .data.batch import Sample, in_order, stack_by_shape
 from .networks import Networks
 from .objective.conditions import conditioning_of, unconditional
 
-__all__ = ["GUIDANCE", "Manner", "draw"]
+__all__ = ["GUIDANCE", "Manner", "draw_latents"]
 
 GUIDANCE = 4.0
 """Distilled guidance at inference (bytedance/USO, inference.py)."""
@@ -36,20 +36,18 @@ def _nothing() -> None:
 
 
 @torch.no_grad()
-def draw(
+def draw_latents(
     networks: Networks,
-    decode: Callable[[Tensor], Tensor],
     samples: Sequence[Sample],
     seeds: Sequence[int],
     manner: Manner,
     empty: Callable[[], tuple[Tensor, Tensor]],
     check: Callable[[], None] = _nothing,
 ) -> Tensor:
-    """Return pictures `b 3 h w` about -1..1 on the CPU, in the order of the samples.
+    """Return the latents `b c h w` of drawn pictures, in the order of the samples.
 
     Args:
         networks: that draw.
-        decode: see `Encoders`.
         samples: with conditions, and latents of the size to draw, which must be one size.
         seeds: of each sample's noise, which is drawn on the CPU and so is the same on every machine.
         manner: steps and guidance.
@@ -72,6 +70,5 @@ def draw(
             check()
             return follow(x, t).float()
 
-        latent = euler(checked, noise.to(device), official_schedule(manner.steps, width, height))
-        found.append(decode(latent).float().cpu())
+        found.append(euler(checked, noise.to(device), official_schedule(manner.steps, width, height)))
     return in_order(batches, found)

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from ...trainer.evaluate.measures import Measure
-from ...trainer.evaluate.protocols.protocol import Asked, Built, Problems
+from ...trainer.evaluate.protocols.protocol import Asked, Built, ProblemList
 from ...trainer.evaluate.protocols.store import Store
 from ...uso_model.errors import UserError
 from ...uso_model.judging.judge import Judge
@@ -45,7 +45,7 @@ class MiniBench:
     modes: Sequence[str] = MODES
     steps: int = STEPS
 
-    def build(self, source: Path | None, store: Store, asked: Asked, problems: Problems) -> Built:
+    def build(self, source: Path | None, store: Store, asked: Asked, problems: ProblemList) -> Built:
         """Return a row for each mode and case.
 
         Raises:

@@ -10,23 +10,14 @@ from typing import NamedTuple
 
 from ...uso_model.errors import UserError
 from ...uso_model.untrusted import named
+from ..problems import Problems
 from .bench import HEADER, PICTURES, Bench, Count, Row, write_bench
-from .protocols.protocol import Asked, BenchProtocol, Problems
+from .protocols.protocol import Asked, BenchProtocol, ProblemList
 from .protocols.store import Store
 
-__all__ = ["Report", "SourceError", "build_bench"]
-
+__all__ = ["Report", "build_bench"]
 
 AS_IT_IS = Asked()
-
-
-class SourceError(UserError):
-    """A source has problems, so no bench was made of it."""
-
-    def __init__(self, problems: Sequence[str]):
-        self.problems = list(problems)
-        many = f"{len(problems)} problems, the first of them: " if len(problems) > 1 else ""
-        super().__init__(f"{many}{problems[0]}")
 
 
 class Report(NamedTuple):
@@ -56,19 +47,19 @@ def build_bench(
         leave_out: build without what has problems, and say so in the bench.
 
     Raises:
-        SourceError: something of the source cannot be used.
+        Problems: something of the source cannot be used.
         UserError: the source is none of this protocol, nothing is left, or a bench is there already.
         OSError: the folder cannot be written to.
     """
     if (out / HEADER).exists() and not force:
         raise UserError(f"{named(out)} holds a bench already; choose another folder, or write over it with --force")
-    store, problems = Store(), Problems()
+    store, problems = Store(), ProblemList()
     built = protocol.build(source, store, asked, problems)
-    if problems and not leave_out:
-        raise SourceError(problems)
     rows = list(built.rows)
+    if problems and not (leave_out and rows):
+        raise Problems(problems)
     if not rows:
-        raise UserError(f"{named(source) if source else protocol.name} gives no rows; look at what its problems are")
+        raise UserError(f"{named(source) if source else protocol.name} gives no rows; add references and prompts to it")
     _require_once(rows)
     kept = {key for row in rows for key in row.references}
     notes = list(built.notes)

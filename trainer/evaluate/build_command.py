@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 from ...uso_model.untrusted import argument
@@ -50,8 +49,9 @@ def add_build(commands: argparse._SubParsersAction, names: ShortNames) -> None:
 def _build(args: argparse.Namespace) -> int:
     from ..cli import complain, log_to_terminal, require_counts
     from ..engine.telling import telling
+    from ..problems import Problems
     from .bench import TASKS
-    from .build import SourceError, build_bench
+    from .build import build_bench
     from .protocols.find import find_protocol
     from .protocols.protocol import Asked
 
@@ -61,13 +61,12 @@ def _build(args: argparse.Namespace) -> int:
     try:
         with telling("looking at the source's pictures"):
             report = build_bench(find_protocol(args.protocol), args.source, args.out, asked, args.force, args.leave_out)
-    except SourceError as error:
-        _name(error.problems)
+    except Problems as error:
         many = f"{len(error.problems)} problems" if len(error.problems) > 1 else "1 problem"
-        return complain(f"{many}, so no bench was made; mend them, or build without them with --leave-out")
+        told = f"{many}, so no bench was made; mend them, or build without them with --leave-out"
+        return complain(told, parts=_shown(error.problems))
     if report.problems:
-        _name(report.problems)
-        print(f"{len(report.problems)} problems were left out")
+        complain(f"{len(report.problems)} problems were left out", parts=_shown(report.problems))
     bench = report.bench
     for task in TASKS:
         if task in bench.counts:
@@ -80,11 +79,9 @@ def _build(args: argparse.Namespace) -> int:
     return 0
 
 
-def _name(problems: list[str]) -> None:
-    for problem in problems[:SHOWN]:
-        print(" ".join(problem.split()), file=sys.stderr)
-    if len(problems) > SHOWN:
-        print(f"and {len(problems) - SHOWN} more", file=sys.stderr)
+def _shown(problems: list[str]) -> list[str]:
+    more = [f"and {len(problems) - SHOWN} more"] if len(problems) > SHOWN else []
+    return [*problems[:SHOWN], *more]
 
 
 def _size(text: str | None) -> tuple[int, int] | None:

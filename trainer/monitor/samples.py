@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,11 +19,12 @@ from ...uso_model.images import picture_tensor, tensor_pictures
 from ...uso_model.judging.likeness import layout_likeness, style_likeness
 from ..data.batch import Sample
 from ..data.pictures import fit_target, open_picture
-from ..drawing import Manner, draw
-from ..encoders import Encoders
+from ..drawing import Manner, draw_latents
+from ..encoders import Encoders, PictureJudge
 from ..engine.loss import Measured, Monitor
 from ..engine.telling import telling
 from ..networks import Networks
+from ..recipe import DESCRIPTOR, label
 from ..settings.monitor import MonitorConfig
 from .grid import Cell, Strip, sheet
 from .stopping import Check, unchecked
@@ -60,18 +61,19 @@ def samples(
     """Return a monitor that draws a picture for each of `shown`, always from the same seed.
 
     It measures, as means: `sample_style`, the likeness of texture and colour to the style references that no reward
-    sees; `sample_copy`, the likeness of layout to them; `sample_descriptor`, the reward's own similarity. The grid and
-    the pictures come with the numbers, as `samples/grid` and `samples/01-name`.
+    sees; `sample_copy`, the likeness of layout to them; for each judge the likeness to what it compares with,
+    `sample_descriptor` of the style descriptor and `sample_dino` and so on of others. The grid and the pictures come
+    with the numbers, as `samples/grid` and `samples/01-name`.
 
     Args:
         networks: the run's.
-        encoders: for the decoder and the descriptor; their memory is given back after each grid.
+        encoders: for the decoder and the judges; their memory is given back after each grid.
         shown: to draw.
         empty: text of the empty prompt, for guidance without references.
         settings: steps, guidance.
         folder: where `step-0000100.png` is written, a strip of content, style, target and drawing for each, and the
             drawings by themselves in `step-0000100/`; None draws without writing.
-        check: is called before each pass of the transformer.
+        check: is called before each pass of the transformer and before each decoding.
     """
     names = [f"{number:02d}-{_slug(one.name)}".rstrip("-") for number, one in enumerate(shown, start=1)]
 
@@ -81,9 +83,12 @@ def samples(
         numbers: dict[str, list[float]] = {}
         try:
             with telling("drawing samples") as phase:
-                for one in shown:
-                    pixels = _draw(networks, encoders.decode, one, empty, settings, check)
-                    for name, value in _likeness(pixels, one.sample.style_paths, encoders.descriptor).items():
+                # Apart: several processes share each pass of a sharded network, and what fails after it is one's own.
+                latents = [_draw(networks, one, empty, settings, check) for one in shown]
+                for one, latent in zip(shown, latents, strict=True):
+                    check()
+                    pixels = encoders.decode(latent).float().cpu()
+                    for name, value in _likeness(pixels, one.sample, encoders.judges).items():
                         numbers.setdefault(name, []).append(value)
                     drawn.append(tensor_pictures(pixels)[0])
                     phase.now = f"drew {len(drawn)} of {len(shown)} samples"
@@ -103,28 +108,36 @@ def samples(
 
 def _draw(
     networks: Networks,
-    decode: Callable[[Tensor], Tensor],
     shown: Shown,
     empty: tuple[Tensor, Tensor],
     settings: MonitorConfig,
     check: Check,
 ) -> Tensor:
-    """Return a picture `1 3 h w` on the CPU."""
+    """Return the latent of a picture, `1 c h w`."""
     manner = Manner(settings.sample_steps, cfg=settings.cfg)
-    return draw(networks, decode, [shown.sample], [shown.seed], manner, lambda: empty, check)
+    return draw_latents(networks, [shown.sample], [shown.seed], manner, lambda: empty, check)
 
 
-def _likeness(drawn: Tensor, styles: Sequence[Path], descriptor: Callable[[Tensor], Tensor] | None) -> dict[str, float]:
-    """Return the means over the style references that can be opened."""
+def _likeness(drawn: Tensor, sample: Sample, judges: Mapping[str, PictureJudge]) -> dict[str, float]:
+    """Return the means over the references that can be opened."""
     found: dict[str, list[float]] = {}
     seen = drawn.clamp(-1, 1)
-    for style in (picture_tensor(picture) for picture in map(_opened, styles) if picture is not None):
+    styles = _references(sample.style_paths)
+    contents = _references(sample.content_paths) if any(one.against == "content" for one in judges.values()) else []
+    for style in styles:
         found.setdefault("sample_style", []).append(style_likeness(seen, style).item())
         found.setdefault("sample_copy", []).append(layout_likeness(seen, style).item())
-        if descriptor is not None:
-            both = descriptor(seen).float().cpu() * descriptor(style).float().cpu()
-            found.setdefault("sample_descriptor", []).append(float(both.sum()))
+    for name, judge in judges.items():
+        key = "sample_descriptor" if name == DESCRIPTOR else f"sample_{label(name)}"
+        for reference in styles if judge.against == "style" else contents:
+            both = judge.embed(seen).float().cpu() * judge.embed(reference).float().cpu()
+            found.setdefault(key, []).append(float(both.sum()))
     return {name: sum(values) / len(values) for name, values in found.items()}
+
+
+def _references(paths: Sequence[Path]) -> list[Tensor]:
+    """Return the pictures that can be opened."""
+    return [picture_tensor(picture) for picture in map(_opened, paths) if picture is not None]
 
 
 def _strip(shown: Shown, drawn: Image.Image, step: int) -> Strip:

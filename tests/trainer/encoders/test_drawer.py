@@ -72,7 +72,13 @@ def recipe(tmp_path, tiny_t5, tiny_clip, tiny_siglip, comfy_weights, write_token
         "data": {"manifests": ["absent.jsonl"], "cache": str(tmp_path / "cache"), "content_size": 32},
         "models": {**{name: str(tmp_path / f"{name}.safetensors") for name in parts}, "tokenizers": str(tmp_path)},
         "memory": {"base": "fp32", "checkpointing": False},
-        "loop": {"run_dir": str(tmp_path / "unused"), "steps": 1, "precision": "no", "learning_rate": 1e-3},
+        "loop": {
+            "run_dir": str(tmp_path / "unused"),
+            "steps": 1,
+            "batch_size": 1,
+            "precision": "no",
+            "learning_rate": 1e-3,
+        },
     }
     path = tmp_path / "recipe.yaml"
     path.write_text(yaml.safe_dump(values), encoding="utf-8")

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from comfyui_uso.cli import main
 from comfyui_uso.trainer.evaluate.bench import read_bench, require_pictures
-from comfyui_uso.trainer.evaluate.build import SourceError, build_bench
+from comfyui_uso.trainer.evaluate.build import build_bench
 from comfyui_uso.trainer.evaluate.protocols.find import find_protocol, protocol_names
 from comfyui_uso.trainer.evaluate.protocols.protocol import Asked
+from comfyui_uso.trainer.problems import Problems
 from comfyui_uso.uso_model.errors import UserError
 from PIL import Image
 
@@ -49,7 +50,7 @@ def test_dreambench_has_the_numbers_of_its_papers(tmp_path: Path) -> None:
 def test_what_the_folder_of_dreambooth_lacks_is_named(tmp_path: Path) -> None:
     source = dreambooth(tmp_path / "source", ("cat", "dog"))
     (source / "dataset/cat/02.png").write_text("text")
-    with pytest.raises(SourceError) as caught:
+    with pytest.raises(Problems) as caught:
         build_bench(find_protocol("dreambench"), source, tmp_path / "bench")
     problems = "\n".join(caught.value.problems)
     assert len(caught.value.problems) == 29 and "cat/02.png cannot be read as a picture" in problems
@@ -170,7 +171,7 @@ def test_what_is_wrong_with_a_list_is_named_with_its_line(how: str, told: str, t
     of = entries(tmp_path)
     spoilt(of, tmp_path, how)
     source = json_list(tmp_path, of)
-    with pytest.raises(SourceError) as caught:
+    with pytest.raises(Problems) as caught:
         build_bench(find_protocol("openstyle"), source, tmp_path / "bench")
     first = caught.value.problems[0]
     assert told in first and first.startswith("list.jsonl line"), first

@@ -19,7 +19,7 @@ from ....uso_model.untrusted import named
 from ...data.batch import Sample
 from ...data.cache import Cache
 from ...data.encodings import Encoding, encodings
-from ...drawing import Manner, draw
+from ...drawing import Manner, draw_latents
 from ...encoders.fingerprint import fingerprint
 from ...encoders.open import open_encoders
 from ...engine.telling import telling
@@ -93,8 +93,9 @@ class FluxDrawer:
         precision = self._config.loop.precision
         dtype = torch.float16 if precision == "fp16" else torch.bfloat16
         encoded = [self._sample(row, networks) for row in rows]
-        with torch.autocast(self._device.type, dtype, enabled=precision != "no"):
-            pixels = draw(networks, self._encoders.decode, encoded, seeds, self._manner, lambda: self._text(""))
+        with torch.no_grad(), torch.autocast(self._device.type, dtype, enabled=precision != "no"):
+            latents = draw_latents(networks, encoded, seeds, self._manner, lambda: self._text(""))
+            pixels = self._encoders.decode(latents).float().cpu()
         return tensor_pictures(pixels)
 
     def _networks(self) -> Networks:

@@ -14,7 +14,7 @@ from ....uso_model.picture_formats import PICTURE_SUFFIXES
 from ....uso_model.untrusted import named
 from ...settings.base import Settings
 from ..bench import Row
-from .protocol import Asked, Built, Problems
+from .protocol import Asked, Built, ProblemList
 from .settings import ProtocolFile, drawn_by
 from .store import Store
 
@@ -42,7 +42,7 @@ class DreamBench(ProtocolFile):
     object_prompts: list[str] = Field(min_length=1)
     live_prompts: list[str] = Field(min_length=1)
 
-    def build(self, source: Path | None, store: Store, asked: Asked, problems: Problems) -> Built:
+    def build(self, source: Path | None, store: Store, asked: Asked, problems: ProblemList) -> Built:
         """Return a row for each subject and prompt; one reference is fed, all pictures are compared with.
 
         Raises:
@@ -76,7 +76,7 @@ class DreamBench(ProtocolFile):
                 )
         return self.built(rows, asked, [])
 
-    def _pictures(self, folder: Path, store: Store, problems: Problems) -> list[str]:
+    def _pictures(self, folder: Path, store: Store, problems: ProblemList) -> list[str]:
         """Return the keys of a subject's pictures."""
         keys = []
         files = sorted(path for path in folder.glob("*") if path.suffix.lower() in PICTURE_SUFFIXES)

@@ -13,7 +13,7 @@ from ....uso_model.errors import UserError
 from ....uso_model.untrusted import json_lines, quoted, read_text
 from ...reading.yaml_text import BROKEN_YAML, parse_yaml
 from ...settings.base import Settings
-from .protocol import Problems
+from .protocol import ProblemList
 
 __all__ = ["KINDS", "Content", "Listing", "Photo", "Placed", "Style", "StylePrompt", "SubjectPrompt", "read_list"]
 
@@ -86,7 +86,7 @@ Listing = dict[str, list[Placed]]
 """Kind to its entries."""
 
 
-def read_list(path: Path, problems: Problems) -> Listing:
+def read_list(path: Path, problems: ProblemList) -> Listing:
     """Return the entries of a list whose fields are right and whose ids stand once among their kind.
 
     Raises:
@@ -116,7 +116,7 @@ def read_list(path: Path, problems: Problems) -> Listing:
     return found
 
 
-def _entries(path: Path, problems: Problems) -> Iterator[tuple[str, str, dict[str, Any]]]:
+def _entries(path: Path, problems: ProblemList) -> Iterator[tuple[str, str, dict[str, Any]]]:
     """Yield place, kind and fields."""
     cure = "name the list's file, a .jsonl or .yaml"
     if path.suffix.lower() in (".jsonl", ".ndjson"):

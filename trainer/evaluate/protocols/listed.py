@@ -15,7 +15,7 @@ from ....uso_model.untrusted import named, quoted
 from ...settings.base import Settings
 from ..bench import Row, Task
 from .list_file import Content, Listing, Placed, Style, SubjectPrompt, read_list
-from .protocol import Asked, Built, Problems
+from .protocol import Asked, Built, ProblemList
 from .settings import ProtocolFile, drawn_by
 from .store import Store
 
@@ -56,7 +56,7 @@ class Listed(ProtocolFile):
     photos: int
     """Least pictures of a content."""
 
-    def build(self, source: Path | None, store: Store, asked: Asked, problems: Problems) -> Built:
+    def build(self, source: Path | None, store: Store, asked: Asked, problems: ProblemList) -> Built:
         """Return rows of the four tasks.
 
         Raises:
@@ -107,7 +107,7 @@ class Listed(ProtocolFile):
         least: int,
         store: Store,
         owners: dict[str, tuple[str, str]],
-        problems: Problems,
+        problems: ProblemList,
     ) -> Iterator[_Known]:
         """Yield entries with their pictures, without those that have too few."""
         for place, entry in entries:
@@ -184,7 +184,7 @@ class Listed(ProtocolFile):
         )
 
 
-def _names_subject(placed: Placed, problems: Problems) -> bool:
+def _names_subject(placed: Placed, problems: ProblemList) -> bool:
     if placed.entry.form == "instructive" or SUBJECT in placed.entry.text:
         return True
     problems.add(placed.place, f"the prompt has no {SUBJECT}, for which the content's word is put; add it")

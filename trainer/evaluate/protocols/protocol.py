@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 from ..bench import Row, Task
 from .store import Store
 
-__all__ = ["Asked", "BenchProtocol", "Built", "Problems"]
+__all__ = ["Asked", "BenchProtocol", "Built", "ProblemList"]
 
 
 class Asked(NamedTuple):
@@ -24,7 +24,7 @@ class Asked(NamedTuple):
     """Take the first so many subjects, styles and prompts alone."""
 
 
-class Problems(list[str]):
+class ProblemList(list[str]):
     """What is wrong with a source: a sentence each, with its place and what to do."""
 
     def add(self, place: str, problem: object) -> None:
@@ -55,7 +55,7 @@ class BenchProtocol(Protocol):
     name: str
     """Part of every seed: benches of one name draw from one noise."""
 
-    def build(self, source: Path | None, store: Store, asked: Asked, problems: Problems) -> Built:
+    def build(self, source: Path | None, store: Store, asked: Asked, problems: ProblemList) -> Built:
         """Return the rows, whose pictures are kept in `store`, without what is added to `problems`.
 
         Raises:
