@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from .build_command import add_build
+from .compare_command import add_compare
 from .report_command import add_report
 from .run_command import add_run
 from .score_command import add_score
@@ -19,3 +20,4 @@ def add_eval_commands(commands: argparse._SubParsersAction, names: ShortNames | 
     add_run(commands, names or {})
     add_score(commands, names or {})
     add_report(commands)
+    add_compare(commands)
