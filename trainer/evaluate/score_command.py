@@ -6,11 +6,12 @@ import argparse
 from pathlib import Path
 
 from ...uso_model.untrusted import argument
+from .short_names import ShortNames, spelt_out
 
 __all__ = ["add_score"]
 
 
-def add_score(commands: argparse._SubParsersAction) -> None:
+def add_score(commands: argparse._SubParsersAction, names: ShortNames) -> None:
     """Add `uso eval score`."""
     score = commands.add_parser(
         "score",
@@ -23,6 +24,7 @@ def add_score(commands: argparse._SubParsersAction) -> None:
     score.add_argument("run", type=Path, metavar="RUN", help="folder of the drawings")
     score.add_argument(
         "--judge",
+        type=spelt_out(names),
         action="append",
         default=[],
         metavar="NAME[=FILE]",
