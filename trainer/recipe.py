@@ -69,6 +69,10 @@ DESCRIPTOR = "csd"
 """Judge of the style reward where a recipe names none; a family may bring its own style descriptor in its place."""
 
 
+_LOGGED = ("style", "copy", "descriptor")
+"""Names of what is measured on samples anyway."""
+
+
 def label(judge: str) -> str:
     """Return the name of a judge in logs: of one that is named by import path, that of the object."""
     return judge.rpartition(":")[2]
@@ -172,9 +176,6 @@ class RewardConfig(Settings):
     def _within_the_rollout(self) -> RewardConfig:
         if max(self.last, self.active) > self.steps:
             raise UserError(f"last {self.last} and active {self.active} must not exceed steps {self.steps}")
-        labels = [label(name) for name in self.judges]
-        if len(set(labels)) < len(labels):
-            raise UserError(f"judges {', '.join(self.judges)} would be logged under one name; leave one out")
         return self
 
 
@@ -227,6 +228,14 @@ class TrainConfig(Settings):
         if self.stage == "triplet" and self.models.new_projector and not self.train_projector:
             raise UserError(
                 "models.new_projector begins with an untrained projector: train it with train_projector true"
+            )
+        rewards = () if self.reward is None else self.reward.judges
+        judges = dict.fromkeys([*rewards, *(self.monitor.witnesses or ()), *self.models.judge_files])
+        labels = [*_LOGGED, *map(label, judges)]
+        if len(set(labels)) < len(labels):
+            raise UserError(
+                f"of the judges {', '.join(judges)} two would be logged under one name, or one as what is measured "
+                "anyway; leave one out, or rename its object"
             )
         if self.stage == "base" and self.reward is not None:
             raise UserError("stage base has no references and so no reward")
