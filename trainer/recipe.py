@@ -8,6 +8,8 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from ..uso_model.errors import UserError
+from ..uso_model.import_path import is_import_path
+from ..uso_model.untrusted import quoted
 from .settings.base import Settings
 from .settings.data import LARGEST, DataConfig
 from .settings.loop import LoopConfig
@@ -231,6 +233,11 @@ class TrainConfig(Settings):
             )
         rewards = () if self.reward is None else self.reward.judges
         judges = dict.fromkeys([*rewards, *(self.monitor.witnesses or ()), *self.models.judge_files])
+        for name in judges:
+            if not (name.isidentifier() or is_import_path(name)):
+                raise UserError(
+                    f"got the judge {quoted(name)}, expected a name or an import path package.module:object"
+                )
         labels = [*_LOGGED, *map(label, judges)]
         if len(set(labels)) < len(labels):
             raise UserError(
