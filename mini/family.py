@@ -11,15 +11,25 @@ import torch
 from pydantic import Field
 
 from ..trainer.encoders.interface import CountTokens, Encoders
+from ..trainer.memory.plan import plan
+from ..trainer.memory.small_plan import SmallSizes
+from ..trainer.memory.weights import flux_sizes
 from ..trainer.recipe import DESCRIPTOR, Against, ModelsConfig, TrainConfig
+from ..uso_model.config import FLUX_DEV
+from ..uso_model.errors import UserError
 from ..uso_model.projector import HierarchicalProjector
 from ..uso_model.transformer import UsoTransformer
 from .encoders import mini_encoders
 from .model import WEIGHTS, weight_files
-from .model.sizes import SIZES, fresh_projector, fresh_transformer
+from .model.sizes import SIZES, STYLE_TOKENS, TOKENS, WIDTH, fresh_projector, fresh_transformer
 from .model.text import MAX_TOKENS, MiniTokenizer
 
 __all__ = ["USO_MINI", "MiniFamily", "MiniFiles"]
+
+ENCODERS = ("autoencoder", "vision", "text", "descriptor")
+
+DECODE = 9_430
+"""Bytes a pixel of decoding and describing a picture with a gradient."""
 
 PARTS = {"transformer": "flux", "lora": "lora", "projector": "projector"}
 """The trainer's names of the files to start from, and their names here."""
@@ -68,9 +78,29 @@ class MiniFamily:
         """Return a function that counts the tokens of a prompt."""
         return lambda prompt: {"USO-mini": (MiniTokenizer.count(prompt), MAX_TOKENS)}
 
+    def memory_sizes(self, config: TrainConfig) -> SmallSizes:
+        """Return what a plan must know: rows computed at once are all that takes much."""
+        models = config.models
+        assert isinstance(models, MiniFiles)
+        flux = flux_sizes(config)
+        files = weight_files(models.files)
+        return SmallSizes(
+            flux=SIZES[models.size] if flux == FLUX_DEV else flux,  # from nothing, or the file is not there yet
+            text_tokens=MAX_TOKENS,
+            style_tokens=STYLE_TOKENS * len(config.conditions.style_levels),
+            features=len(config.conditions.style_levels) * TOKENS * WIDTH,
+            # Files hold half precision.
+            encoders=2.0 * sum(files[part].stat().st_size for part in ENCODERS if files[part].is_file()),
+            decode=DECODE,
+        )
+
     def memory_note(self, config: TrainConfig) -> str | None:
-        """Return one line: so small a network needs no plan."""
-        return "  USO-mini: less than 2 GB, also without a GPU"
+        """Return one line: what is worth saying of so small a network."""
+        try:
+            needed = plan(config, device="cpu").ram_needed
+        except UserError as error:  # a recipe that cannot be followed
+            return f"  USO-mini: no plan of memory: {error}"
+        return f"  USO-mini: {needed / 1e9:.1f} GB of RAM by the plan, also without a GPU"
 
 
 USO_MINI = MiniFamily()

@@ -197,9 +197,8 @@ class Score(io.ComfyNode):
             columns["textures"] = by_pairs(pictures, references["style"], style_likeness)
             columns["layout"] = by_pairs(pictures, references["style"], layout_likeness)
             notes += [
-                "textures: statistics of colours and edges beside the style image, no network; it cannot tell styles "
-                "apart on emoji (area .52), and follows the subject.",
-                "layout: correlation with the style image; high where its layout was copied.",
+                "textures: strokes and shading, compared without a network; colours do not count.",
+                "layout: correlation of brightness with the style image; high where its layout was copied.",
             ]
         notes += _without_score(pictures)
         text = table(columns, order, notes)

@@ -53,8 +53,8 @@ def fresh_transformer(config: FluxConfig = FLUX_MINI) -> UsoTransformer:
 
 
 def fresh_projector(width: int = FLUX_MINI.hidden_size, levels: Collection[str] = LEVELS) -> HierarchicalProjector:
-    """Return an untrained projector: the vision tower's tokens to 8 tokens a level."""
-    return HierarchicalProjector(tokens_in=TOKENS, tokens_out=8, dim_in=WIDTH, dim_out=width, levels=levels)
+    """Return an untrained projector: the vision tower's tokens to style tokens."""
+    return HierarchicalProjector(tokens_in=TOKENS, tokens_out=STYLE_TOKENS, dim_in=WIDTH, dim_out=width, levels=levels)
 
 
 PATCH, WIDTH = 8, 192
@@ -62,6 +62,9 @@ PATCH, WIDTH = 8, 192
 
 TOKENS = (PICTURE_SIZE // PATCH) ** 2
 """How many tokens it gives."""
+
+STYLE_TOKENS = 8
+"""Style tokens of one level."""
 
 
 def fresh_vision() -> MiniVision:

@@ -37,7 +37,7 @@ EVENTS = {
     "prune": ("trainer.engine.loop", "prune"),
     "export": ("trainer.train", "export"),
     "between files": ("trainer.export.files", "read_safetensors"),
-    "sample": ("trainer.monitor.samples", "velocity"),
+    "sample": ("trainer.drawing", "velocity"),
 }
 """Function that begins each."""
 

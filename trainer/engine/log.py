@@ -88,17 +88,24 @@ class RunLog:
 
     def step(self, done: int, extra: Mapping[str, float]) -> None:
         """Mark the end of a step, move the progress on, and write a line when one is due."""
+        # First: all processes take part in it, whatever a terminal or a disk does to one of them.
+        latest = self._sums.get("loss", [])[-1:]
+        averages = self._averages() if self.due(done) else None
         self._times.end()
         self._first.close()
         seconds = self._times.mean()
         if not self._bar.disable:
-            self._losses.extend(float(value) for value in self._sums.get("loss", [])[-1:])
+            self._losses.extend(float(value) for value in latest)
             self._bar.show(done, self._times, self._losses, extra.get("learning_rate", 0.0))
-        if not self.due(done):
+        if averages is None:
             return
         elapsed = time.monotonic() - self._began
-        record = self._averages()
-        record |= {**extra, "seconds": round(elapsed, 1), "rows_per_second": self._config.batch_size / seconds}
+        record = {
+            **averages,
+            **extra,
+            "seconds": round(elapsed, 1),
+            "rows_per_second": self._config.batch_size / seconds,
+        }
         self.write(done, record)
         if self._main and self._bar.disable:
             shown = " ".join(f"{name} {value:.5g}" for name, value in record.items() if name != "seconds")

@@ -130,8 +130,7 @@ def _run(
                 on_save(found, averaged or {name: p.detach() for name, p in trained.items()})
 
     def save(done: int, wanted: bool) -> None:
-        with byproduct("writing the losses of rows", "Training does not need them."):
-            rows.write()
+        rows.write()
         if accelerator.is_main_process:
             weights = None if ema is None else ema.weights
             with telling(f"saving step {done}"):
@@ -183,10 +182,12 @@ def _run(
             done = step + 1
             for part in observed:
                 log.add({f"{_prefix(part.term, terms)}{k}": v for k, v in part.losses.items() if v.ndim == 0})
-            with byproduct(f"the log of step {done}", "Training does not need it."):
+            # Apart: what fails on one process must not keep it from what all of them take part in.
+            with byproduct(f"the losses of the rows of step {done}", "Training does not need them."):
                 rows.add(done, observed)
-                if log.due(done):
-                    rows.write()
+            if log.due(done):
+                rows.write()
+            with byproduct(f"the log of step {done}", "Training does not need it."):
                 log.step(done, {"norm": norm, "learning_rate": rate, **scaler.numbers(), **comparison})
             run_monitors(done, stop)
             if stop or asked or done % config.save_every == 0 or done == config.steps:

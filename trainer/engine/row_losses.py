@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from ...uso_model.errors import UserError
 from ..settings.loop import LoopConfig
+from .byproduct import byproduct
 from .crash import Observed
 from .distributed import gather
 
@@ -45,15 +46,15 @@ class RowLosses:
                     self._lines.append(json.dumps([step, name, round(t, 4), float(f"{loss:.4g}")], ensure_ascii=False))
 
     def write(self) -> None:
-        """Append what all processes have collected.
-
-        Raises:
-            OSError: the file cannot be written.
-        """
+        """Append what all processes have collected; each of them must call this. A file that cannot be written ends no
+        run."""
         lines = [line for own in gather(self._lines) for line in own]
         self._lines = []
         if self._main and lines:
-            with self._path.open("a", encoding="utf-8") as file:
+            with (
+                byproduct("writing the losses of rows", "Training does not need them."),
+                self._path.open("a", encoding="utf-8") as file,
+            ):
                 file.write("".join(f"{line}\n" for line in lines))
 
 

@@ -17,11 +17,13 @@ from ..data.manifest import Row, read_manifest
 from ..encoders.judges import named_judges
 from ..family import family_of
 from ..recipe import TrainConfig
+from .activations import activations
 from .encoder_sizes import autoencoder_size, judge_bytes, siglip_size, text_sizes
 from .phases import PROMPTS, Items, MemoryPlan, Phase
+from .small_plan import SmallSizes, small_phases
 from .weights import Weights, flux_sizes, lora_values, start_bytes, trained_values, transformer_weights
 
-__all__ = ["Device", "MemoryPlan", "Phase", "memory_text", "plan"]
+__all__ = ["Device", "MemoryPlan", "Phase", "memory_text", "plan", "small_sizes"]
 
 Device = Literal["cuda", "cpu"]
 
@@ -34,10 +36,6 @@ CONTEXT = 1.5e9
 PROCESS = {"cpu": 0.45e9, "cuda": 2e9}
 """Bytes of RAM that Python and the libraries take: measured on the CPU, our own estimate with CUDA."""
 
-HELD, MOMENTARY = 21, 26
-"""Values of one token, in widths, that a single-stream block keeps for its backward pass, and that come and go in it:
-gradients and the adapters' float32 copies. Measured on the CPU with torch's profiler, under bfloat16 autocast; a
-double-stream block needs fewer."""
 
 ENCODE, DECODE, DECODE_WITH_GRADIENT = 3_110, 4_420, 9_430
 """Bytes a pixel of encoding and decoding in float32; with a gradient after `checkpoint_decoder`. Measured in the same
@@ -60,13 +58,35 @@ def plan(
 
     Args:
         config: the recipe. Files that it names and that are there are counted by their headers.
-        sizes: of the transformer; None takes those of its file, or FLUX.1-dev's.
+        sizes: of the transformer; None takes those of its file, or FLUX.1-dev's, or what the family says of its own.
         device: what computes; on `cpu` everything lies in RAM.
         free: bytes that are free on the GPU, which decide where prompts are encoded; None: there is room for them.
     """
+    small = small_sizes(config) if sizes is None else None
+    if small is not None:
+        return _small(config, small, device)
     sizes = sizes or flux_sizes(config)
     phases = [_prompts(config, device, free), _pictures(config, device), *_after_encoding(config, sizes, device)]
     return MemoryPlan(tuple(phases), _tokens(config, config.data.sizes[-1]), config.models.text_device == "auto")
+
+
+def small_sizes(config: TrainConfig) -> SmallSizes | None:
+    """Return what the family says of its small networks, None where it says nothing."""
+    told = getattr(family_of(config), "memory_sizes", None)
+    return None if told is None else told(config)
+
+
+def _small(config: TrainConfig, sizes: SmallSizes, device: Device) -> MemoryPlan:
+    def tokens(size: int) -> int:
+        return _tokens(config, size, sizes.text_tokens, sizes.style_tokens)
+
+    most = tokens(config.data.sizes[-1])
+    phases = small_phases(config, sizes, most, 0 if config.reward is None else tokens(config.reward.size))
+    # In half precision: features, text, and the latents of target and content.
+    row = sizes.features + sizes.text_tokens * sizes.flux.context_in_dim + 2 * sizes.flux.in_channels * most
+    kept = 2 * row * len(_rows(config))
+    waiting: Items = {"encodings in RAM": min(config.data.cache_memory * 2**30, kept)}
+    return MemoryPlan(tuple(_phase(name, device, part, waiting, {}) for name, part in phases.items()), most, False)
 
 
 def _phase(name: str, device: Device, computing: Items, waiting: Items, mapped: Items) -> Phase:
@@ -152,12 +172,12 @@ def _momentary(config: TrainConfig, sizes: FluxConfig, values: int) -> dict[str,
     """Return what is there only for a while; no two of these are there at once."""
     rows = config.loop.micro_batch or config.loop.batch_size
     phases: dict[str, Items] = {
-        "training": {"activations": rows * _activations(config, sizes, _tokens(config, config.data.sizes[-1]))}
+        "training": {"activations": rows * activations(config, sizes, _tokens(config, config.data.sizes[-1]))}
     }
     reward = config.reward
     if reward is not None:
         passes = reward.active if reward.form == "endpoint" else 1
-        inputs = passes * _activations(config, sizes, _tokens(config, reward.size))
+        inputs = passes * activations(config, sizes, _tokens(config, reward.size))
         phases["rewarding"] = {"activations and decoding": rows * (inputs + DECODE_WITH_GRADIENT * reward.size**2)}
     if config.monitor.samples_every:
         live = 4 * values if config.loop.ema is not None else 0  # put aside while the averages are in the network
@@ -192,11 +212,11 @@ def _encodings(config: TrainConfig) -> float:
     return min(allowed, cache_bytes(config, rows)) if rows else allowed
 
 
-def _tokens(config: TrainConfig, size: int) -> int:
+def _tokens(config: TrainConfig, size: int, text: int = TEXT_TOKENS, style: int = STYLE_TOKENS) -> int:
     counts = [len(row.contents) for row in _rows(config)] or [1]
     contents = min(max(counts), config.data.contents) if config.stage == "triplet" else 0
-    styles = STYLE_TOKENS * config.data.styles if config.stage != "base" else 0
-    return TEXT_TOKENS + styles + token_count(size, size) + contents * config.data.content_size**2 // 256
+    styles = style * config.data.styles if config.stage != "base" else 0
+    return text + styles + token_count(size, size) + contents * config.data.content_size**2 // 256
 
 
 def _rows(config: TrainConfig) -> Sequence[Row]:
@@ -217,11 +237,3 @@ def _largest_block(config: TrainConfig, sizes: FluxConfig) -> float:
     """Return the bytes of a double-stream block's matrices: 12 width^2 of each stream, and 12 of modulation."""
     modulation = 12 if config.memory.modulation == "resident" else 0
     return (24 + modulation) * sizes.hidden_size**2 * _BYTES[config.memory.base]
-
-
-def _activations(config: TrainConfig, sizes: FluxConfig, tokens: int) -> float:
-    """Return the bytes of one row's activations: the input of every block and the inside of one, or of all."""
-    blocks = sizes.depth + sizes.depth_single_blocks
-    width = sizes.hidden_size * tokens * (2 if config.loop.precision == "bf16" else 4)
-    inside = HELD + MOMENTARY
-    return width * (blocks + inside if config.memory.checkpointing else HELD * (blocks - 1) + inside)

@@ -17,16 +17,13 @@ from ...uso_model.checkpoints.files import atomic_write
 from ...uso_model.errors import UserError
 from ...uso_model.images import picture_tensor, tensor_pictures
 from ...uso_model.judging.likeness import layout_likeness, style_likeness
-from ...uso_model.packing import PIXELS_PER_LATENT
-from ...uso_model.sampling import euler, guided, velocity
-from ...uso_model.schedule import official_schedule
-from ..data.batch import Sample, stack_by_shape
+from ..data.batch import Sample
 from ..data.pictures import fit_target, open_picture
+from ..drawing import Manner, draw_latents
 from ..encoders import Encoders, PictureJudge
 from ..engine.loss import Measured, Monitor
 from ..engine.telling import telling
 from ..networks import Networks
-from ..objective.conditions import conditioning_of, unconditional
 from ..recipe import DESCRIPTOR, label
 from ..settings.monitor import MonitorConfig
 from .grid import Cell, Strip, sheet
@@ -40,9 +37,6 @@ FOLDER = "samples"
 """Of the pictures, in the run's folder."""
 
 COLUMNS = ("content", "style", "target", "drawn")
-
-GUIDANCE = 4.0
-"""Distilled guidance at inference (bytedance/USO, inference.py)."""
 
 
 class Shown(NamedTuple):
@@ -66,7 +60,7 @@ def samples(
 ) -> Monitor:
     """Return a monitor that draws a picture for each of `shown`, always from the same seed.
 
-    It measures, as means: `sample_style`, the likeness of texture and colour to the style references that no reward
+    It measures, as means: `sample_style`, the likeness of strokes and shading to the style references that no reward
     sees; `sample_copy`, the likeness of layout to them; for each judge the likeness to what it compares with,
     `sample_descriptor` of the style descriptor and `sample_dino` and so on of others. The grid and the pictures come
     with the numbers, as `samples/grid` and `samples/01-name`.
@@ -79,7 +73,7 @@ def samples(
         settings: steps, guidance.
         folder: where `step-0000100.png` is written, a strip of content, style, target and drawing for each, and the
             drawings by themselves in `step-0000100/`; None draws without writing.
-        check: is called before each pass of the transformer.
+        check: is called before each pass of the transformer and before each decoding.
     """
     names = [f"{number:02d}-{_slug(one.name)}".rstrip("-") for number, one in enumerate(shown, start=1)]
 
@@ -89,8 +83,11 @@ def samples(
         numbers: dict[str, list[float]] = {}
         try:
             with telling("drawing samples") as phase:
-                for one in shown:
-                    pixels = _draw(networks, encoders.decode, one, empty, settings, check)
+                # Apart: several processes share each pass of a sharded network, and what fails after it is one's own.
+                latents = [_draw(networks, one, empty, settings, check) for one in shown]
+                for one, latent in zip(shown, latents, strict=True):
+                    check()
+                    pixels = encoders.decode(latent).float().cpu()
                     for name, value in _likeness(pixels, one.sample, encoders.judges).items():
                         numbers.setdefault(name, []).append(value)
                     drawn.append(tensor_pictures(pixels)[0])
@@ -111,28 +108,14 @@ def samples(
 
 def _draw(
     networks: Networks,
-    decode: Callable[[Tensor], Tensor],
     shown: Shown,
     empty: tuple[Tensor, Tensor],
     settings: MonitorConfig,
     check: Check,
 ) -> Tensor:
-    """Return a picture `1 3 h w` on the CPU."""
-    device, (transformer, projector) = networks.device, networks
-    (batch,) = stack_by_shape([shown.sample])
-    noise = torch.randn(batch.latent.shape, generator=torch.Generator().manual_seed(shown.seed)).to(device)
-    height, width = (PIXELS_PER_LATENT * side for side in batch.latent.shape[-2:])
-    follow = velocity(transformer, conditioning_of(batch, projector, torch.full((1,), GUIDANCE), device))
-    if settings.cfg != 1:
-        away = velocity(transformer, unconditional(empty, torch.full((1,), GUIDANCE), device))
-        follow = guided(follow, away, settings.cfg)
-
-    def checked(x: Tensor, t: Tensor) -> Tensor:
-        check()
-        return follow(x, t).float()
-
-    latent = euler(checked, noise, official_schedule(settings.sample_steps, width, height))
-    return decode(latent).float().cpu()
+    """Return the latent of a picture, `1 c h w`."""
+    manner = Manner(settings.sample_steps, cfg=settings.cfg)
+    return draw_latents(networks, [shown.sample], [shown.seed], manner, lambda: empty, check)
 
 
 def _likeness(drawn: Tensor, sample: Sample, judges: Mapping[str, PictureJudge]) -> dict[str, float]:

@@ -10,7 +10,7 @@ import torch
 from ..family import family_of
 from ..memory.advice import advice
 from ..memory.phases import Phase
-from ..memory.plan import Device, plan
+from ..memory.plan import Device, plan, small_sizes
 from ..recipe import TrainConfig
 from .places import amount
 
@@ -22,13 +22,14 @@ _NAMED = 3
 
 def short_of_memory(config: TrainConfig, device: int = 0) -> Iterator[str]:
     """Yield what the plan needs and is not free, with what to change; nothing for a family that needs no plan."""
-    if family_of(config).memory_note(config) is not None:
+    small = small_sizes(config) is not None
+    if not small and family_of(config).memory_note(config) is not None:
         return
     ram, free = psutil.virtual_memory().available, None
     kind: Device = "cuda" if torch.cuda.is_available() else "cpu"
     if kind == "cuda":
         free = torch.cuda.mem_get_info(device)[0]
-    else:
+    elif not small:
         yield "there is no CUDA GPU: FLUX.1 is trained on the CPU, minutes for each step"
     phases = plan(config, device=kind, free=free).phases
     on_gpu, in_ram = max(phases, key=lambda one: one.on_gpu), max(phases, key=lambda one: one.in_ram)

@@ -139,10 +139,10 @@ def find_judge(name: str, folders: Sequence[str | Path]) -> Path:
         except (UserError, OSError):
             unreadable.append(file.name)
     if len(found) > 1:
-        listed = ", ".join(quoted(file) for file in found.values())
+        listed = ", ".join(named(file) for file in found.values())
         raise UserError(f"several files fit the judge {name}: {listed}; name the one that is meant")
     if not found:
-        where = ", ".join(quoted(folder) for folder in folders) or "no folder, because none was named"
+        where = ", ".join(named(folder) for folder in folders) or "no folder, because none was named"
         unread = f" ({len(unreadable)} could not be read, such as {quoted(unreadable[0])})" if unreadable else ""
         titled = f" under a name with {kind.word!r} in it" if kind.word else ""
         raise UserError(

@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 
 import pytest
+import torch
 from comfyui_uso.trainer.engine import checkpoint
 from comfyui_uso.trainer.engine import log as log_module
 from comfyui_uso.trainer.engine import loop as loop_module
+from comfyui_uso.trainer.engine import row_losses as rows_module
 from comfyui_uso.trainer.engine.cut_back import cut_back
 from comfyui_uso.trainer.engine.loop import run
-from comfyui_uso.trainer.engine.loss import Monitor
+from comfyui_uso.trainer.engine.loss import LossTerm, Monitor
 
-from .conftest import rows_of
+from .conftest import names_of, rows_of
 
 FULL = OSError(28, "No space left on device")
 
@@ -38,6 +40,45 @@ def test_a_byproduct_that_fails_ends_no_run(what, error, loop, toy, term, monkey
     assert "failed (" in caplog.text and "the run goes on" in caplog.text
     if what == "export":
         assert f"Export it later with `uso export {config.run_dir} --step 4`." in caplog.text
+
+
+@pytest.mark.parametrize("what", ["nothing", "rows", "file of rows", "bar", "log", "monitor"])
+def test_what_fails_on_one_process_takes_part_in_all_that_the_others_do(what, loop, toy, monkeypatch):
+    """Two processes hang when one of them leaves out an exchange: so many there are, whatever fails."""
+
+    def fail(*args, **kwargs):
+        raise FULL
+
+    exchanges: list[str] = []
+
+    def counted(name, exchange):
+        return lambda *args: exchanges.append(name) or exchange(*args)
+
+    for module, name in (
+        (log_module, "gather"),
+        (rows_module, "gather"),
+        (loop_module, "gather"),
+        (loop_module, "agree"),
+        (loop_module, "sum_gradients"),
+        (loop_module, "wait_for_all"),
+    ):
+        monkeypatch.setattr(module, name, counted(name, getattr(module, name)))
+    config = loop(log_every=1)
+    if what == "file of rows":
+        (config.run_dir / rows_module.ROW_LOSSES).mkdir(parents=True)
+    places = {
+        "rows": (rows_module.RowLosses, "add"),
+        "bar": (log_module.StepTimes, "mean"),
+        "log": (log_module.RunLog, "write"),
+    }
+    if what in places:
+        monkeypatch.setattr(*places[what], fail)
+    term = LossTerm("toy", lambda x, random: {**toy.losses(x, random), "times": torch.zeros(random.rows)})
+    watch = [Monitor("watch", 2, fail if what == "monitor" else lambda done: {})]
+    assert run(config, toy, [term], rows_of, monitors=watch, names_of=names_of) == 6
+    each = ["sum_gradients", "agree", "gather", "gather"]  # row losses, averages
+    watched, saved = ["wait_for_all"], ["gather", "wait_for_all"]
+    assert exchanges == [*watched, *([*each, *each, *watched, *saved] * 3)]
 
 
 def test_a_report_of_a_crash_that_cannot_be_written_hides_no_crash(loop, toy, term, caplog):

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
 from comfyui_uso.mini.model import weight_files
+from comfyui_uso.mini.world.dataset import write_triplets
+from comfyui_uso.trainer.encoders.open import open_encoders
+from comfyui_uso.trainer.engine.randomness import StepRandom
 from comfyui_uso.trainer.lora.adapters import add_lora
+from comfyui_uso.trainer.memory.activations import HELD, MOMENTARY
 from comfyui_uso.trainer.memory.checkpointing import checkpoint_decoder
 from comfyui_uso.trainer.memory.frozen import FrozenLinear
 from comfyui_uso.trainer.memory.load import load_frozen
-from comfyui_uso.trainer.memory.plan import DECODE, DECODE_WITH_GRADIENT, HELD, MOMENTARY, plan
+from comfyui_uso.trainer.memory.plan import DECODE, DECODE_WITH_GRADIENT, memory_text, plan
+from comfyui_uso.trainer.networks import build_networks
+from comfyui_uso.trainer.objective.step import flow_matching_term
+from comfyui_uso.trainer.preflight import memory
 from comfyui_uso.trainer.reading.recipe_files import RECIPES, load_recipe
+from comfyui_uso.trainer.train import training_data
 from comfyui_uso.uso_model.autoencoder import Autoencoder
 from comfyui_uso.uso_model.checkpoints import read_lora
 from comfyui_uso.uso_model.config import FLUX_AE, FLUX_DEV
@@ -113,6 +122,34 @@ def test_what_a_block_keeps():
     step(tokens)
     peaks = [peak(lambda size=size: step(size)) for size in (tokens, tokens // 2)]
     assert (peaks[0] - peaks[1]) / (2 * width * tokens / 2) == pytest.approx(HELD + MOMENTARY, rel=0.1)
+
+
+def of_a_step(rows, given):
+    """Return the most bytes of a step of so many rows at once, and those of the plan."""
+    config = recipe("toy", *given, f"loop.batch_size={rows}")
+    data, networks = training_data(config, open_encoders(config)), build_networks(config, torch.device("cpu"))
+    random = StepRandom(0, 0, 0, rows)
+    batch, term = data.batch(random), flow_matching_term(networks, config.flow, config.conditions)
+    training = next(phase for phase in plan(config, device="cpu").phases if phase.name == "training")
+    return peak(lambda: term.losses(batch, random)["loss"].backward()), training.ram["activations"]
+
+
+def test_a_step_of_small_networks_takes_what_the_plan_says(tmp_path):
+    """By the difference of two batches: weights and libraries are the same in both."""
+    write_triplets(tmp_path, 6, 3)
+    for changes in (["conditions.dropout=0"], ["stage=style"]):
+        (more, planned_more), (less, planned) = (of_a_step(n, [f"data={tmp_path}", *changes]) for n in (6, 2))
+        assert more - less == pytest.approx(planned_more - planned, rel=0.25), changes
+
+
+def test_a_batch_that_does_not_fit_is_said_before_it_is_tried(monkeypatch):
+    monkeypatch.setattr(memory.psutil, "virtual_memory", lambda: SimpleNamespace(available=8e9))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert not list(memory.short_of_memory(recipe("toy")))
+    (note,) = memory.short_of_memory(recipe("toy", "loop.batch_size=1000"))
+    assert note.startswith("training needs ") and "loop.micro_batch=1 saves " in note and "8.0 GB are free" in note
+    needed = float(note.split()[2])
+    assert needed > 12 and f"USO-mini: {needed:.1f} GB of RAM" in memory_text(recipe("toy", "loop.batch_size=1000"))
 
 
 def test_what_decoding_keeps():
