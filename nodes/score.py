@@ -194,10 +194,10 @@ class Score(io.ComfyNode):
         elif sort_by != UNSORTED and sort_by not in columns:
             notes.append(f"Not sorted: there is no score by {sort_by}.")
         if references["style"]:
-            columns["textures"] = by_pairs(pictures, references["style"], style_likeness)
+            columns["strokes"] = by_pairs(pictures, references["style"], style_likeness)
             columns["layout"] = by_pairs(pictures, references["style"], layout_likeness)
             notes += [
-                "textures: strokes and shading, compared without a network; colours do not count.",
+                "strokes: how edges are drawn and surfaces shaded, compared without a network; colours do not count.",
                 "layout: correlation of brightness with the style image; high where its layout was copied.",
             ]
         notes += _without_score(pictures)
