@@ -90,6 +90,12 @@ def test_what_cannot_be_scored_is_counted_and_last(shown: list[str]) -> None:
     assert "without a score" in shown[0]
 
 
+def test_an_entry_that_is_missing_keeps_its_place() -> None:
+    _, scores, order, table = scored([style("1"), None, style("5")], style_image=[style("1"), style("2"), style("5")])
+    assert scores[:2] == pytest.approx([1, 1], abs=1e-3) and order[2] == 1
+    assert "1 of 3 pictures without a score: 1. Got nothing as scored image" in table
+
+
 def test_references_that_cannot_be_read_leave_no_score() -> None:
     table = scored(style("1"), style_image=torch.full((1, 64, 64, 3), torch.nan), subject_image=content("1"))[3]
     assert "Got a style image with NaN" in table and " none |" in table
