@@ -197,8 +197,7 @@ class Score(io.ComfyNode):
             columns["textures"] = by_pairs(pictures, references["style"], style_likeness)
             columns["layout"] = by_pairs(pictures, references["style"], layout_likeness)
             notes += [
-                "textures: statistics of colours and edges, without a network; cannot tell styles apart outside of "
-                "USO-mini's drawings, where it follows the subject.",
+                "textures: strokes and shading, compared without a network; colours do not count.",
                 "layout: correlation of brightness with the style image; high where its layout was copied.",
             ]
         notes += _without_score(pictures)

@@ -6,6 +6,7 @@ import argparse
 
 from .build_command import add_build
 from .compare_command import add_compare
+from .discriminate_command import add_discriminate
 from .report_command import add_report
 from .run_command import add_run
 from .score_command import add_score
@@ -21,3 +22,4 @@ def add_eval_commands(commands: argparse._SubParsersAction, names: ShortNames | 
     add_score(commands, names or {})
     add_report(commands)
     add_compare(commands)
+    add_discriminate(commands)

@@ -60,7 +60,7 @@ def samples(
 ) -> Monitor:
     """Return a monitor that draws a picture for each of `shown`, always from the same seed.
 
-    It measures, as means: `sample_style`, the likeness of texture and colour to the style references that no reward
+    It measures, as means: `sample_style`, the likeness of strokes and shading to the style references that no reward
     sees; `sample_copy`, the likeness of layout to them; for each judge the likeness to what it compares with,
     `sample_descriptor` of the style descriptor and `sample_dino` and so on of others. The grid and the pictures come
     with the numbers, as `samples/grid` and `samples/01-name`.
