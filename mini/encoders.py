@@ -9,8 +9,9 @@ from PIL import Image
 from torch import Tensor
 
 from ..trainer.encoders.fingerprint import fingerprint
-from ..trainer.encoders.interface import Encoders, Gaussian
+from ..trainer.encoders.interface import Encoders, Gaussian, PictureJudge
 from ..trainer.encoders.lazy import Lazy
+from ..trainer.recipe import DESCRIPTOR
 from ..uso_model.images import picture_tensor
 from ..uso_model.style import StyleFeatures, siglip_preprocess
 from .model import WEIGHTS, load_descriptor, load_encoders, weight_files
@@ -21,7 +22,7 @@ __all__ = ["mini_encoders"]
 def mini_encoders(folder: Path = WEIGHTS) -> Encoders:
     """Return the encoders of a folder, on the CPU: they are too small to be worth moving or releasing."""
     models = load_encoders(folder)
-    csd = Lazy(lambda: load_descriptor(folder).requires_grad_(False), "the style descriptor")  # for the reward
+    style_descriptor = Lazy(lambda: load_descriptor(folder).requires_grad_(False), "the style descriptor")
     for network in (models.autoencoder, models.vision, models.text):
         network.requires_grad_(False)
 
@@ -43,9 +44,10 @@ def mini_encoders(folder: Path = WEIGHTS) -> Encoders:
         return models.autoencoder.decode(latents.cpu()).to(latents.device)
 
     def descriptor(pixels: Tensor) -> Tensor:
-        return csd.get()(pixels.cpu()).to(pixels.device)
+        return style_descriptor.get()(pixels.cpu()).to(pixels.device)
 
     files = weight_files(folder)
-    parts = {"latent": "autoencoder", "style": "vision", "text": "text", "descriptor": "descriptor"}
+    parts = {"latent": "autoencoder", "style": "vision", "text": "text", DESCRIPTOR: "descriptor"}
     names = {name: fingerprint(files[part]) for name, part in parts.items() if files[part].is_file()}
-    return Encoders(latent, style, text, decode, descriptor, names=names, release=lambda: None)
+    judges = {DESCRIPTOR: PictureJudge(descriptor, "style", names.pop(DESCRIPTOR, None))}  # in the place of CSD
+    return Encoders(latent, style, text, decode, judges, names, release=lambda: None)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal
 
 import torch
@@ -13,7 +14,7 @@ from ..trainer.encoders.interface import CountTokens, Encoders
 from ..trainer.memory.plan import plan
 from ..trainer.memory.small_plan import SmallSizes
 from ..trainer.memory.weights import flux_sizes
-from ..trainer.recipe import ModelsConfig, TrainConfig
+from ..trainer.recipe import DESCRIPTOR, Against, ModelsConfig, TrainConfig
 from ..uso_model.config import FLUX_DEV
 from ..uso_model.errors import UserError
 from ..uso_model.projector import HierarchicalProjector
@@ -55,6 +56,7 @@ class MiniFamily:
     export_dtype = "fp16"  # its values are small
     from_nothing = True
     loader = "USO Load Mini"
+    judges: Mapping[str, Against] = MappingProxyType({DESCRIPTOR: "style"})
 
     def open_encoders(self, models: MiniFiles, device: torch.device) -> Encoders:
         """Return the encoders, on the CPU."""

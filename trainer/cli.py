@@ -21,10 +21,22 @@ from .out_of_memory import advice
 from .problems import Problems
 from .reading.command_line import require_own_paths, unquoted
 
-__all__ = ["complain", "device", "log_to_terminal", "new_parser", "run"]
+__all__ = ["complain", "device", "log_to_terminal", "new_parser", "require_counts", "run"]
 
 TRAIN_PACKAGES = frozenset(
-    {"accelerate", "matplotlib", "open_clip", "peft", "psutil", "pydantic", "scipy", "tomli", "tqdm", "yaml"}
+    {
+        "accelerate",
+        "jinja2",
+        "matplotlib",
+        "open_clip",
+        "peft",
+        "psutil",
+        "pydantic",
+        "scipy",
+        "tomli",
+        "tqdm",
+        "yaml",
+    }
 )
 
 
@@ -93,6 +105,18 @@ def device() -> str:
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def require_counts(args: argparse.Namespace, *names: str) -> None:
+    """Make sure that options which count something are 1 or more where they are given.
+
+    Raises:
+        UserError: one is not.
+    """
+    for name in names:
+        value = getattr(args, name)
+        if value is not None and value < 1:
+            raise UserError(f"got --{name} {value}, expected 1 or more")
 
 
 def log_to_terminal() -> None:

@@ -107,7 +107,7 @@ def _planned(config: TrainConfig) -> list[str]:
     lines = [f"stage {config.stage}, {length} of {config.loop.batch_size} rows"]
     note = family_of(config).memory_note(config)
     lines += [note] if note is not None else _memory(config)
-    files = [(f"models.{name}", path) for name, path in config.models if isinstance(path, Path)]
+    files = [(f"models.{name}", path) for name, path in config.models.named_files.items()]
     files += [("data.manifests", source.path) for source in config.data.sources]
     lines += [f"  {name}: {path} {'found' if path.exists() else 'IS MISSING'}" for name, path in files]
     rows = read_rows(config, [])

@@ -30,9 +30,10 @@ DECLARATION = "family.yaml"
 class ModelFamily(Protocol):
     """One kind of networks with USO's architecture: where they come from and what goes with them.
 
-    A family may have one method more, `count_tokens(models)`, which returns a function from a prompt to the tokens that
-    it has and those that are read, by tokenizer; `uso check` asks it how much of a caption is cut. Another one,
-    `memory_sizes(config)`, returns the `SmallSizes` of networks so small that their batch alone is worth a plan.
+    A family may have more. `count_tokens(models)` returns a function from a prompt to the tokens that it has and those
+    that are read, by tokenizer; `uso check` asks it how much of a caption is cut. `memory_sizes(config)` returns the
+    `SmallSizes` of networks so small that their batch alone is worth a plan. `judges` are the names of the judges among
+    its encoders, and the references, `style` or `content`, that each compares with.
     """
 
     name: str

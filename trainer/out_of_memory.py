@@ -28,13 +28,19 @@ _LESS = (
 # The first entry of which a path stands in the traceback, innermost parts first.
 _PHASES = (
     (
+        ("trainer/evaluate/run.py",),
+        "drawing a bench",
+        "close other programs, set memory.base=fp8, raise memory.blocks_to_swap, or draw with --batch 1; the pictures "
+        "that were drawn are kept",
+    ),
+    (
         ("trainer/monitor/",),
         "drawing samples or measuring",
         f"set monitor.samples_every=0 and monitor.validation_every=0, or lower data.size; {_RESUME}",
     ),
     (
         ("trainer/objective/reward.py", "uso_model/judging/"),
-        "computing the style reward",
+        "computing the reward",
         f"lower reward.size, raise memory.blocks_to_swap or set loop.micro_batch=1; {_RESUME}",
     ),
     (

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
 from ..uso_model.errors import UserError
+from ..uso_model.import_path import is_import_path
+from ..uso_model.untrusted import quoted
 from .settings.base import Settings
 from .settings.data import LARGEST, DataConfig
 from .settings.loop import LoopConfig
@@ -16,11 +18,14 @@ from .settings.memory import MemoryConfig
 from .settings.monitor import MonitorConfig
 
 __all__ = [
+    "DESCRIPTOR",
     "FLUX",
     "RENAMED",
+    "Against",
     "ConditionsConfig",
     "DropMode",
     "FlowConfig",
+    "JudgeReward",
     "Level",
     "ModelsConfig",
     "Needs",
@@ -31,6 +36,7 @@ __all__ = [
     "StylePath",
     "TimestepSampling",
     "TrainConfig",
+    "label",
 ]
 
 FLUX = "comfyui_uso.trainer.flux_family:FLUX"
@@ -58,6 +64,21 @@ PriorPrompt = Literal["empty", "own"]
 Needs = Literal["style", "content", "both", "none"]
 """References that rows must have for a recipe to train what it is for."""
 
+Against = Literal["style", "content"]
+"""The references of a row that a judge compares a drawn picture with."""
+
+DESCRIPTOR = "csd"
+"""Judge of the style reward where a recipe names none; a family may bring its own style descriptor in its place."""
+
+
+_LOGGED = ("style", "copy", "descriptor")
+"""Names of what is measured on samples anyway."""
+
+
+def label(judge: str) -> str:
+    """Return the name of a judge in logs: of one that is named by import path, that of the object."""
+    return judge.rpartition(":")[2]
+
 
 class ModelsConfig(Settings):
     """Files of the frozen networks: ComfyUI's single files or Hugging Face folders.
@@ -80,7 +101,25 @@ class ModelsConfig(Settings):
     tokenizers: Path | None = Field(
         None, description="folder with the tokenizers of T5 and CLIP, or a ComfyUI checkout; none: searched for"
     )
-    csd: Path | None = Field(None, description="style descriptor for the reward, made by `uso csd`")
+    csd: Path | None = Field(None, description="older name of judges.csd: CSD's file, made by `uso csd`")
+    judges: dict[str, Path] = Field(default_factory=dict, description="files of judges, for rewards and witnesses")
+
+    @model_validator(mode="after")
+    def _one_csd(self) -> ModelsConfig:
+        if self.csd is not None and self.judges.get(DESCRIPTOR, self.csd) != self.csd:
+            raise UserError(f"csd {self.csd} and judges.csd {self.judges[DESCRIPTOR]} are one setting; leave out csd")
+        return self
+
+    @property
+    def judge_files(self) -> dict[str, Path]:
+        """Files of judges by their names, with CSD's."""
+        return {**({} if self.csd is None else {DESCRIPTOR: self.csd}), **self.judges}
+
+    @property
+    def named_files(self) -> dict[str, Path]:
+        """All files and folders by their settings, such as `vae` and `judges.dino`."""
+        files = {name: path for name, path in self if isinstance(path, Path)}
+        return files | {f"judges.{name}": path for name, path in self.judges.items()}
 
 
 class ConditionsConfig(Settings):
@@ -101,9 +140,27 @@ class FlowConfig(Settings):
     guidance: tuple[float, float] = Field((1.0, 1.0), description="range of the distilled guidance in training")
 
 
-class RewardConfig(Settings):
-    """The style reward (SRL in arXiv v1, ASR in the CVPR version)."""
+class JudgeReward(Settings):
+    """What one judge adds to the reward. A number alone is its weight."""
 
+    weight: float = Field(1.0, gt=0)
+    margin: float | None = Field(None, description="similarity above which nothing is gained; none: reward.margin")
+    against: Against | None = Field(None, description="what it compares with; none: style if it sees style, or content")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _weight_alone(cls, value: Any) -> Any:
+        return {"weight": value} if isinstance(value, (int, float, str)) else value
+
+
+class RewardConfig(Settings):
+    """The reward: by style (SRL in arXiv v1, ASR in the CVPR version), by subject, or by several judges."""
+
+    judges: dict[str, JudgeReward] = Field(
+        {DESCRIPTOR: JudgeReward()},
+        min_length=1,
+        description="judges that are pleased, by name or import path: a weight, or {weight, margin, against}",
+    )
     start: int = Field(ge=0, description="S: first step with the reward")
     weight: float = Field(1.0, gt=0, description="lambda after S")
     warmup: int = Field(0, ge=0, description="steps over which lambda rises to its weight; 0: a jump at S")
@@ -174,8 +231,21 @@ class TrainConfig(Settings):
             raise UserError(
                 "models.new_projector begins with an untrained projector: train it with train_projector true"
             )
+        rewards = () if self.reward is None else self.reward.judges
+        judges = dict.fromkeys([*rewards, *(self.monitor.witnesses or ()), *self.models.judge_files])
+        for name in judges:
+            if not (name.isidentifier() or is_import_path(name)):
+                raise UserError(
+                    f"got the judge {quoted(name)}, expected a name or an import path package.module:object"
+                )
+        labels = [*_LOGGED, *map(label, judges)]
+        if len(set(labels)) < len(labels):
+            raise UserError(
+                f"of the judges {', '.join(judges)} two would be logged under one name, or one as what is measured "
+                "anyway; leave one out, or rename its object"
+            )
         if self.stage == "base" and self.reward is not None:
-            raise UserError("stage base has no style reference and so no reward")
+            raise UserError("stage base has no references and so no reward")
         if self.stage != "triplet" and self.prior_preservation is not None:
             raise UserError(
                 f"prior_preservation holds a LoRA to what it is added to, and stage {self.stage} trains none; "

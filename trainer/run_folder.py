@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -105,7 +105,9 @@ def require_unchanged(config: TrainConfig) -> None:
     found = fingerprints(config)
     changed = {name for name in changed if not only_moved(name, began.get(name), now.get(name), kept, found)}
     replaced = {name for name in kept if began.get(name) == now.get(name) and found.get(name) != kept[name]}
-    listed = sorted(name for name in changed if not name.startswith(_FREE))
+    rewards = set() if config.reward is None else config.reward.judges.keys()
+    listed = sorted(name for name in changed if not _free(name, rewards))
+    replaced = {name for name in replaced if not _free(name, rewards)}
     if listed or replaced:
         told = [f"{name} was {began.get(name)} and is now {now.get(name)}" for name in listed]
         changes = ", ".join([*told, *(f"{name} holds something else by now" for name in sorted(replaced))])
@@ -113,6 +115,13 @@ def require_unchanged(config: TrainConfig) -> None:
             f"{folder.name} began with other settings: {changes}; put them back, use another name, or pass "
             "--allow-change"
         )
+
+
+def _free(name: str, rewards: Collection[str]) -> bool:
+    """Whether a setting may change while a run goes on; witnesses may come and go."""
+    if name.startswith("models.judges."):
+        return name.removeprefix("models.judges.") not in rewards
+    return name.startswith(_FREE)
 
 
 def require_same_data(config: TrainConfig, fingerprint: str) -> None:

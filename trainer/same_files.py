@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from .encoders.fingerprint import fingerprint
@@ -23,7 +22,7 @@ def fingerprints(config: TrainConfig) -> dict[str, str]:
         UserError: one is not there.
     """
     known = ModelsConfig.model_fields.keys() - _BY_PATH
-    named = {name: path for name, path in config.models if isinstance(path, Path) and name in known}
+    named = {n: path for n, path in config.models.named_files.items() if n.partition(".")[0] in known}
     return {f"models.{name}": fingerprint(meant(path, name)) for name, path in named.items()}
 
 

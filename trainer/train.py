@@ -16,13 +16,13 @@ from contextlib import nullcontext
 from accelerate import Accelerator
 from torch import Tensor
 
-from ..uso_model.errors import UserError
 from ..uso_model.untrusted import argument
 from .data.cache import Cache
 from .data.dataset import TripletDataset
 from .data.manifest import Row
 from .data.sources import held_out_rows, training_rows
 from .encoders import Encoders
+from .encoders.judges import rewarding
 from .encoders.open import open_encoders
 from .engine.checkpoint import Checkpoint, checkpoints
 from .engine.distributed import agree, wait_for_all
@@ -154,9 +154,8 @@ def _terms(config: TrainConfig, networks: Networks, encoders: Encoders, data: Tr
     conditions = config.conditions if triplets else config.conditions.model_copy(update={"dropout": 0.0})
     terms = [flow_matching_term(networks, config.flow, conditions)]
     if config.reward is not None:
-        assert encoders.descriptor is not None  # `training_data` has asked for it
-        empty = data.text("")
-        reward = RewardObjective(networks, encoders.decode, encoders.descriptor, config.reward, conditions, empty)
+        judges, empty = rewarding(config, encoders), data.text("")
+        reward = RewardObjective(networks, encoders.decode, judges, config.reward, conditions, empty)
         terms.append(LossTerm("reward", reward.losses, reward_weight(config.reward)))
     prior = config.prior_preservation
     if prior is not None:
@@ -170,10 +169,8 @@ def training_data(config: TrainConfig, encoders: Encoders) -> TripletDataset:
     """Return the rows that a stage trains on.
 
     Raises:
-        UserError: a manifest cannot be read, no row fits the stage, or a reward is asked for without a descriptor.
+        UserError: a manifest cannot be read, no row fits the stage, or a reward is asked for without its judge.
     """
-    if config.reward is not None and encoders.descriptor is None:
-        raise UserError("the style reward needs a descriptor: name CSD's file as models.csd, made by `uso csd`")
     return _dataset(config, encoders, training_rows(config.data))
 
 

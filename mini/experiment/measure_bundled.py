@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..judges.networks import load_judges
-from ..judges.protocol import Judges
-from ..model import load_descriptor, load_mini
-from .draw import draw_with
-from .measure import CASES_SEED, MODES, cases, measure
+from ..bench.cases import CASES_SEED, cases
+from ..bench.drawer import draw_with
+from ..bench.rows import MODES
+from ..judges.vectors import read_judges
+from ..model import load_mini
+from .measure import measure
 from .plan import load_plan
 
 __all__ = ["measure_bundled"]
@@ -28,6 +29,5 @@ def measure_bundled(
         What `measure` returns.
     """
     plan = load_plan("mini")
-    judges = Judges(*load_judges(), load_descriptor())
     of = cases(count or plan.cases, CASES_SEED if seed is None else seed)
-    return measure(draw_with(load_mini(), plan.sample_steps, plan.cfg), judges, of, modes=modes)
+    return measure(draw_with(load_mini(), plan.sample_steps, plan.cfg), read_judges(), of, modes)

@@ -22,16 +22,16 @@ from ...trainer.engine.log import time_spent
 from ...trainer.export.run import export_run
 from ...trainer.recipe import TrainConfig
 from ...trainer.settings.loop import LoopConfig
-from ..judges.networks import load_judges
+from ..bench.cases import CASES_SEED, cases
 from ..judges.protocol import Judges
-from ..model import load_descriptor
+from ..judges.vectors import read_judges
 from ..once import once
 from ..stage_names import NETWORK_STAGES
 from ..stages import train_stage
 from ..world.dataset import data_steps
 from .draw import drawing
 from .folders import WorkFolders, hash_of_plan
-from .measure import CASES_SEED, cases, measure
+from .measure import measure
 from .plan import ExperimentPlan, load_rows
 from .results import CURVES, RESULTS, append_line, read_lines
 from .stage_settings import row_stages, shared_settings
@@ -61,7 +61,7 @@ def reproduce(
     folders, results = WorkFolders(root, plan), root / RESULTS
     chosen = load_rows(list(rows or plan.rows))
     base = _shared(plan, folders)
-    judges = Judges(*load_judges(folders.judges), load_descriptor(folders.weights))
+    judges = read_judges(folders.judges, folders.weights)
     hashed = hash_of_plan(plan)
     todo = []
     for seed in seeds or plan.seeds:

@@ -54,7 +54,7 @@ def latent(picture: Image.Image) -> Gaussian:
 def encoders(style: Any = None) -> Encoders:
     """Return encoders of made-up text and latents; style features come from the given function."""
     names = {"latent": "pooled", "style": "siglip", "text": "seed"}
-    return Encoders(latent, style, text, lambda x: x, None, names, lambda: None)
+    return Encoders(latent, style, text, lambda x: x, {}, names, lambda: None)
 
 
 def trained(tmp_path: Path, style: Any, **models: Any) -> tuple[TrainConfig, Networks]:

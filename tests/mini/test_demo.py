@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 from comfyui_uso.cli import main
 from comfyui_uso.mini import demo
+from comfyui_uso.mini.bench.cases import cases
+from comfyui_uso.mini.bench.drawer import draw_with
 from comfyui_uso.mini.example_pictures import examples
-from comfyui_uso.mini.experiment.draw import draw_with
-from comfyui_uso.mini.experiment.measure import cases, measure
-from comfyui_uso.mini.judges.networks import load_judges
-from comfyui_uso.mini.judges.protocol import Judges
-from comfyui_uso.mini.model import load_descriptor, load_mini
+from comfyui_uso.mini.experiment.measure import measure
+from comfyui_uso.mini.judges.vectors import read_judges
+from comfyui_uso.mini.model import load_mini
 from comfyui_uso.mini.world import HELD_OUT_SUBJECTS, STYLES, SUBJECTS
 from PIL import Image
 
@@ -36,9 +36,7 @@ def test_the_groups_of_the_demo_are_what_they_say():
 @pytest.mark.long
 def test_the_miniature_follows_its_references():
     """On held-out styles and classes: well above chance with a reference, near chance without."""
-    found = measure(
-        draw_with(load_mini(), steps=8, cfg=3.0), Judges(*load_judges(), load_descriptor()), cases(32, seed=5)
-    )
+    found = measure(draw_with(load_mini(), steps=8, cfg=3.0), read_judges(), cases(32, seed=5))
     none, chance = found["none"], 1 / len(STYLES)
     assert found["true"]["style"] > 0.85, "the judge of styles is weak"
     for mode in ("style", "joint"):

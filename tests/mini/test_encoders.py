@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from comfyui_uso.mini.encoders import mini_encoders
+from comfyui_uso.mini.family import USO_MINI
 from comfyui_uso.mini.model import load_encoders
 from comfyui_uso.uso_model.images import picture_tensor
 from PIL import Image
@@ -53,14 +54,16 @@ def test_style_and_text_have_the_sizes_of_the_miniature(encoders, drawing):
 
 def test_the_descriptor_is_a_unit_vector_with_a_gradient_to_the_pixels(encoders, drawing):
     pixels = picture_tensor(drawing).repeat(2, 1, 1, 1).requires_grad_()
-    descriptors = encoders.descriptor(pixels)
+    descriptors = encoders.judges["csd"].embed(pixels)
     assert descriptors.shape == (2, 128) and torch.allclose(descriptors.norm(dim=1), torch.ones(2), atol=1e-5)
     (descriptors[0] * torch.randn(128)).sum().backward()
     assert pixels.grad[0].abs().sum() > 0 and pixels.grad[1].abs().sum() == 0
 
 
 def test_names_tell_the_files_apart_and_release_is_harmless(encoders, drawing):
-    assert set(encoders.names) == {"latent", "style", "text", "descriptor"} and len(set(encoders.names.values())) == 4
+    names = {**encoders.names, **{name: judge.name for name, judge in encoders.judges.items()}}
+    assert set(names) == {"latent", "style", "text", "csd"} and len(set(names.values())) == 4
+    assert USO_MINI.judges == {name: judge.against for name, judge in encoders.judges.items()}
     before = encoders.latent(drawing).mean
     encoders.release()
     assert torch.equal(encoders.latent(drawing).mean, before)

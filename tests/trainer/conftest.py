@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from comfyui_uso.trainer.encoders import Encoders, Gaussian
+from comfyui_uso.trainer.encoders import Encoders, Gaussian, PictureJudge
 from comfyui_uso.trainer.reading.recipe_files import make_recipe
 from comfyui_uso.trainer.recipe import TrainConfig
 from comfyui_uso.uso_model.checkpoints import save_projector, save_transformer
@@ -78,8 +78,8 @@ def tiny_encoders() -> Encoders:
         style=style,
         text=text,
         decode=decode,
-        descriptor=descriptor,
-        names={"latent": "small", "style": "colour features", "text": "length", "descriptor": "mean and spread"},
+        judges={"csd": PictureJudge(descriptor, "style", "mean and spread")},
+        names={"latent": "small", "style": "colour features", "text": "length"},
         release=lambda: None,
     )
 

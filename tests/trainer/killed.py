@@ -37,7 +37,7 @@ EVENTS = {
     "prune": ("trainer.engine.loop", "prune"),
     "export": ("trainer.train", "export"),
     "between files": ("trainer.export.files", "read_safetensors"),
-    "sample": ("trainer.monitor.samples", "velocity"),
+    "sample": ("trainer.drawing", "velocity"),
 }
 """Function that begins each."""
 
@@ -53,7 +53,7 @@ def encoders() -> Encoders:
         style=lambda picture: StyleFeatures(*(torch.full((4, 6), colour(picture) + n) for n in range(3))),
         text=lambda prompt: (torch.full((3, 8), len(prompt) / 10), torch.full((8,), len(prompt) / 10)),
         decode=lambda latents: torch.nn.functional.interpolate(latents[:, :3], scale_factor=8.0),
-        descriptor=None,
+        judges={},
         names={"latent": "colour", "style": "colour features", "text": "length"},
         release=lambda: None,
     )

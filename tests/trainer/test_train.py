@@ -238,7 +238,10 @@ def test_preservation_keeps_the_velocity_without_references(recipe, tiny_encoder
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"models": {"mini": True}, "lora": {"start": "new"}, "reward": {"start": 0}}, "names?|descriptor"),
+        (
+            {"models": {"mini": True}, "lora": {"start": "new"}, "reward": {"start": 0}},
+            "name its file, made by `uso csd`, as models.judges.csd",
+        ),
         ({"stage": "style", "prior_preservation": {}}, "stage style trains none"),
         ({"memory": {"base": "fp8"}}, "needs loop.precision bf16"),
         ({"memory": {"blocks_to_swap": 1}}, "needs memory.checkpointing"),
@@ -248,4 +251,4 @@ def test_preservation_keeps_the_velocity_without_references(recipe, tiny_encoder
 )
 def test_settings_that_contradict_each_other_are_refused(changes, message, recipe, tiny_encoders):
     with pytest.raises(ValueError, match=message):
-        train(recipe(**changes), replace(tiny_encoders, descriptor=None))
+        train(recipe(**changes), replace(tiny_encoders, judges={}))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import torch
@@ -30,8 +31,8 @@ class Sample(NamedTuple):
     """Latents of the style references where these go the content's way, each `c h w`."""
     contents: tuple[Tensor, ...] = ()
     """Latents of the content references in model scale, each `c h w`."""
-    descriptor: Tensor | None = None
-    """Style descriptor of the style references, a unit vector `D`; only where a reward is trained."""
+    descriptors: Mapping[str, Tensor] = MappingProxyType({})
+    """Unit vectors `D` of the references, by the judges of a reward that have such a reference to compare with."""
     weight: Tensor | None = None
     """How much each place of the latent counts in the loss, `h w`; None: all alike."""
     style_paths: tuple[Path, ...] = ()
@@ -57,8 +58,8 @@ class Batch(NamedTuple):
     """One entry for each style reference, `b c h w`."""
     contents: tuple[Tensor, ...]
     """One entry for each content reference, `b c h w`."""
-    descriptor: Tensor | None
-    """`B D`."""
+    descriptors: dict[str, Tensor]
+    """`B D` by judge."""
     weight: Tensor | None
     """`b h w`; None where no row has one."""
 
@@ -88,14 +89,13 @@ def _shape(sample: Sample) -> tuple:
         len(sample.styles),
         len(sample.style_latents),
         tuple(content.shape for content in sample.contents),
-        sample.descriptor is None,
+        tuple(sample.descriptors),
     )
 
 
 def _stacked(samples: Sequence[Sample], places: list[int]) -> Batch:
     rows = [samples[place] for place in places]
     styles = zip(*(row.styles for row in rows), strict=True)
-    descriptors = [row.descriptor for row in rows if row.descriptor is not None]
     return Batch(
         places,
         latent=torch.stack([row.latent for row in rows]),
@@ -104,7 +104,7 @@ def _stacked(samples: Sequence[Sample], places: list[int]) -> Batch:
         styles=tuple(StyleFeatures(*map(torch.stack, zip(*of_rows, strict=True))) for of_rows in styles),
         style_latents=tuple(map(torch.stack, zip(*(row.style_latents for row in rows), strict=True))),
         contents=tuple(map(torch.stack, zip(*(row.contents for row in rows), strict=True))),
-        descriptor=torch.stack(descriptors) if descriptors else None,
+        descriptors={name: torch.stack([row.descriptors[name] for row in rows]) for name in rows[0].descriptors},
         weight=_weights(rows),
     )
 

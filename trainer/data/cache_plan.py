@@ -18,7 +18,7 @@ STYLE_BYTES = 2 * 3 * 729 * 1152
 """Of one style picture: three levels of SigLIP-so400m, float16."""
 
 DESCRIPTOR_BYTES = 4 * 768
-"""Of one style picture: CSD's vector, float32."""
+"""Of one reference and judge: CSD's vector, float32; those of others are as small."""
 
 
 def latent_bytes(side: int) -> int:
@@ -37,7 +37,7 @@ def cache_bytes(config: TrainConfig, rows: Sequence[Row]) -> int:
             size += latent_bytes(config.data.content_size) * len(styles)
         elif config.data.style_features == "cached":
             size += STYLE_BYTES * len(styles)
-        size += DESCRIPTOR_BYTES * len(styles) * (config.reward is not None)
+        size += DESCRIPTOR_BYTES * len(styles) * (0 if config.reward is None else len(config.reward.judges))
     if config.stage == "triplet":
         size += ways * latent_bytes(config.data.content_size) * len({path for row in rows for path in row.contents})
     return size

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
 from functools import cached_property, partial
 from pathlib import Path
@@ -18,8 +18,9 @@ from ...uso_model.errors import UserError
 from ...uso_model.packing import PIXELS_PER_LATENT
 from ...uso_model.style import StyleFeatures
 from ..encoders import Encoders, Gaussian
+from ..encoders.judges import rewarding
 from ..engine.randomness import StepRandom
-from ..recipe import TrainConfig
+from ..recipe import Against, TrainConfig
 from ..settings.monitor import PromptConfig
 from .absent import Absent
 from .batch import Sample
@@ -51,17 +52,18 @@ class TripletDataset:
             encoders: frozen encoders.
             cache: where their outputs are kept.
             config: says what samples carry: style references in every stage but `base`, content references in stage
-                `triplet`, style descriptors where a reward is trained. Of `loop` the batch, the micro-batch (rows that
-                should have one shape) and the seed of the order count. `monitor.prompts` are encoded too.
+                `triplet`, what a reward compares with. Of `loop` the batch, the micro-batch (rows that should have one
+                shape) and the seed of the order count. `monitor.prompts` are encoded too.
 
         Raises:
-            UserError: no row is left, with what removed how many; or `preserved_share` asks for rows of a layout that
-                is not there.
+            UserError: no row is left, with what removed how many; `preserved_share` asks for rows of a layout that is
+                not there; or a judge of the reward is not among the encoders.
         """
         settings = config.data
         self._cache, self._settings, self._loop = cache, settings, config.loop
         self._style, self._content = config.stage != "base", config.stage == "triplet"
-        self._with_descriptor, self._style_path = config.reward is not None, config.conditions.style_path
+        self._style_path = config.conditions.style_path
+        self._against = {name: judge.against for name, judge in rewarding(config, encoders).items()}
         self._prompts = config.monitor.prompts if config.monitor.samples_every else []
         self._run = config.loop.micro_batch or config.loop.batch_size
         self._encodings = encodings(encoders, settings)
@@ -115,7 +117,7 @@ class TripletDataset:
             styles=tuple(self._features(path) for path in styles) if self._style_path == "siglip" else (),
             style_latents=self._style_latents(styles, random.row(place, "style latents")),
             contents=tuple(self._latent(self._encodings.content[mirrored], p).sample(noise) for p in contents),
-            descriptor=self._descriptor(styles) if self._with_descriptor and styles else None,
+            descriptors=self._descriptors({"style": styles, "content": contents}),
             style_paths=tuple(styles),
             content_paths=tuple(contents),
         )
@@ -204,12 +206,13 @@ class TripletDataset:
             yield from ((kinds.content[False], path) for path in styles)
         elif self._settings.style_features == "cached":
             yield from ((kinds.style, path) for path in styles)
-        if self._with_descriptor:
-            yield from ((kinds.descriptor, path) for path in styles)
+        contents = [path for row in self.rows for path in row.contents] if self._content else []
+        for name, against in self._against.items():
+            yield from ((kinds.judges[name], path) for path in (styles if against == "style" else contents))
         for kind in kinds.target.values():
             yield from ((kind, row.target) for row in self.rows)
-        for kind in kinds.content.values() if self._content else ():
-            yield from ((kind, path) for row in self.rows for path in row.contents)
+        for kind in kinds.content.values():
+            yield from ((kind, path) for path in contents)
         if self._content:
             yield from ((kinds.content[False], path) for one in self._prompts for path in one.contents)
 
@@ -284,9 +287,15 @@ class TripletDataset:
         found = kind.encode(path) if online else self._encoded(kind, path)
         return StyleFeatures(*(found[name].float() for name in StyleFeatures._fields))
 
-    def _descriptor(self, paths: Sequence[Path]) -> Tensor:
-        descriptors = [self._encoded(self._encodings.descriptor, path)["descriptor"] for path in paths]
-        return F.normalize(torch.stack(descriptors).mean(dim=0), dim=0)
+    def _descriptors(self, references: Mapping[Against, Sequence[Path]]) -> dict[str, Tensor]:
+        """Return the middle of the references that each judge compares with; a mirrored row has those of the files."""
+        found = {}
+        for name, against in self._against.items():
+            kind = self._encodings.judges[name]
+            descriptors = [self._encoded(kind, path)["descriptor"] for path in references[against]]
+            if descriptors:
+                found[name] = F.normalize(torch.stack(descriptors).mean(dim=0), dim=0)
+        return found
 
     def _encoded(self, encoding: Encoding, what: str | Path) -> dict[str, Tensor]:
         return self._cache.get(what, encoding.recipe, partial(encoding.encode, what))

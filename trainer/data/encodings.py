@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ...uso_model.errors import UserError
 from ...uso_model.images import fit_content_image, picture_tensor
-from ..encoders import Encoders
+from ..encoders import Encoders, PictureJudge
 from ..settings.data import DataConfig
 from .buckets import nearest_bucket, require_size
 from .pictures import fit_target, open_picture
@@ -37,8 +37,8 @@ class Encodings(NamedTuple):
     """`txt` tokens `L D` and pooled `vec` `D`, bfloat16."""
     style: Encoding
     """The levels of the style features, each `N C`, float16: they stay far below its largest value."""
-    descriptor: Encoding
-    """The style `descriptor`, `D`, float32."""
+    judges: dict[str, Encoding]
+    """By judge: its `descriptor`, `D`, float32."""
     target: dict[tuple[int, bool], Encoding]
     """By size and whether mirrored: `mean` and, where the autoencoder has one, `logvar`, `c h w`, float16."""
     content: dict[bool, Encoding]
@@ -63,9 +63,8 @@ def encodings(encoders: Encoders, settings: DataConfig) -> Encodings:
         return {name: level.half() for name, level in encoders.style(open_picture(path))._asdict().items()}
 
     @torch.no_grad()
-    def descriptor(path: Path) -> dict[str, Tensor]:
-        assert encoders.descriptor is not None  # asked for by who wants descriptors
-        return {"descriptor": encoders.descriptor(picture_tensor(open_picture(path)))[0].float().cpu()}
+    def described(judge: PictureJudge, path: Path) -> dict[str, Tensor]:
+        return {"descriptor": judge.embed(picture_tensor(open_picture(path)))[0].float().cpu()}
 
     def latent(picture: Image.Image, mirrored: bool) -> dict[str, Tensor]:
         # Mirrored last, so that it shows what the picture as it is does: a crop may be off the middle by a pixel.
@@ -91,7 +90,10 @@ def encodings(encoders: Encoders, settings: DataConfig) -> Encodings:
     return Encodings(
         text=Encoding(f"text, {names['text']}", text),
         style=Encoding(f"style, {names['style']}", style),
-        descriptor=Encoding(f"descriptor, {names.get('descriptor')}", descriptor),
+        judges={
+            name: Encoding(f"descriptor, {judge.name}", partial(described, judge))
+            for name, judge in encoders.judges.items()
+        },
         target={
             (size, flip): Encoding(f"target {size}{shape}{way}, {names['latent']}", partial(target, size, flip))
             for size in settings.sizes

@@ -1,5 +1,5 @@
-"""Frozen encoders: pictures to latents and back, pictures to style features and descriptors, prompts to tokens."""
+"""Frozen encoders: pictures to latents and back, pictures to style features, prompts to tokens."""
 
-from .interface import Encoders, Gaussian
+from .interface import Encoders, Gaussian, PictureJudge
 
-__all__ = ["Encoders", "Gaussian"]
+__all__ = ["Encoders", "Gaussian", "PictureJudge"]

@@ -111,7 +111,7 @@ def flux_encoders(models: ModelsConfig, device: torch.device) -> Encoders:
         for model in (text_models, vision, autoencoder):
             model.release()
 
-    return Encoders(latent, style, text, decode, descriptor=None, names=names, release=release)
+    return Encoders(latent, style, text, decode, judges={}, names=names, release=release)
 
 
 def _place(path: Path | None, part: str) -> Path:

@@ -22,6 +22,7 @@ from ..data.pictures import open_picture
 from ..settings.base import Settings
 
 __all__ = [
+    "HEADER",
     "PICTURES",
     "TASKS",
     "Bench",
@@ -37,10 +38,11 @@ __all__ = [
     "write_bench",
 ]
 
-Task = Literal["subject", "style", "joint_kept", "joint_shifted"]
-TASKS: tuple[Task, ...] = ("subject", "style", "joint_kept", "joint_shifted")
+Task = Literal["subject", "style", "joint_kept", "joint_shifted", "control"]
+TASKS: tuple[Task, ...] = ("subject", "style", "joint_kept", "joint_shifted", "control")
 """Subject reference and prompt; style reference and prompt; both with the content's layout kept (empty prompt); both
-with a prompt that asks for another layout. Source: arXiv 2508.18966, section 4.1."""
+with a prompt that asks for another layout; neither, but compared with both: what a model draws that follows nothing.
+Source of all but the last: arXiv 2508.18966, section 4.1."""
 
 HEADER, ROWS, PICTURES = "bench.json", "rows.jsonl", "pictures"
 _ID = r"^[0-9a-z-]{1,64}$"
@@ -85,11 +87,21 @@ class Row(Settings):
     """Keys of all pictures of the subject: drawings are compared with each, and the mean is taken."""
     against_style: list[str] = Field(default_factory=list)
     """Keys of pictures in the style, the fed one among them."""
-    samples: int = Field(1, gt=0)
+    target: str | None = None
+    """The key of a real picture of just what is asked for, in worlds that have one."""
+    strangers: list[str] = Field(default_factory=list)
+    """Keys of pictures of others that could be taken for the subject."""
+    samples: int = Field(1, gt=0, le=10_000)
     group: str | None = None
     """Rows are drawn in one batch with neighbours of the same group alone; None is a group, too."""
     facts: dict[str, Any] = Field(default_factory=dict)
-    """What a measure of a world with labels has to know."""
+    """What a measure of a world with labels has to know; under `subject` and `style` what belongs to these two."""
+
+    @property
+    def references(self) -> list[str]:
+        """Return the keys of all pictures that the row refers to."""
+        ones = (self.style, self.content, self.target)
+        return [key for key in (*ones, *self.against_subject, *self.against_style, *self.strangers) if key]
 
 
 class Count(Settings):
@@ -187,8 +199,7 @@ def read_bench(folder: Path) -> tuple[Bench, list[Row], str]:
             raise UserError(f"{line.place}: {quoted(error.errors()[0]['msg'])}; build the bench again") from error
         if row.id in seen:
             raise UserError(f"{line.place}: the id {row.id} stands there twice; build the bench again")
-        keys = [key for key in (row.style, row.content, *row.against_subject, *row.against_style) if key]
-        unknown = [key for key in keys if key not in bench.pictures]
+        unknown = [key for key in row.references if key not in bench.pictures]
         if unknown:
             raise UserError(f"{line.place}: {HEADER} has no picture {quoted(unknown[0])}; build the bench again")
         seen.add(row.id)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import logging
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,12 +22,13 @@ from .shards import WHOLE, Shard, shard_name
 
 __all__ = ["RUN", "Drawn", "Job", "batches", "chosen_rows", "draw_bench", "is_whole"]
 
-logger = logging.getLogger(__name__)
-
 RUN = "run.json"
 """What draws which bench, in the folder of the drawings."""
 
 _FORMAT = "uso-run-1"
+
+_END = b"\0\0\0\0IEND\xaeB`\x82"
+"""Last bytes of every PNG."""
 
 # What Pillow raises on damaged PNG files.
 _DAMAGE = (OSError, SyntaxError, ValueError, EOFError, LookupError, ArithmeticError)
@@ -104,24 +105,26 @@ def draw_bench(
     every = [batch for batch in batches(bench, rows, drawer.batch) if any(job.row.id in wanted for job in batch)]
     place = "another folder for these pictures"
     done = Drawn()
-    with locked(folder, LOCK + shard_name(shard), "drawn", place), telling("looking at the pictures") as phase:
-        require_pictures(bench_folder, bench)
-        _require_same(folder, bench, digest, drawer)
+    with locked(folder, LOCK + shard_name(shard), "drawn", place):
         pictures = folder / PICTURES
-        remove_leftovers(pictures, age=0 if of == 1 else 3600)
-        missing = list(_missing(every[number - 1 :: of], pictures, done))
+        with telling("looking at the pictures that are there"):
+            require_pictures(bench_folder, bench)
+            _require_same(folder, bench, digest, drawer)
+            remove_leftovers(pictures, age=0 if of == 1 else 3600)
+            missing = list(_missing(every[number - 1 :: of], pictures, done))
         prepare = getattr(drawer, "prepare", None)
         if missing and prepare is not None:
             prepare([job.row for batch, _ in missing for job in batch])
         total = sum(len(lacking) for _, lacking in missing)
-        for batch, lacking in missing:
-            phase.now = f"drew {done.drawn} of {total} pictures, now of task {batch[0].row.task}"
-            drawn = drawer([j.row for j in batch], [j.sample for j in batch], [j.seed for j in batch])
-            for job, picture in zip(batch, drawn, strict=True):
-                if job in lacking:
-                    _write(picture, pictures / picture_name(job.row, job.sample))
-                    done.drawn += 1
-                    done.other_size += picture.size != (bench.width, bench.height)
+        with telling("drawing") as phase:
+            for batch, lacking in missing:
+                phase.now = f"drew {done.drawn} of {total} pictures, now of task {batch[0].row.task}"
+                drawn = drawer([j.row for j in batch], [j.sample for j in batch], [j.seed for j in batch])
+                for job, picture in zip(batch, drawn, strict=True):
+                    if job in lacking:
+                        _write(picture, pictures / picture_name(job.row, job.sample))
+                        done.drawn += 1
+                        done.other_size += picture.size != (bench.width, bench.height)
     done.pictures += done.drawn
     return done
 
@@ -144,8 +147,13 @@ def _missing(every: Sequence[list[Job]], pictures: Path, done: Drawn) -> Iterato
 def is_whole(path: Path) -> bool:
     """Say whether a PNG is there with every byte that was written, by the sums that it holds of them."""
     try:
-        with Image.open(path, formats=("PNG",)) as picture:
-            picture.verify()
+        with path.open("rb") as file:
+            file.seek(-len(_END), os.SEEK_END)
+            if file.read() != _END:
+                return False
+            file.seek(0)
+            with Image.open(file, formats=("PNG",)) as picture:
+                picture.verify()
     except (Image.DecompressionBombError, *_DAMAGE):
         return False
     return True

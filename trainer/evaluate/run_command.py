@@ -6,11 +6,12 @@ import argparse
 from pathlib import Path
 
 from ...uso_model.untrusted import argument
+from .short_names import ShortNames, spelt_out
 
 __all__ = ["add_run"]
 
 
-def add_run(commands: argparse._SubParsersAction) -> None:
+def add_run(commands: argparse._SubParsersAction, names: ShortNames) -> None:
     """Add `uso eval run`."""
     run = commands.add_parser(
         "run",
@@ -28,6 +29,7 @@ def add_run(commands: argparse._SubParsersAction) -> None:
     )
     run.add_argument(
         "--drawer",
+        type=spelt_out(names),
         default="flux",
         help="flux: our own sampler; comfy: a ComfyUI server; or an import path package.module:function (%(default)s)",
     )
@@ -60,17 +62,13 @@ def add_run(commands: argparse._SubParsersAction) -> None:
 
 
 def _run(args: argparse.Namespace) -> None:
-    from ...uso_model.errors import UserError
-    from ..cli import log_to_terminal
+    from ..cli import log_to_terminal, require_counts
     from .bench import read_bench
     from .drawers.drawer import Inputs, open_drawer
     from .run import draw_bench
     from .shards import shard_from
 
-    for name in ("batch", "limit"):
-        value = getattr(args, name)
-        if value is not None and value < 1:
-            raise UserError(f"got --{name} {value}, expected 1 or more")
+    require_counts(args, "batch", "limit")
     shard = shard_from(args.shard)
     log_to_terminal()
     bench, _, _ = read_bench(args.bench)

@@ -50,6 +50,10 @@ class Header(Settings):
     judges: list[dict[str, Any]] = Field(default_factory=list)
     """Cards of the judges."""
     measures: list[MeasureCard] = Field(default_factory=list)
+    versions: dict[str, str] = Field(default_factory=dict)
+    """Of the packages that the numbers depend on."""
+    bench_folder: str | None = None
+    """Where the bench lay; a report takes prompts and references from there, if they are there still."""
     shard: tuple[int, int] = (1, 1)
     expected: int = 0
     """Pictures that the bench asks for in this shard."""

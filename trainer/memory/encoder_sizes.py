@@ -17,7 +17,7 @@ from .by_block import stays_as_stored
 from .frozen import product_dtype
 from .stored import stored_tensors
 
-__all__ = ["EncoderSize", "autoencoder_size", "siglip_size", "text_dtype", "text_sizes"]
+__all__ = ["EncoderSize", "autoencoder_size", "judge_bytes", "siglip_size", "text_dtype", "text_sizes"]
 
 
 def text_dtype(device: torch.device) -> torch.dtype:
@@ -40,6 +40,9 @@ _TOKENS = 512
 """T5's padded length."""
 
 _T5_MATRICES, _T5_BLOCK, _T5_REST, _CLIP_VALUES = 4.63e9, 0.193e9, 0.132e9, 0.123e9
+_JUDGES = {"clip": 0.61e9, "csd": 1.22e9, "dino": 0.09e9, "dinov2": 0.35e9, "dinov3": 0.35e9, "style_encoder": 1.22e9}
+"""Bytes of the published judges in float32."""
+
 SIGLIP_SO400M, FLUX_AE = EncoderSize(1.65e9, 0), EncoderSize(0.34e9, 0.34e9)
 """Of the files that FLUX.1 and USO are used with: values of T5, in half precision, and of CLIP; bytes of the others."""
 
@@ -64,6 +67,12 @@ def siglip_size(models: ModelsConfig) -> EncoderSize:
 def autoencoder_size(models: ModelsConfig) -> EncoderSize:
     """Return the autoencoder, in float32."""
     return _size(_stored(models.vae, "vae", None), torch.float32) or FLUX_AE
+
+
+def judge_bytes(name: str, path: Path | None) -> float:
+    """Return the bytes of a judge in float32; of one that is named by import path and has no file, 0."""
+    found = _size(stored_tensors(path), torch.float32)
+    return _JUDGES.get(name, 0) if found is None else found.held
 
 
 def _stored(path: Path | None, part: str, key: str | None) -> Mapping[str, Tensor]:

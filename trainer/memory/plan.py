@@ -14,10 +14,11 @@ from ...uso_model.errors import UserError
 from ...uso_model.schedule import token_count
 from ..data.cache_plan import cache_bytes
 from ..data.manifest import Row, read_manifest
+from ..encoders.judges import named_judges
 from ..family import family_of
 from ..recipe import TrainConfig
 from .activations import activations
-from .encoder_sizes import autoencoder_size, siglip_size, text_sizes
+from .encoder_sizes import autoencoder_size, judge_bytes, siglip_size, text_sizes
 from .phases import PROMPTS, Items, MemoryPlan, Phase
 from .small_plan import SmallSizes, small_phases
 from .weights import Weights, flux_sizes, lora_values, start_bytes, trained_values, transformer_weights
@@ -35,8 +36,6 @@ CONTEXT = 1.5e9
 PROCESS = {"cpu": 0.45e9, "cuda": 2e9}
 """Bytes of RAM that Python and the libraries take: measured on the CPU, our own estimate with CUDA."""
 
-DESCRIPTOR = 1.22e9
-"""Bytes of CSD in float32."""
 
 ENCODE, DECODE, DECODE_WITH_GRADIENT = 3_110, 4_420, 9_430
 """Bytes a pixel of encoding and decoding in float32; with a gradient after `checkpoint_decoder`. Measured in the same
@@ -116,13 +115,13 @@ def _prompts(config: TrainConfig, device: Device, free: float | None) -> Phase:
 
 
 def _pictures(config: TrainConfig, device: Device) -> Phase:
-    """SigLIP and the autoencoder together, and the style descriptor of a reward."""
+    """SigLIP and the autoencoder together, and the judges of a reward."""
     siglip, autoencoder = siglip_size(config.models), autoencoder_size(config.models)
     own = device == "cpu"
     computing = {
         "SigLIP": siglip.held - siglip.mapped * own,
         "autoencoder": autoencoder.held - autoencoder.mapped * own,
-        "style descriptor": DESCRIPTOR if config.reward is not None else 0,
+        "judges": _judges(config, rewards=True),
         "encoding a target": ENCODE * max(config.data.sizes[-1], config.data.content_size) ** 2,
     }
     mapped = {"SigLIP's file": siglip.mapped * own, "the autoencoder's file": autoencoder.mapped * own}
@@ -159,9 +158,9 @@ def _held(config: TrainConfig, sizes: FluxConfig, weights: Weights, values: int,
         "frozen weights": 0 if config.stage == "base" else weights.resident - mapped * cpu,
         "places for visiting blocks": 2 * _largest_block(config, sizes) if config.memory.blocks_to_swap else 0,
         "trained values and optimizer": values * states,
-        "autoencoder and style descriptor": 0
+        "autoencoder and judges": 0
         if config.reward is None
-        else autoencoder_size(config.models).held + DESCRIPTOR,
+        else autoencoder_size(config.models).held + _judges(config, rewards=True),
         "SigLIP": online.held if config.data.style_features == "online" else 0,
     }
     # torch rounds page-locked memory up to a power of two.
@@ -184,8 +183,17 @@ def _momentary(config: TrainConfig, sizes: FluxConfig, values: int) -> dict[str,
         live = 4 * values if config.loop.ema is not None else 0  # put aside while the averages are in the network
         models = autoencoder_size(config.models).held if reward is None else 0
         decoding = DECODE * config.monitor.most_pixels(config.data.sizes[-1])
-        phases["drawing samples"] = {"live weights, put aside": live, "autoencoder": models, "decoding": decoding}
+        witnesses = _judges(config, rewards=False)
+        seeing = {"autoencoder": models, "other judges": witnesses, "decoding": decoding}
+        phases["drawing samples"] = {"live weights, put aside": live, **seeing}
     return phases
+
+
+def _judges(config: TrainConfig, rewards: bool) -> float:
+    """Return the bytes of the judges of the reward, or of those that look at samples alone."""
+    own = {} if config.reward is None else config.reward.judges
+    files = named_judges(config).items()
+    return sum(judge_bytes(name, path) for name, path in files if (name in own) == rewards)
 
 
 def _saving(config: TrainConfig, sizes: FluxConfig) -> float:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 
 from ..data.dataset import TripletDataset
 from ..encoders import Encoders
+from ..encoders.judges import measured
 from ..engine.loss import Monitor
 from ..networks import Networks
 from ..recipe import TrainConfig
@@ -59,5 +61,6 @@ def monitors(
         shown = [*shown_prompts(rows, settings), *shown_rows(rows, settings.samples)]
         folder = config.loop.run_dir / FOLDER if writes else None
         if shown:
+            encoders = replace(encoders, judges=measured(config, encoders))
             found.append(samples(networks, encoders, shown, rows.text(""), settings, folder, check))
     return [stoppable(monitor) for monitor in found]

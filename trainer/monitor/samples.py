@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,16 +17,14 @@ from ...uso_model.checkpoints.files import atomic_write
 from ...uso_model.errors import UserError
 from ...uso_model.images import picture_tensor, tensor_pictures
 from ...uso_model.judging.likeness import layout_likeness, style_likeness
-from ...uso_model.packing import PIXELS_PER_LATENT
-from ...uso_model.sampling import euler, guided, velocity
-from ...uso_model.schedule import official_schedule
-from ..data.batch import Sample, stack_by_shape
+from ..data.batch import Sample
 from ..data.pictures import fit_target, open_picture
-from ..encoders import Encoders
+from ..drawing import Manner, draw_latents
+from ..encoders import Encoders, PictureJudge
 from ..engine.loss import Measured, Monitor
 from ..engine.telling import telling
 from ..networks import Networks
-from ..objective.conditions import conditioning_of, unconditional
+from ..recipe import DESCRIPTOR, label
 from ..settings.monitor import MonitorConfig
 from .grid import Cell, Strip, sheet
 from .stopping import Check, unchecked
@@ -39,9 +37,6 @@ FOLDER = "samples"
 """Of the pictures, in the run's folder."""
 
 COLUMNS = ("content", "style", "target", "drawn")
-
-GUIDANCE = 4.0
-"""Distilled guidance at inference (bytedance/USO, inference.py)."""
 
 
 class Shown(NamedTuple):
@@ -65,13 +60,14 @@ def samples(
 ) -> Monitor:
     """Return a monitor that draws a picture for each of `shown`, always from the same seed.
 
-    It measures, as means: `sample_style`, the likeness of texture and colour to the style references that no reward
-    sees; `sample_copy`, the likeness of layout to them; `sample_descriptor`, the reward's own similarity. The grid and
-    the pictures come with the numbers, as `samples/grid` and `samples/01-name`.
+    It measures, as means: `sample_style`, the likeness of strokes and shading to the style references that no reward
+    sees; `sample_copy`, the likeness of layout to them; for each judge the likeness to what it compares with,
+    `sample_descriptor` of the style descriptor and `sample_dino` and so on of others. The grid and the pictures come
+    with the numbers, as `samples/grid` and `samples/01-name`.
 
     Args:
         networks: the run's.
-        encoders: for the decoder and the descriptor; their memory is given back after each grid.
+        encoders: for the decoder and the judges; their memory is given back after each grid.
         shown: to draw.
         empty: text of the empty prompt, for guidance without references.
         settings: steps, guidance.
@@ -92,7 +88,7 @@ def samples(
                 for one, latent in zip(shown, latents, strict=True):
                     check()
                     pixels = encoders.decode(latent).float().cpu()
-                    for name, value in _likeness(pixels, one.sample.style_paths, encoders.descriptor).items():
+                    for name, value in _likeness(pixels, one.sample, encoders.judges).items():
                         numbers.setdefault(name, []).append(value)
                     drawn.append(tensor_pictures(pixels)[0])
                     phase.now = f"drew {len(drawn)} of {len(shown)} samples"
@@ -118,33 +114,30 @@ def _draw(
     check: Check,
 ) -> Tensor:
     """Return the latent of a picture, `1 c h w`."""
-    device, (transformer, projector) = networks.device, networks
-    (batch,) = stack_by_shape([shown.sample])
-    noise = torch.randn(batch.latent.shape, generator=torch.Generator().manual_seed(shown.seed)).to(device)
-    height, width = (PIXELS_PER_LATENT * side for side in batch.latent.shape[-2:])
-    follow = velocity(transformer, conditioning_of(batch, projector, torch.full((1,), GUIDANCE), device))
-    if settings.cfg != 1:
-        away = velocity(transformer, unconditional(empty, torch.full((1,), GUIDANCE), device))
-        follow = guided(follow, away, settings.cfg)
-
-    def checked(x: Tensor, t: Tensor) -> Tensor:
-        check()
-        return follow(x, t).float()
-
-    return euler(checked, noise, official_schedule(settings.sample_steps, width, height))
+    manner = Manner(settings.sample_steps, cfg=settings.cfg)
+    return draw_latents(networks, [shown.sample], [shown.seed], manner, lambda: empty, check)
 
 
-def _likeness(drawn: Tensor, styles: Sequence[Path], descriptor: Callable[[Tensor], Tensor] | None) -> dict[str, float]:
-    """Return the means over the style references that can be opened."""
+def _likeness(drawn: Tensor, sample: Sample, judges: Mapping[str, PictureJudge]) -> dict[str, float]:
+    """Return the means over the references that can be opened."""
     found: dict[str, list[float]] = {}
     seen = drawn.clamp(-1, 1)
-    for style in (picture_tensor(picture) for picture in map(_opened, styles) if picture is not None):
+    styles = _references(sample.style_paths)
+    contents = _references(sample.content_paths) if any(one.against == "content" for one in judges.values()) else []
+    for style in styles:
         found.setdefault("sample_style", []).append(style_likeness(seen, style).item())
         found.setdefault("sample_copy", []).append(layout_likeness(seen, style).item())
-        if descriptor is not None:
-            both = descriptor(seen).float().cpu() * descriptor(style).float().cpu()
-            found.setdefault("sample_descriptor", []).append(float(both.sum()))
+    for name, judge in judges.items():
+        key = "sample_descriptor" if name == DESCRIPTOR else f"sample_{label(name)}"
+        for reference in styles if judge.against == "style" else contents:
+            both = judge.embed(seen).float().cpu() * judge.embed(reference).float().cpu()
+            found.setdefault(key, []).append(float(both.sum()))
     return {name: sum(values) / len(values) for name, values in found.items()}
+
+
+def _references(paths: Sequence[Path]) -> list[Tensor]:
+    """Return the pictures that can be opened."""
+    return [picture_tensor(picture) for picture in map(_opened, paths) if picture is not None]
 
 
 def _strip(shown: Shown, drawn: Image.Image, step: int) -> Strip:

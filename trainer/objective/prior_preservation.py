@@ -60,4 +60,4 @@ class PriorPreservationObjective:
 
     def _without_references(self, sample: Sample) -> Sample:
         txt, vec = (sample.txt, sample.vec) if self._empty is None else self._empty
-        return sample._replace(txt=txt, vec=vec, styles=(), style_latents=(), contents=(), descriptor=None)
+        return sample._replace(txt=txt, vec=vec, styles=(), style_latents=(), contents=(), descriptors={})

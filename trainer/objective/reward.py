@@ -1,12 +1,14 @@
-"""The style reward (SRL in arXiv 2508.18966 v1, section 3.3.3, Algorithm 1; ASR in the CVPR version).
+"""The reward, by style (SRL in arXiv 2508.18966 v1, section 3.3.3, Algorithm 1; ASR in the CVPR version) or subject.
 
 A picture is rolled out from fresh noise without a gradient; the gradient enters late, goes through the autoencoder's
-decoder and a style descriptor, and asks for likeness to the style reference.
+decoder and one or several judges, and asks for likeness to the references. The paper's judge is CSD, which compares
+with the style reference. Judges of subjects, DINO or CLIP, compare with the content reference; the paper only measures
+with them, after DreamBooth (Ruiz et al. 2023, arXiv 2208.12242, section 4.3).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -17,9 +19,10 @@ from ...uso_model.sampling import Conditioning, guided, velocity
 from ...uso_model.schedule import official_schedule
 from ..data.batch import Sample, stack_by_shape
 from ..data.buckets import nearest_bucket
+from ..encoders import PictureJudge
 from ..engine.randomness import StepRandom
 from ..networks import Networks
-from ..recipe import ConditionsConfig, RewardConfig
+from ..recipe import ConditionsConfig, RewardConfig, label
 from .conditions import conditioning_of, drop_conditions, unconditional
 
 __all__ = ["RewardObjective", "reward_weight", "rollout_endpoint", "rollout_one_step"]
@@ -38,13 +41,13 @@ def reward_weight(reward: RewardConfig) -> Callable[[int], float]:
 
 
 class RewardObjective:
-    """`relu(margin - cos(d(picture), d(style reference)))` of style descriptors d; at margin 1 the paper's `-cos`."""
+    """The sum over judges d of `weight relu(margin - cos(d(picture), d(reference)))`; `-cos` at margin 1."""
 
     def __init__(
         self,
         networks: Networks,
         decode: Callable[[Tensor], Tensor],
-        descriptor: Callable[[Tensor], Tensor],
+        judges: Mapping[str, PictureJudge],
         reward: RewardConfig,
         conditions: ConditionsConfig,
         empty: tuple[Tensor, Tensor],
@@ -54,23 +57,28 @@ class RewardObjective:
         Args:
             networks: predict the velocity.
             decode: latents `b c h w` to pictures `b 3 8h 8w`, with a gradient.
-            descriptor: pictures in -1..1 to unit descriptors `b D`, with a gradient.
-            reward: form and sizes of the rollout.
-            conditions: dropout of the content reference, as in the flow-matching loss; the style is never dropped.
+            judges: those of the reward, by its names for them.
+            reward: form and sizes of the rollout, weights and margins of the judges.
+            conditions: dropout of references as in the flow-matching loss; what a judge compares with is never dropped.
             empty: text tokens `L D` and pooled text `D` of the empty prompt, which classifier-free guidance leads away
                 from.
         """
-        self._networks, self._decode, self._descriptor = networks, decode, descriptor
+        self._networks, self._decode, self._judges = networks, decode, judges
         self._reward, self._conditions, self._empty = reward, conditions, empty
 
     def losses(self, samples: Sequence[Sample], random: StepRandom) -> dict[str, Tensor]:
-        """Return the mean loss of the rows and what it was made of; nothing where no row has a style reference."""
-        rewarded = [place for place, sample in enumerate(samples) if sample.descriptor is not None]
+        """Return the mean loss of the rows and what it was made of; nothing where no row has a judge's reference.
+
+        Each judge counts for the rows that have its reference. `similarity` is the mean cosine; of several judges there
+        is one for each, `similarity_csd` and so on.
+        """
+        rewarded = [place for place, sample in enumerate(samples) if sample.descriptors]
         if not rewarded:
             return {}
         device, (transformer, projector) = self._networks.device, self._networks
         errors = torch.zeros(len(samples), device=device)
-        similarity, saturated = [], []
+        similarity: dict[str, list[Tensor]] = {}
+        saturated = []
         entered = self._entered(random)
         for batch in stack_by_shape([self._kept(samples[place], random, place) for place in rewarded]):
             places = [rewarded[place] for place in batch.places]
@@ -98,23 +106,35 @@ class RewardObjective:
                 latent = rollout_endpoint(follow, noise, times, entered)
             picture = checkpoint(self._decode, latent, use_reentrant=False)
             with torch.autocast(device.type, enabled=False):
-                seen = self._descriptor(picture.float().clamp(-1, 1))
-                assert batch.descriptor is not None  # such rows were left out above
-                cosine = (seen.float() * batch.descriptor.to(device)).sum(dim=1)
-                errors = errors.index_add(0, torch.tensor(places, device=device), (self._reward.margin - cosine).relu())
-            similarity.append(cosine.detach())
+                seen = picture.float().clamp(-1, 1)
+                for name, references in batch.descriptors.items():
+                    cosine = (self._judges[name].embed(seen).float() * references.to(device)).sum(dim=1)
+                    errors = errors.index_add(0, torch.tensor(places, device=device), self._loss(name, cosine))
+                    similarity.setdefault(self._key(name), []).append(cosine.detach())
             saturated.append((picture.detach().abs() > 1).float().mean(dim=(1, 2, 3)))
         return {
             "loss": errors.mean(),
             "rows": errors.detach(),
-            "similarity": torch.cat(similarity).mean(),
+            **{key: torch.cat(cosines).mean() for key, cosines in similarity.items()},
             "saturated": torch.cat(saturated).mean(),  # pixels beyond the range pull no more; many of them mean burning
             "stop": torch.tensor(float(entered[0])),  # where the gradient enters first
         }
 
     def _kept(self, sample: Sample, random: StepRandom, place: int) -> Sample:
         dropped = drop_conditions(sample, self._conditions.dropout, self._conditions.mode, random.row(place, "dropout"))
-        return dropped._replace(styles=sample.styles, style_latents=sample.style_latents)
+        if any(judge.against == "style" for judge in self._judges.values()):
+            dropped = dropped._replace(styles=sample.styles, style_latents=sample.style_latents)
+        if any(judge.against == "content" for judge in self._judges.values()):
+            dropped = dropped._replace(contents=sample.contents)
+        return dropped
+
+    def _loss(self, name: str, cosine: Tensor) -> Tensor:
+        judge = self._reward.judges[name]
+        margin = self._reward.margin if judge.margin is None else judge.margin
+        return judge.weight * (margin - cosine).relu()
+
+    def _key(self, name: str) -> str:
+        return "similarity" if len(self._judges) == 1 else f"similarity_{label(name)}"
 
     def _entered(self, random: StepRandom) -> list[int]:
         """Draw the steps whose velocities have the gradient; the same for all rows, so that they roll out together.

@@ -13,17 +13,14 @@ from ...uso_model.autoencoder import Autoencoder
 from ...uso_model.checkpoints import CheckpointError, Lora, read_safetensors
 from ...uso_model.checkpoints.autoencoder import open_autoencoder
 from ...uso_model.checkpoints.diffusers import part_of, read_folder, transformer_from_tensors
-from ...uso_model.checkpoints.files import read_shapes
 from ...uso_model.checkpoints.flux import flux_config_from, from_bfl, open_flux
 from ...uso_model.checkpoints.fp8 import is_auxiliary
-from ...uso_model.checkpoints.kinds import looks_like
 from ...uso_model.checkpoints.lora import require_fit
 from ...uso_model.checkpoints.lora_files import lora_from_state_dict
 from ...uso_model.checkpoints.projector import projector_from_state_dict
 from ...uso_model.checkpoints.strict import compare_shapes
 from ...uso_model.config import FluxConfig
 from ...uso_model.errors import UserError
-from ...uso_model.judging.csd import STYLE_KEY
 from ...uso_model.projector import HierarchicalProjector
 from ...uso_model.style import style_layers
 from ...uso_model.transformer import UsoTransformer
@@ -52,7 +49,7 @@ class Sizes(NamedTuple):
 
 def no_paths(config: TrainConfig) -> list[str]:
     """Return what is set to no path of this system: one of another, too long, or with a NUL in it."""
-    paths = [(f"models.{name}", path) for name, path in config.models if isinstance(path, Path)]
+    paths = [(f"models.{name}", path) for name, path in config.models.named_files.items()]
     paths += [("data.manifests", source.path) for source in config.data.sources]
     paths += [("data.cache", config.data.cache), ("loop.run_dir", config.loop.run_dir)]
     paths += [] if config.out is None else [("out", config.out)]
@@ -97,14 +94,12 @@ def examine(config: TrainConfig, problems: list[str], encoders: bool = True) -> 
             problems.append(f"models.{name}: {told}")
         return told is not None
 
-    lost = {name for name, path in config.models if isinstance(path, Path) and absent(name, path)}
+    lost = {name for name, path in config.models.named_files.items() if absent(name, path)}
     transformer = None if "transformer" in lost else _transformer(config, problems)
     flux = None if transformer is None else transformer.config
     lora = None if "lora" in lost else _lora(config, transformer, problems)
     layers = _layers(config, flux, lora, problems)
     projector = _projector(config, flux, problems) if "projector" not in lost else None
-    if encoders and "csd" not in lost:
-        problems += _descriptor(config)
     if encoders:
         problems += _encoders(config, lost, flux, projector)
     return Sizes(transformer, lora, layers, projector)
@@ -187,18 +182,6 @@ def _projector(config: TrainConfig, flux: FluxConfig | None, problems: list[str]
         problems.append(f"models.projector: {error}")
         return None
     return projector
-
-
-def _descriptor(config: TrainConfig) -> Iterator[str]:
-    path = config.models.csd
-    if path is None:
-        return
-    try:
-        names = read_shapes(path)
-        if STYLE_KEY not in names:
-            yield f"models.csd: {path.name} looks like {looks_like(names)}; make CSD's file with `uso csd`"
-    except UserError as error:
-        yield f"models.csd: {error}"
 
 
 def _encoders(

@@ -25,6 +25,7 @@ from ..problems import Problems
 from ..recipe import TrainConfig
 from ..settings.data import DataConfig
 from .files import examine, no_paths
+from .judges import examine_judges
 from .memory import short_of_memory
 from .places import room, writable
 from .rows import captions, read_rows, references
@@ -57,6 +58,7 @@ def look(config: TrainConfig, encoders: bool = True) -> Findings:
     every = read_rows(config, problems)
     rows = [row for row in every if row.split == TRAIN and config.data.layout in (None, row.layout)]
     wrong, notes = references(config, rows)
+    examine_judges(config, rows, problems, notes, encoders)
     unwritable = list(writable(config))
     problems += [*wrong, *(unwritable or room(config, every, sizes))]
     processes = int(os.environ.get("WORLD_SIZE") or 1)

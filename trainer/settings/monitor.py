@@ -53,6 +53,9 @@ class MonitorConfig(Settings):
     cfg: float = Field(1.0, description="classifier-free guidance of the samples; 1, none, where guidance is distilled")
     validation_every: int = Field(0, ge=0, description="loss at fixed times and noise, of rows with split `validation`")
     validation_rows: int = Field(16, gt=0)
+    witnesses: list[str] | None = Field(
+        None, description="judges that are no reward and look at the samples too; none: all that models.judges names"
+    )
 
     def most_pixels(self, side: int) -> int:
         """Return the pixels of the largest picture that is drawn, where rows have such a side."""

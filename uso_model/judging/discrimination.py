@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import combinations
 from typing import Literal, NamedTuple
 
 import torch
@@ -11,11 +12,13 @@ from torch import Tensor
 from ..errors import UserError
 from .roc import weighted_areas
 
-__all__ = ["CHANCE", "Area", "Discrimination", "discriminate"]
+__all__ = ["CHANCE", "Area", "Discrimination", "discriminate", "least_apart"]
 
 CHANCE = 0.5
 LEAST_DRAWS_WITH_PAIRS = 0.1
 """Share of the bootstrap draws that must have pairs of both kinds; below it there is no interval."""
+FEWEST = 6
+"""Styles, or subjects, that are drawn anew by the bootstrap; fewer are taken as given."""
 _AT_ONCE = 4_000_000
 """Weights in memory at a time."""
 
@@ -29,7 +32,7 @@ class Area(NamedTuple):
 
     def __str__(self) -> str:
         if self.low != self.low:
-            return f"AUC {_short(self.value)}, too few groups for an interval"
+            return f"AUC {_short(self.value)}, no interval"
         return f"AUC {_short(self.value)}, {_short(self.low)} to {_short(self.high)}"
 
     @property
@@ -69,13 +72,14 @@ def discriminate(
 
     Pairs that share a picture, a style or a subject are not independent, so the intervals (95 %, percentiles) come from
     drawing whole styles and whole subjects, both at once: Owen 2007, "The pigeonhole bootstrap". A pair weighs as often
-    as its clusters were drawn: the product where they differ, once for each copy where both ends lie in one.
+    as its clusters were drawn: the product where they differ, once for each copy where both ends lie in one. Fewer than
+    6 styles (or subjects) are taken as given, since 3 can be drawn in 10 ways only: the answer then holds for these.
 
     Args:
         similarity: of all pairs, `n n`; for vectors see `readout.cosine`. Only what lies above the diagonal is read.
         styles: of the pictures, `n`.
         subjects: of the pictures, `n`.
-        draws: of the bootstrap.
+        draws: of the bootstrap; without any there is no interval.
         seed: of the bootstrap.
         most: a larger set is thinned to so many pictures, chosen by the seed.
 
@@ -117,7 +121,7 @@ def discriminate(
             found.append(weighted_areas(right, wrong, *weights))
         value, *drawn = torch.cat(found).tolist()
         told = torch.tensor(drawn)[~torch.tensor(drawn).isnan()]
-        if len(told) < LEAST_DRAWS_WITH_PAIRS * draws:
+        if not draws or len(told) < LEAST_DRAWS_WITH_PAIRS * draws:
             return Area(value, float("nan"), float("nan"))
         low, high = told.quantile(torch.tensor([0.025, 0.975])).tolist()
         return Area(value, low, high)
@@ -130,6 +134,22 @@ def discriminate(
     )
 
 
+def least_apart(similarity: Tensor, styles: Sequence[str], subjects: Sequence[str]) -> tuple[str, str, float] | None:
+    """Return the two styles that a similarity tells apart the least, and by what area; None where there are no pairs.
+
+    Takes what `discriminate` takes. An area over many styles can hide two that are one to the measure.
+    """
+    found = []
+    for pair in combinations(dict.fromkeys(styles), 2):
+        chosen = [number for number, style in enumerate(styles) if style in pair]
+        part = similarity[chosen][:, chosen]
+        labels = [styles[i] for i in chosen], [subjects[i] for i in chosen]
+        value = discriminate(part, *labels, draws=0).style.value
+        if value == value:
+            found.append((*pair, value))
+    return min(found, key=lambda one: one[2], default=None)
+
+
 def _numbered(labels: Sequence[str]) -> Tensor:
     numbers = {label: number for number, label in enumerate(dict.fromkeys(labels))}
     return torch.tensor([numbers[label] for label in labels], dtype=torch.long)
@@ -138,7 +158,9 @@ def _numbered(labels: Sequence[str]) -> Tensor:
 def _draws(labels: Tensor, draws: int, generator: torch.Generator) -> Tensor:
     """Return how often each cluster is drawn, `clusters 1 + draws`; the first column has each once."""
     clusters = int(labels.max()) + 1 if len(labels) else 0
-    drawn = torch.randint(max(1, clusters), (clusters, draws), generator=generator)
+    if clusters < FEWEST:
+        return torch.ones(clusters, 1 + draws)
+    drawn = torch.randint(clusters, (clusters, draws), generator=generator)
     counts = torch.zeros(clusters, draws).scatter_add_(0, drawn, torch.ones(clusters, draws))
     return torch.cat([torch.ones(clusters, 1), counts], dim=1)
 

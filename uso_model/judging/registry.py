@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,9 @@ from ..writing import sha256_of
 from . import clip, csd, dino, style_encoder
 from .encoder_judge import EncoderJudge
 from .judge import Card, Judge
+from .open_clip_package import open_clip_package
 
-__all__ = ["JUDGES", "Kind", "find_judge", "load_judge"]
+__all__ = ["JUDGES", "Kind", "find_judge", "judge_file", "load_judge"]
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -37,14 +39,25 @@ class Kind:
     """Whether a file with these keys and shapes is one."""
     expected: str
     """The network in words."""
+    open_clip: bool = False
+    """Whether its network is one of the package open_clip."""
     prepared: str = ""
     """What to do with the published file before it can be read, in the imperative."""
     word: str = ""
     """What the name of the file or its folder must contain where keys and shapes are those of other models, too."""
 
+    def is_at(self, path: Path) -> bool:
+        """Whether a file is this judge's by name, keys and shapes.
+
+        Raises:
+            UserError: it cannot be read.
+        """
+        titled = self.word in f"{path.parent.name}/{path.name}".lower()
+        return titled and self.fits(read_shapes(path))
+
 
 JUDGES: dict[str, Kind] = {
-    "clip": Kind(clip.CARD, clip.load_clip, clip.is_clip, "CLIP ViT-B/32 with both towers"),
+    "clip": Kind(clip.CARD, clip.load_clip, clip.is_clip, "CLIP ViT-B/32 with both towers", open_clip=True),
     "dino": Kind(
         dino.CARDS["dino"], partial(dino.load_dino, "dino"), partial(dino.is_dino, "dino"), "DINO version 1, ViT-S/16"
     ),
@@ -55,7 +68,12 @@ JUDGES: dict[str, Kind] = {
         dino.CARDS["dinov3"], partial(dino.load_dino, "dinov3"), partial(dino.is_dino, "dinov3"), "a ViT of DINOv3"
     ),
     "csd": Kind(
-        csd.CARD, csd.load_csd, csd.is_csd, "a CSD descriptor made by `uso csd`", prepared="convert it with `uso csd`"
+        csd.CARD,
+        csd.load_csd,
+        csd.is_csd,
+        "a CSD descriptor made by `uso csd`",
+        open_clip=True,
+        prepared="convert it with `uso csd`",
     ),
     "style_encoder": Kind(
         style_encoder.CARD,
@@ -87,17 +105,29 @@ def load_judge(
     """
     if is_import_path(name):
         return _made(name, path, device)
+    file = find_judge(name, folders) if path is None else judge_file(name, Path(path))
+    judge = JUDGES[name].load(file, device)
+    judge.card = replace(judge.card, sha256=sha256_of(file))
+    return judge
+
+
+def judge_file(name: str, path: Path) -> Path:
+    """Return the file of a judge at a path, or in the folder at it, without reading its values.
+
+    Raises:
+        UserError: no such judge, its file is missing or another model, or a package is missing.
+    """
     kind = _kind(name)
-    file = find_judge(name, folders) if path is None else _file(kind, Path(path))
+    file = _file(kind, path)
     shapes = read_shapes(file)
     if not kind.fits(shapes):
         raise CheckpointError(
             f"{named(file)} looks like {looks_like(shapes)}, expected {kind.expected} for the judge {name}; get "
             f"it from {kind.card.address}"
         )
-    judge = kind.load(file, device)
-    judge.card = replace(judge.card, sha256=sha256_of(file))
-    return judge
+    if kind.open_clip and find_spec("open_clip") is None:  # importing it, where it is there, takes seconds
+        open_clip_package(name)
+    return file
 
 
 def find_judge(name: str, folders: Sequence[str | Path]) -> Path:
@@ -110,18 +140,16 @@ def find_judge(name: str, folders: Sequence[str | Path]) -> Path:
     found: dict[Path, Path] = {}
     unreadable = []
     for file in _candidates(folders):
-        if kind.word and kind.word not in f"{file.parent.name}/{file.name}".lower():
-            continue
         try:
-            if kind.fits(read_shapes(file)):
+            if kind.is_at(file):
                 found.setdefault(file.resolve(), file)
         except (UserError, OSError):
             unreadable.append(file.name)
     if len(found) > 1:
-        listed = ", ".join(quoted(file) for file in found.values())
+        listed = ", ".join(named(file) for file in found.values())
         raise UserError(f"several files fit the judge {name}: {listed}; name the one that is meant")
     if not found:
-        where = ", ".join(quoted(folder) for folder in folders) or "no folder, because none was named"
+        where = ", ".join(named(folder) for folder in folders) or "no folder, because none was named"
         unread = f" ({len(unreadable)} could not be read, such as {quoted(unreadable[0])})" if unreadable else ""
         titled = f" under a name with {kind.word!r} in it" if kind.word else ""
         raise UserError(

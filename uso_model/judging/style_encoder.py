@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from ..checkpoints import CheckpointError, read_safetensors
 from ..checkpoints.sizes import block_count, shape_of
-from ..untrusted import field, parse_json, read_text
+from ..untrusted import field, parse_json, quoted, read_text
 from .encoder_judge import EncoderJudge
 from .judge import Card
 from .preprocessing import CLIP_DEVIATION, CLIP_MEAN, Preprocessing
@@ -45,6 +45,8 @@ _PROJECTION = "visual_projection.weight"
 _LAYERS = "vision_model.encoder.layers."
 _HEADS = {1280: 16, 1664: 16}
 """Of LAION's ViT-H/14 and ViT-bigG/14, whose heads are wider than OpenAI's."""
+
+_ACTIVATIONS = ("gelu", "quick_gelu")
 
 
 def is_vision_tower(shapes: Mapping[str, tuple[int, ...]]) -> bool:
@@ -111,5 +113,11 @@ def _activation(path: Path, width: int) -> str:
     if config.is_file():
         told = parse_json(read_text(config, "download it again", CheckpointError), str(config), CheckpointError)
         if isinstance(told, dict) and told.get("hidden_size") == width and "hidden_act" in told:
-            return field(told, "hidden_act", str, str(config), CheckpointError)
+            name = field(told, "hidden_act", str, str(config), CheckpointError)
+            if name not in _ACTIVATIONS:
+                raise CheckpointError(
+                    f"{config} has 'hidden_act' = {quoted(name)!r}, expected {' or '.join(_ACTIVATIONS)}; download it "
+                    "again"
+                )
+            return name
     return "gelu" if width in _HEADS else "quick_gelu"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from comfyui_uso.cli import main
-from comfyui_uso.mini.experiment.measure import CASES_SEED
+from comfyui_uso.mini.bench.cases import CASES_SEED
 from comfyui_uso.mini.experiment.measure_bundled import measure_bundled
 
 

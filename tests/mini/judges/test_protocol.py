@@ -8,7 +8,8 @@ import sys
 import pytest
 import torch
 import torch.nn.functional as F
-from comfyui_uso.mini.experiment.measure import cases, measure
+from comfyui_uso.mini.bench.cases import cases
+from comfyui_uso.mini.experiment.measure import measure
 from comfyui_uso.mini.judges.networks import PHOTO, TRAITS
 from comfyui_uso.mini.judges.protocol import Judges
 from comfyui_uso.uso_model.judging.roc import area

@@ -17,16 +17,16 @@ def sample(name, size=4, styles=1, contents=(4,), descriptor=True):
         vec=torch.full((8,), number),
         styles=(style,) * styles,
         contents=tuple(torch.full((16, side, 4), number) for side in contents),
-        descriptor=torch.full((7,), number) if descriptor else None,
+        descriptors={"csd": torch.full((7,), number)} if descriptor else {},
     )
 
 
 def test_rows_of_one_shape_become_one_batch_in_their_order():
     (batch,) = stack_by_shape([sample("a", styles=2), sample("b", styles=2)])
     assert batch.places == [0, 1]
-    assert batch.latent.shape == batch.contents[0].shape == (2, 16, 4, 4) and batch.descriptor.shape == (2, 7)
+    assert batch.latent.shape == batch.contents[0].shape == (2, 16, 4, 4) and batch.descriptors["csd"].shape == (2, 7)
     assert len(batch.styles) == 2 and batch.styles[0].high.shape == (2, 2, 3)
-    rows = [batch.latent, batch.txt, batch.vec, batch.styles[1].low, batch.contents[0], batch.descriptor]
+    rows = [batch.latent, batch.txt, batch.vec, batch.styles[1].low, batch.contents[0], batch.descriptors["csd"]]
     assert all((tensor[0] == ord("a")).all() and (tensor[1] == ord("b")).all() for tensor in rows)
 
 
@@ -35,7 +35,7 @@ def test_every_difference_makes_a_batch_of_its_own():
     samples = [sample("a"), *(sample("b", **other) for other in others), sample("c")]
     batches = stack_by_shape(samples)
     assert [batch.places for batch in batches] == [[0, 7], *([n] for n in range(1, 7))]
-    assert batches[2].styles == () and batches[5].contents == () and batches[6].descriptor is None
+    assert batches[2].styles == () and batches[5].contents == () and batches[6].descriptors == {}
 
 
 def test_several_contents_keep_their_order_and_sizes():

@@ -38,17 +38,18 @@ def counted(tiny_encoders):
     """Return encoders that note which of them is called."""
     calls = []
 
-    def noting(name):
-        encode = getattr(tiny_encoders, name)
-
+    def noting(name, encode):
         def call(what):
             calls.append(name)
             return encode(what)
 
         return call
 
-    names = ("text", "style", "descriptor", "latent")
-    return dataclasses.replace(tiny_encoders, **{name: noting(name) for name in names}), calls
+    names = ("text", "style", "latent")
+    judge = tiny_encoders.judges["csd"]
+    changed = {name: noting(name, getattr(tiny_encoders, name)) for name in names}
+    changed["judges"] = {"csd": judge._replace(embed=noting("descriptor", judge.embed))}
+    return dataclasses.replace(tiny_encoders, **changed), calls
 
 
 def test_a_sample_has_what_the_network_reads(opened, whole):
@@ -57,8 +58,15 @@ def test_a_sample_has_what_the_network_reads(opened, whole):
         assert sample.latent.shape == sample.contents[0].shape == (16, 4, 4)
         assert sample.txt.shape == (3, 8) and sample.vec.shape == (8,)
         assert [level.shape for level in sample.styles[0]] == [(4, 6)] * 3
-        assert sample.descriptor.norm() == pytest.approx(1)
-        tensors = [sample.latent, *sample.contents, sample.txt, sample.vec, *sample.styles[0], sample.descriptor]
+        assert sample.descriptors["csd"].norm() == pytest.approx(1)
+        tensors = [
+            sample.latent,
+            *sample.contents,
+            sample.txt,
+            sample.vec,
+            *sample.styles[0],
+            *sample.descriptors.values(),
+        ]
         assert {tensor.dtype for tensor in tensors} == {torch.float32}
 
 
@@ -171,7 +179,7 @@ def test_rows_without_the_references_of_a_stage_are_left_out(opened):
 def test_a_row_with_content_alone_has_no_look(opened, whole):
     rows = [row.model_copy(update={"style": []}) for row in opened().rows]
     for sample in opened(rows, descriptor=True).batch(whole()):
-        assert sample.styles == () and sample.descriptor is None and sample.contents
+        assert sample.styles == () and sample.descriptors == {} and sample.contents
 
 
 def test_several_styles_are_drawn_in_the_order_of_the_row(opened, whole):
@@ -182,7 +190,7 @@ def test_several_styles_are_drawn_in_the_order_of_the_row(opened, whole):
     firsts = [tuple(float(style.high[0, 0]) for style in sample.styles) for sample in drawn]
     assert all(len(pair) == 2 and pair[0] < pair[1] for pair in firsts)  # targets grow brighter
     assert len(set(firsts)) == 6
-    assert all(sample.descriptor.norm() == pytest.approx(1) for sample in drawn)
+    assert all(sample.descriptors["csd"].norm() == pytest.approx(1) for sample in drawn)
 
 
 def test_prompts_are_emptied_as_often_as_asked(opened, whole):

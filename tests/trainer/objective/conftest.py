@@ -66,7 +66,7 @@ def sample() -> Callable[..., Sample]:
             vec=normal(8),
             styles=(StyleFeatures(normal(4, 6), normal(4, 6), normal(4, 6)),) if style else (),
             contents=(normal(16, 4, 6),) if content else (),
-            descriptor=F.normalize(torch.tensor([0.6, 0.2, -0.4, 0.3, 0.3, 0.3]), dim=0) if style else None,
+            descriptors={"csd": F.normalize(torch.tensor([0.6, 0.2, -0.4, 0.3, 0.3, 0.3]), dim=0)} if style else {},
         )
 
     return make

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from comfyui_uso.trainer.encoders import PictureJudge
 from comfyui_uso.trainer.engine.randomness import StepRandom
 from comfyui_uso.trainer.networks import Networks
 from comfyui_uso.trainer.objective.reward import (
@@ -27,7 +28,8 @@ def settings(**changes):
 
 def reward_of(transformer, projector, decoder, descriptor, **changes):
     both = ConditionsConfig(dropout=0.0)
-    return RewardObjective(Networks(transformer, projector), decoder, descriptor, settings(**changes), both, BLANK)
+    judges = {"csd": PictureJudge(descriptor, "style", "toy")}
+    return RewardObjective(Networks(transformer, projector), decoder, judges, settings(**changes), both, BLANK)
 
 
 @pytest.mark.parametrize("form", ["refl", "endpoint"])
@@ -173,7 +175,8 @@ def test_how_a_batch_is_cut_changes_nothing(form, adapted, tiny_projector, decod
 
 def test_the_style_is_never_dropped(adapted, tiny_projector, decoder, descriptor, sample):
     always = ConditionsConfig(dropout=1.0, mode="independent")
-    objective = RewardObjective(Networks(adapted, tiny_projector), decoder, descriptor, settings(), always, BLANK)
+    judges = {"csd": PictureJudge(descriptor, "style", "toy")}
+    objective = RewardObjective(Networks(adapted, tiny_projector), decoder, judges, settings(), always, BLANK)
     dropped = objective.losses([sample(1)], StepRandom(0, 0, 0, 1))
     without = reward_of(adapted, tiny_projector, decoder, descriptor).losses(
         [sample(1)._replace(contents=())], StepRandom(0, 0, 0, 1)
@@ -206,7 +209,7 @@ def test_a_guided_rollout_leads_away_from_the_empty_prompt(adapted, tiny_project
 
     noise = torch.randn(1, 16, 4, 4, generator=random.row(0, "reward noise"))
     end = rollout_one_step(lambda: v, noise, official_schedule(4, 32, 32), int(losses["stop"]))
-    expected = 1 - (descriptor(decoder(end)) * row.descriptor).sum()
+    expected = 1 - (descriptor(decoder(end)) * row.descriptors["csd"]).sum()
     assert torch.allclose(losses["loss"], expected, atol=1e-5)
     trained = [p for p in adapted.parameters() if p.requires_grad]
     got, wanted = (torch.autograd.grad(loss, trained) for loss in (losses["loss"], expected))

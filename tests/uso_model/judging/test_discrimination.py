@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from comfyui_uso.uso_model.errors import UserError
-from comfyui_uso.uso_model.judging.discrimination import discriminate
+from comfyui_uso.uso_model.judging.discrimination import discriminate, least_apart
 from comfyui_uso.uso_model.judging.readout import cosine, csls
 from comfyui_uso.uso_model.judging.roc import area, weighted_areas
 
@@ -42,12 +42,23 @@ def test_content_in_a_measure_does_not_help_it_with_styles():
     assert measured(subject=3.0, noise=0.1).style.is_chance
 
 
-def test_intervals_repeat_and_grow_where_clusters_are_few():
+def test_intervals_repeat_and_few_styles_are_taken_as_given():
     assert measured(style=0.3) == measured(style=0.3)
     vectors, styles, subjects = labelled(style=0.3)
-    whole = discriminate(cosine(vectors, vectors), styles, subjects, draws=300)
-    few = discriminate(cosine(vectors[:24], vectors[:24]), styles[:24], subjects[:24], draws=300)
-    assert few.style.high - few.style.low > whole.style.high - whole.style.low > 0.02
+    assert len(set(styles)) == 6 and len(set(styles[:40])) == 5
+    drawn, given = (
+        discriminate(cosine(vectors[:count], vectors[:count]), styles[:count], subjects[:count], draws=300).style
+        for count in (48, 40)
+    )
+    assert drawn.high - drawn.low > given.high - given.low > 0.1
+
+
+def test_two_styles_that_are_one_to_the_measure_are_named():
+    vectors, styles, subjects = labelled(style=1.0)
+    vectors[16:24] += vectors[8:16].mean(dim=0) - vectors[16:24].mean(dim=0)
+    first, second, value = least_apart(cosine(vectors, vectors), styles, subjects)
+    assert (first, second) == ("style1", "style2") and value < 0.6
+    assert least_apart(cosine(vectors[:8], vectors[:8]), styles[:8], subjects[:8]) is None
 
 
 def test_pairs_without_a_value_are_left_out_and_counted():

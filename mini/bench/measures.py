@@ -1,0 +1,127 @@
+"""Measures of USO-mini's bench: what its judges see of a drawing, in a world that knows what is right."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from ...trainer.evaluate.features import Describer, whole
+from ...trainer.evaluate.measures import Measure, Values
+from ...trainer.evaluate.scores import MeasureCard
+from ...trainer.evaluate.view import View
+from ...uso_model.images import picture_tensor
+from ...uso_model.judging.judge import Judge
+from ...uso_model.judging.likeness import layout_vector
+from ..judges.networks import TRAITS
+from ..world import SUBJECTS
+
+__all__ = ["mini_measures"]
+
+CAPTIONED = (0, 1, 2, 4)
+"""Traits that captions name; the accent is in none."""
+
+_CUTS = np.cumsum(TRAITS)[:-1]
+
+LAYOUT = Describer("layout", "layout-1", lambda picture: picture_tensor(picture)[0], layout_vector)
+
+
+def mini_measures(judges: Sequence[Judge], device: torch.device | str = "cpu") -> list[Measure]:
+    """Return the measures of USO-mini's four judges, and of copying.
+
+    Args:
+        judges: of mini.judges.vectors; others are left to the measures of every bench.
+        device: where they run.
+    """
+    known = {judge.card.name: whole(judge, device) for judge in judges}
+    wanted = {
+        "mini_style": (_style,),
+        "mini_descriptor": (_likeness,),
+        "mini_identity": (_identity, _resemblance),
+        "mini_traits": (_text, _leak),
+    }
+    found = [make(known[name]) for name, makers in wanted.items() if name in known for make in makers]
+    return [*found, _copied(LAYOUT)]
+
+
+def _style(seen: Describer) -> Measure:
+    """Whether the style judge names the style, among all styles of the world and photos."""
+
+    def of(view: View) -> Values:
+        right = view.row.facts["style"]["name"]
+        return {"style": float(view.drawn(seen.name).argmax() == right) if view.row.against_style else None}
+
+    return Measure(MeasureCard(name="style", judge=seen.name, sees="style", columns=["style"]), of, (seen,))
+
+
+def _likeness(seen: Describer) -> Measure:
+    """Cosine of the reward's descriptor to the style reference."""
+
+    def of(view: View) -> Values:
+        return {"likeness": _cosine(view, seen, view.row.against_style)}
+
+    return Measure(MeasureCard(name="likeness", judge=seen.name, sees="style", columns=["likeness"]), of, (seen,))
+
+
+def _identity(seen: Describer) -> Measure:
+    """The chance that a picture is closer to its content photo than another picture to a stranger of its class."""
+
+    def of(view: View) -> Values:
+        row = view.row
+        return {"own": _cosine(view, seen, row.against_subject), "stranger": _cosine(view, seen, row.strangers)}
+
+    card = MeasureCard(name="identity", judge=seen.name, sees="subject", aggregate="area", columns=["own", "stranger"])
+    return Measure(card, of, (seen,))
+
+
+def _resemblance(seen: Describer) -> Measure:
+    """Cosine of the identity judge to the content photo."""
+
+    def of(view: View) -> Values:
+        return {"resemblance": _cosine(view, seen, view.row.against_subject)}
+
+    return Measure(
+        MeasureCard(name="resemblance", judge=seen.name, sees="subject", columns=["resemblance"]), of, (seen,)
+    )
+
+
+def _text(seen: Describer) -> Measure:
+    """Share of class, both colours and marking that the identity judge names right."""
+
+    def of(view: View) -> Values:
+        named, right = _named(view, seen), view.row.facts["subject"]["traits"]
+        return {"text": float(np.mean([named[number] == right[number] for number in CAPTIONED]))}
+
+    return Measure(MeasureCard(name="text", judge=seen.name, sees="text", columns=["text"]), of, (seen,))
+
+
+def _leak(seen: Describer) -> Measure:
+    """Whether the judge sees the class of what the style reference shows."""
+
+    def of(view: View) -> Values:
+        right = view.row.facts["style"]["shows"]
+        return {"leak": float(SUBJECTS[_named(view, seen)[0]] == right) if view.row.against_style else None}
+
+    card = MeasureCard(name="leak", judge=seen.name, sees="leak", better="lower", columns=["leak"])
+    return Measure(card, of, (seen,))
+
+
+def _copied(seen: Describer) -> Measure:
+    """Correlation of layout with the style reference."""
+
+    def of(view: View) -> Values:
+        return {"copied": _cosine(view, seen, view.row.against_style)}
+
+    card = MeasureCard(name="copied", judge=None, sees="copying", better="lower", columns=["copied"])
+    return Measure(card, of, (seen,))
+
+
+def _cosine(view: View, seen: Describer, keys: Sequence[str]) -> float | None:
+    """Return the cosine to the only picture of a kind that a row has, None where references are exchanged away."""
+    return float(view.drawn(seen.name) @ view.reference(seen.name, keys[0])) if keys else None
+
+
+def _named(view: View, seen: Describer) -> list[int]:
+    """Return the number of each trait that the judge sees."""
+    return [int(part.argmax()) for part in np.split(view.drawn(seen.name), _CUTS)]

@@ -1,0 +1,66 @@
+"""`uso eval discriminate`: what the command line says of measuring the measures."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+__all__ = ["add_discriminate"]
+
+
+def add_discriminate(commands: argparse._SubParsersAction) -> None:
+    """Add `uso eval discriminate`."""
+    command = commands.add_parser(
+        "discriminate",
+        help="say which measures tell styles, or subjects, apart on pictures with labels",
+        description="Say how well each measure tells styles apart, and subjects, on a folder of pictures with labels: "
+        "the area under the ROC curve (AUC) of pairs in one style against pairs in two, always of different subjects, "
+        "and the same for subjects, with 95 %% intervals. A measure whose interval holds .5 tells nothing apart there.",
+    )
+    command.add_argument(
+        "folder",
+        type=Path,
+        metavar="FOLDER",
+        help="STYLE/SUBJECT.png in a folder for each style, or SUBJECT.STYLE.png in one",
+    )
+    command.add_argument(
+        "--judge",
+        action="append",
+        default=[],
+        metavar="NAME[=FILE]",
+        help="clip, dino, dinov2, dinov3, csd or style_encoder, or an import path package.module:object, beside the "
+        "measures without weights; without a file it is looked for in --judges-folder; may be given several times",
+    )
+    command.add_argument(
+        "--judges-folder",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FOLDER",
+        help="where the judges' files are; may be given several times",
+    )
+    command.add_argument("--csls", action="store_true", help="read each judge by CSLS (k = 10), too")
+    command.add_argument("--draws", type=int, default=1000, help="draws of the bootstrap (%(default)s)")
+    command.add_argument("--device", help="where judges run, such as cpu or cuda:1 (the GPU, if there is one)")
+    command.set_defaults(handler=_discriminate)
+
+
+def _discriminate(args: argparse.Namespace) -> int:
+    from ...uso_model.judging.registry import load_judge
+    from ..cli import complain, device, require_counts
+    from .discriminate import discriminate_folder, table
+    from .labelled import labelled_pictures
+
+    require_counts(args, "draws")
+    pictures = labelled_pictures(args.folder)
+    where = args.device or device()
+    judges = []
+    for text in args.judge:
+        name, _, file = text.partition("=")
+        judges.append(load_judge(name, file or None, args.judges_folder, where))
+    result = discriminate_folder(pictures, judges, where, args.draws, args.csls)
+    print(f"{result.pictures} pictures, {result.styles} styles, {result.subjects} subjects\n")
+    print(table(result))
+    if not result.problems:
+        return 0
+    return complain(f"{len(result.problems)} pictures were left out", 1, result.problems[:20])

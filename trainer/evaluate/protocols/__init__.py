@@ -1,0 +1,1 @@
+"""Protocols: which pictures and prompts make a bench."""
