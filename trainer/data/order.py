@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from pathlib import Path
 
 import torch
 
-__all__ = ["BatchOrder"]
+__all__ = ["BatchOrder", "drawn"]
 
 
 class BatchOrder:
@@ -109,3 +110,9 @@ class BatchOrder:
         starts = torch.arange(missing) + torch.rand((), generator=generator, dtype=torch.float64)
         chosen = torch.searchsorted(ends, starts / missing * ends[-1], right=True).clamp(max=len(order) - 1)
         return repeated + [order[i] for i in chosen.tolist()]
+
+
+def drawn(paths: Sequence[Path], most: int, generator: torch.Generator) -> list[Path]:
+    """Return at most so many of some references, in their order."""
+    numbers = torch.randperm(len(paths), generator=generator)[:most]
+    return [paths[number] for number in sorted(numbers.tolist())]
