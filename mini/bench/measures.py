@@ -9,11 +9,10 @@ import torch
 
 from ...trainer.evaluate.features import Describer, whole
 from ...trainer.evaluate.measures import Measure, Values
+from ...trainer.evaluate.pixels import LAYOUT
 from ...trainer.evaluate.scores import MeasureCard
 from ...trainer.evaluate.view import View
-from ...uso_model.images import picture_tensor
 from ...uso_model.judging.judge import Judge
-from ...uso_model.judging.likeness import layout_vector
 from ..judges.networks import TRAITS
 from ..world import SUBJECTS
 
@@ -23,8 +22,6 @@ CAPTIONED = (0, 1, 2, 4)
 """Traits that captions name; the accent is in none."""
 
 _CUTS = np.cumsum(TRAITS)[:-1]
-
-LAYOUT = Describer("layout", "layout-1", lambda picture: picture_tensor(picture)[0], layout_vector)
 
 
 def mini_measures(judges: Sequence[Judge], device: torch.device | str = "cpu") -> list[Measure]:
