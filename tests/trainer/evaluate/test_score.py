@@ -150,10 +150,12 @@ def test_numbers_that_are_none_are_counted_and_not_kept(bench: Path, run: Path):
 
 
 def test_shards_make_what_one_scoring_makes(bench: Path, run: Path):
+    scored(bench, run, shard=(2, 2))
     whole = scored(bench, run)
-    whole.path.unlink()
+    assert [path.name for path in run.glob("scores*")] == ["scores.jsonl"], "those of another division are gone"
     for number in (1, 2, 3):
         scored(bench, run, shard=(number, 3))
+    assert len(list(run.glob("scores*"))) == 3
     header, scores = read_scores(run)
     assert header == whole.header
 
