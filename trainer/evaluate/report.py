@@ -7,6 +7,7 @@ import io
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -49,9 +50,12 @@ def write_report(runs: Sequence[ScoredRun], out: Path, bench: Path | None = None
         "report.html": _as_page(runs, found, files),
     }
     for name, text in parts.items():
-        data = text.encode("utf-8", "backslashreplace")
-        atomic_write(out / name, lambda temporary, data=data: Path(temporary).write_bytes(data))
+        atomic_write(out / name, partial(_put, text))
     return [out / name for name in parts]
+
+
+def _put(text: str, path: str) -> None:
+    Path(path).write_bytes(text.encode("utf-8", "backslashreplace"))
 
 
 def _pins(runs: Sequence[ScoredRun], files: BenchFiles | None) -> dict[str, Any]:
