@@ -14,6 +14,16 @@ from .trainer.evaluate.commands import add_eval_commands
 
 __all__ = ["build_parser", "main"]
 
+NAMES = {
+    "mini_bench": "comfyui_uso.mini.bench:mini_bench",
+    "mini": "comfyui_uso.mini.bench:bundled_drawer",
+    "mini_style": "comfyui_uso.mini.judges.vectors:bundled_style",
+    "mini_identity": "comfyui_uso.mini.judges.vectors:bundled_identity",
+    "mini_traits": "comfyui_uso.mini.judges.vectors:bundled_traits",
+    "mini_descriptor": "comfyui_uso.mini.judges.vectors:bundled_descriptor",
+}
+"""USO-mini's bench, drawer and judges on the command line."""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one sub-command and return its exit code; see `trainer.cli.run`."""
@@ -28,7 +38,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_data_commands(commands)
     add_training_commands(commands)
     evaluate = commands.add_parser("eval", help="measure models on benches of pictures")
-    add_eval_commands(evaluate.add_subparsers(title="commands", metavar="COMMAND", required=True))
+    add_eval_commands(evaluate.add_subparsers(title="commands", metavar="COMMAND", required=True), NAMES)
     mini = commands.add_parser("mini", help="make, train and measure USO-mini")
     add_mini_commands(mini.add_subparsers(title="commands", metavar="COMMAND", required=True))
     return parser

@@ -94,6 +94,16 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     measure.add_argument("--seed", type=int, help="other cases than those of the table: any number from 0")
     measure.set_defaults(handler=_measure)
 
+    bench = commands.add_parser(
+        "bench",
+        help="the bench of the bundled network in one go, with a report",
+        description="Build mini_bench, draw it with the bundled network, score it and write a report: what `uso eval "
+        "build`, `run`, `score` and `report` do one by one. Stopped at any moment, the same command goes on.",
+    )
+    bench.add_argument("out", type=Path, metavar="OUT", help="folder to write: bench, run and run/report")
+    bench.add_argument("--quick", action="store_true", help="24 cases instead of 256")
+    bench.set_defaults(handler=_bench)
+
     report = commands.add_parser(
         "report",
         help="write tables and plots of measured rows",
@@ -179,6 +189,16 @@ def _measure(args: argparse.Namespace) -> None:
     print(" | ".join((f"{'':18}", *names)))
     for mode, row in numbers.items():
         print(" | ".join((f"{mode:18}", *(f"{row[name]:{len(name)}.3f}" for name in names))))
+
+
+def _bench(args: argparse.Namespace) -> None:
+    from .bench.bundled import bench_bundled
+
+    log_to_terminal()
+    started = time.monotonic()
+    for path in bench_bundled(args.out, args.quick):
+        print(path)
+    print(f"built, drawn, scored and reported in {time.monotonic() - started:.0f} s")
 
 
 def _report(args: argparse.Namespace) -> None:

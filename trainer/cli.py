@@ -24,7 +24,19 @@ from .reading.command_line import require_own_paths, unquoted
 __all__ = ["complain", "device", "log_to_terminal", "new_parser", "require_counts", "run"]
 
 TRAIN_PACKAGES = frozenset(
-    {"accelerate", "matplotlib", "open_clip", "peft", "psutil", "pydantic", "scipy", "tomli", "tqdm", "yaml"}
+    {
+        "accelerate",
+        "jinja2",
+        "matplotlib",
+        "open_clip",
+        "peft",
+        "psutil",
+        "pydantic",
+        "scipy",
+        "tomli",
+        "tqdm",
+        "yaml",
+    }
 )
 
 

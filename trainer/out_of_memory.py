@@ -40,7 +40,7 @@ _PHASES = (
     ),
     (
         ("trainer/objective/reward.py", "uso_model/judging/"),
-        "computing the style reward",
+        "computing the reward",
         f"lower reward.size, raise memory.blocks_to_swap or set loop.micro_batch=1; {_RESUME}",
     ),
     (

@@ -8,6 +8,8 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from ..uso_model.errors import UserError
+from ..uso_model.import_path import is_import_path
+from ..uso_model.untrusted import quoted
 from .settings.base import Settings
 from .settings.data import LARGEST, DataConfig
 from .settings.loop import LoopConfig
@@ -67,6 +69,10 @@ Against = Literal["style", "content"]
 
 DESCRIPTOR = "csd"
 """Judge of the style reward where a recipe names none; a family may bring its own style descriptor in its place."""
+
+
+_LOGGED = ("style", "copy", "descriptor")
+"""Names of what is measured on samples anyway."""
 
 
 def label(judge: str) -> str:
@@ -172,9 +178,6 @@ class RewardConfig(Settings):
     def _within_the_rollout(self) -> RewardConfig:
         if max(self.last, self.active) > self.steps:
             raise UserError(f"last {self.last} and active {self.active} must not exceed steps {self.steps}")
-        labels = [label(name) for name in self.judges]
-        if len(set(labels)) < len(labels):
-            raise UserError(f"judges {', '.join(self.judges)} would be logged under one name; leave one out")
         return self
 
 
@@ -227,6 +230,19 @@ class TrainConfig(Settings):
         if self.stage == "triplet" and self.models.new_projector and not self.train_projector:
             raise UserError(
                 "models.new_projector begins with an untrained projector: train it with train_projector true"
+            )
+        rewards = () if self.reward is None else self.reward.judges
+        judges = dict.fromkeys([*rewards, *(self.monitor.witnesses or ()), *self.models.judge_files])
+        for name in judges:
+            if not (name.isidentifier() or is_import_path(name)):
+                raise UserError(
+                    f"got the judge {quoted(name)}, expected a name or an import path package.module:object"
+                )
+        labels = [*_LOGGED, *map(label, judges)]
+        if len(set(labels)) < len(labels):
+            raise UserError(
+                f"of the judges {', '.join(judges)} two would be logged under one name, or one as what is measured "
+                "anyway; leave one out, or rename its object"
             )
         if self.stage == "base" and self.reward is not None:
             raise UserError("stage base has no references and so no reward")

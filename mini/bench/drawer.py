@@ -116,7 +116,7 @@ def bundled_drawer(inputs: Inputs) -> MiniDrawer:
     models = load_mini(chosen.weights, chosen.lora_strength)
     files = weight_files(chosen.weights)
     about = {
-        "name": "USO-mini",
+        "name": "USO-mini" if chosen.lora_strength == 1 else f"USO-mini, lora_strength {chosen.lora_strength:g}",
         "files": {files[part].name: sha256_of(files[part]) for part in DRAWN_WITH},
         "settings": {"steps": steps, "cfg": chosen.cfg, "lora_strength": chosen.lora_strength},
     }

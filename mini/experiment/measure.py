@@ -13,8 +13,8 @@ from ...trainer.evaluate.bench import open_reference, read_bench
 from ...trainer.evaluate.build import build_bench
 from ...trainer.evaluate.run import draw_bench
 from ...trainer.evaluate.score import score_run
-from ...trainer.evaluate.scores import MeasureCard, Score, Whose
-from ...trainer.evaluate.statistics import placements
+from ...trainer.evaluate.scores import Whose
+from ...trainer.evaluate.summary import numbers_of
 from ..bench.cases import Case
 from ..bench.drawer import Draw, MiniDrawer
 from ..bench.measures import mini_measures
@@ -65,7 +65,7 @@ def measure(
             for score in scored.scores
             if score.whose == whose and facts[score.row]["mode"] == mode and facts[score.row]["layout"] in layouts
         ]
-        return {card.name: _number(card, chosen) for card in scored.header.measures}
+        return {card.name: float(np.mean(numbers_of(chosen, card)[1])) for card in scored.header.measures}
 
     found: dict[str, dict[str, float]] = {}
     kinds: list[tuple[str, str, Whose]] = [("true", modes[0], "oracle"), *((mode, mode, "model") for mode in modes)]
@@ -75,8 +75,3 @@ def measure(
             if any(fact["layout"] == layout for fact in facts.values()):
                 found[f"{name}/{layout}"] = numbers(mode, whose, [layout])
     return found
-
-
-def _number(card: MeasureCard, scores: Sequence[Score]) -> float:
-    columns = [[score.values[column] for score in scores] for column in card.columns]
-    return float(np.mean(placements(*columns) if card.aggregate == "area" else columns[0]))

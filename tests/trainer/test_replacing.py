@@ -31,7 +31,7 @@ def test_what_is_there_stays(
     words: list[str], there: str, tmp_path: Path, monkeypatch: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    Path(there).parent.mkdir(exist_ok=True)
+    Path(there).parent.mkdir(parents=True, exist_ok=True)
     Path(there).write_bytes(b"mine")
     assert cli.main(words) == 2
     err = capsys.readouterr().err

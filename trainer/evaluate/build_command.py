@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from ...uso_model.untrusted import argument
+from .short_names import ShortNames, spelt_out
 
 __all__ = ["add_build"]
 
@@ -13,7 +14,7 @@ SHOWN = 20
 """Problems that are printed."""
 
 
-def add_build(commands: argparse._SubParsersAction) -> None:
+def add_build(commands: argparse._SubParsersAction, names: ShortNames) -> None:
     """Add `uso eval build`."""
     build = commands.add_parser(
         "build",
@@ -22,7 +23,10 @@ def add_build(commands: argparse._SubParsersAction) -> None:
         "wrong with the source is named with its place.",
     )
     build.add_argument(
-        "protocol", metavar="PROTOCOL", help="dreambench, openstyle, uso_bench, or an import path package.module:object"
+        "protocol",
+        type=spelt_out(names),
+        metavar="PROTOCOL",
+        help="dreambench, openstyle, uso_bench, or an import path package.module:object",
     )
     build.add_argument(
         "source",

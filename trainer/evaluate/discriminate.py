@@ -10,31 +10,18 @@ from PIL import Image
 from torch import Tensor
 
 from ...uso_model.errors import UserError
-from ...uso_model.images import picture_tensor
 from ...uso_model.judging.discrimination import Area, Discrimination, discriminate, least_apart, short
 from ...uso_model.judging.judge import Judge, Sees
-from ...uso_model.judging.likeness import layout_vector, style_statistics
 from ...uso_model.judging.readout import cosine, csls
 from .features import Describer, whole
 from .labelled import Labelled
 from .looks import opened
+from .pixels import LAYOUT, STROKES
 
 __all__ = ["Found", "discriminate_folder", "table"]
 
 MOST_STYLES = 24
 """With more, no pairs of styles are compared."""
-
-
-def _strokes(picture: Image.Image) -> Tensor:
-    return style_statistics(picture_tensor(picture))[0]
-
-
-def _layout(picture: Image.Image) -> Tensor:
-    return layout_vector(picture_tensor(picture))[0]
-
-
-STROKES = Describer("style_likeness", "strokes-1", _strokes, Tensor.cpu)
-LAYOUT = Describer("layout_likeness", "layout-1", _layout, Tensor.cpu)
 
 
 class Found(NamedTuple):

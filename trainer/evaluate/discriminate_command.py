@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from .short_names import ShortNames, spelt_out
+
 __all__ = ["add_discriminate"]
 
 
-def add_discriminate(commands: argparse._SubParsersAction) -> None:
-    """Add `uso eval discriminate`."""
+def add_discriminate(commands: argparse._SubParsersAction, names: ShortNames) -> None:
+    """Add `uso eval discriminate`, which knows judges by these names, too."""
     command = commands.add_parser(
         "discriminate",
         help="say which measures tell styles, or subjects, apart on pictures with labels",
@@ -25,6 +27,7 @@ def add_discriminate(commands: argparse._SubParsersAction) -> None:
     )
     command.add_argument(
         "--judge",
+        type=spelt_out(names),
         action="append",
         default=[],
         metavar="NAME[=FILE]",

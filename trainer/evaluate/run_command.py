@@ -6,11 +6,12 @@ import argparse
 from pathlib import Path
 
 from ...uso_model.untrusted import argument
+from .short_names import ShortNames, spelt_out
 
 __all__ = ["add_run"]
 
 
-def add_run(commands: argparse._SubParsersAction) -> None:
+def add_run(commands: argparse._SubParsersAction, names: ShortNames) -> None:
     """Add `uso eval run`."""
     run = commands.add_parser(
         "run",
@@ -28,6 +29,7 @@ def add_run(commands: argparse._SubParsersAction) -> None:
     )
     run.add_argument(
         "--drawer",
+        type=spelt_out(names),
         default="flux",
         help="flux: our own sampler; comfy: a ComfyUI server; or an import path package.module:function (%(default)s)",
     )

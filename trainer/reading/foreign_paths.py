@@ -10,7 +10,7 @@ from ...uso_model.untrusted import named
 
 __all__ = ["foreign_path"]
 
-_WINDOWS = re.compile(r"[A-Za-z]:[\\/].*|\\\\\w.*|[^\\/]+(\\[^\\/]+)+", re.DOTALL)
+_WINDOWS = re.compile(r"[A-Za-z]:[\\/].*|\\\\\w.*|[^\\/'\"][^\\/]*(\\[^\\/]+)+", re.DOTALL)
 _ABSOLUTE = re.compile(r"[A-Za-z]:[\\/].*|\\\\\w.*", re.DOTALL)
 _ELSEWHERE = re.compile(r"/(mnt/[a-z]|home|Users|workspace)/.*", re.DOTALL)
 

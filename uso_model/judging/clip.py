@@ -87,12 +87,12 @@ def load_clip(path: str | Path, device: str | torch.device = "cpu") -> Clip:
 def clip_from(tensors: Mapping[str, Tensor], source: str) -> Clip:
     """Return the judge of these weights, all of which it must need and no other; see `load_clip`."""
     open_clip = open_clip_package("clip")
-    require_finite({name: tensor for name, tensor in tensors.items() if tensor.is_floating_point()}, source)
     settings = open_clip.get_model_config(ARCHITECTURE)
     with torch.device("meta"):
         network = open_clip.CLIP(**settings)
     weights = open_clip_layout(tensors, source)
     load_strict(network, {name: tensor.float() for name, tensor in weights.items()}, source, assign=True)
+    require_finite(weights, source)
     # The causal mask is no weight: what the meta device has of it is its shape.
     length = network.context_length
     network.attn_mask = torch.full((length, length), float("-inf")).triu_(1)

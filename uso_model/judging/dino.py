@@ -45,7 +45,7 @@ CARDS = {
     "dinov2": replace(
         _V1,
         name="dinov2",
-        model="facebook/dinov2-base, or another size",
+        model="facebook/dinov2-base, or small or large",
         revision="main",
         address="https://huggingface.co/facebook/dinov2-base/blob/main/model.safetensors",
     ),
@@ -63,6 +63,9 @@ _WIDTH, _PATCH = 384, 16
 
 _HEADS = {4096: 32}
 """DINOv3 ViT-7B's heads are wider than others'."""
+
+_GIANT = {"blocks.0.mlp.weights_in.weight", "blocks.0.mlp.gate_proj.weight"}
+"""Of DINOv2: its gated layers, whose two matrices are one in the published file and in transformers 4 and not in 5."""
 
 _RENAMES = [
     (re.compile(r"^(vit|dinov2|dinov2_with_registers|dinov3_vit)\."), ""),
@@ -160,12 +163,11 @@ def _v1(own: Mapping[str, Tensor], source: str) -> Any:
 def _v2(own: Mapping[str, Tensor], source: str) -> Any:
     from transformers import Dinov2Config, Dinov2Model, Dinov2WithRegistersConfig, Dinov2WithRegistersModel
 
-    gated = "blocks.0.mlp.weights_in.weight" in own
-    sizes = _sizes(own, "weights_in" if gated else "fc1", "patch_embeddings.projection", source)
-    # The giant's inner width follows from the ratio 4 and is two thirds of that, rounded up to a multiple of 8.
-    sizes["mlp_ratio"] = 4 if gated else sizes["intermediate_size"] // sizes["hidden_size"]
-    del sizes["intermediate_size"]
-    sizes |= {"use_swiglu_ffn": gated, "image_size": _image_size(own, sizes["patch_size"], source)}
+    if own.keys() & _GIANT:
+        raise CheckpointError(f"{source} is DINOv2's giant, which is not read here; use small, base or large.")
+    sizes = _sizes(own, "fc1", "patch_embeddings.projection", source)
+    sizes["mlp_ratio"] = sizes.pop("intermediate_size") // sizes["hidden_size"]
+    sizes["image_size"] = _image_size(own, sizes["patch_size"], source)
     if "embeddings.register_tokens" not in own:
         return lambda layers: Dinov2Model(Dinov2Config(**sizes, num_hidden_layers=layers))
     sizes["num_register_tokens"] = shape_of(own, "embeddings.register_tokens", 3, source)[1]

@@ -49,7 +49,6 @@ def filled(
     Raises:
         CheckpointError: weights are missing, unknown, misshapen or not finite.
     """
-    require_finite({name: tensor for name, tensor in tensors.items() if tensor.is_floating_point()}, source)
     with torch.random.fork_rng(devices=[]):
         with torch.device("meta"):
             network = make(layers)
@@ -64,4 +63,5 @@ def filled(
         if unused(name):
             state[target] = torch.zeros(network.state_dict()[target].shape)
     load_strict(network, state, source, assign=True)
+    require_finite(state, source)
     return network.eval().requires_grad_(False)

@@ -189,14 +189,14 @@ def test_every_target_needs_its_references(files):
 @pytest.mark.parametrize(
     ("kind", "name", "text", "error"),
     [
-        ("uno", "a.json", "{}", "a.json holds dict, expected a JSON list"),
+        ("uno", "a.json", "{}", "a.json holds an object, expected a JSON list"),
         ("uno", "a.json", "[", "a.json is not JSON"),
         ("uno", "a.json", "[]", "a.json holds no row"),
         ("uno", "a.json", '[{"prompt": "a", "image_path": "a.png"}]', "item 1 has no text 'image_tgt_path'"),
         ("uno", "a.json", '[{"prompt": "a", "image_tgt_path": "a.png"}]', "item 1 has neither image_path nor"),
         ("uno", "a.json", '[{"image_path": "b.png", "image_tgt_path": "a.png"}]', "item 1 has no text 'prompt'"),
         ("uno", "a.json", '[{"img_path1": "a", "img_path2": "b"}]', "item 1 has no caption of img_path2"),
-        ("uno", "a.json", "[3]", "item 1 holds int and has no text"),
+        ("uno", "a.json", "[3]", "item 1 holds a number and has no text"),
         ("musubi", "a.jsonl", "[", "a.jsonl line 1 is not JSON"),
         ("musubi", "a.jsonl", "[]", "line 1 holds a list, expected an object"),
         ("musubi", "a.jsonl", '{"caption": "a"}', "line 1 has no text 'image_path'"),

@@ -1,0 +1,47 @@
+"""`uso eval compare`: what the command line says of two and more runs of one bench."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+__all__ = ["add_compare"]
+
+
+def add_compare(commands: argparse._SubParsersAction) -> None:
+    """Add `uso eval compare`."""
+    compare = commands.add_parser(
+        "compare",
+        help="compare scored runs picture by picture",
+        description="Compare scored runs of one bench picture by picture: the first with each other one. Printed are, "
+        "for each task and measure, the mean difference and the share of wins with 95 % intervals. Runs of other "
+        "protocols, benches, seeds or judges are refused.",
+    )
+    compare.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="folders that `uso eval score` has scored")
+    compare.add_argument("--json", action="store_true", help="print JSON")
+    compare.set_defaults(handler=_compare)
+
+
+def _compare(args: argparse.Namespace) -> None:
+    import json
+    from dataclasses import asdict
+
+    from ...uso_model.errors import UserError
+    from .comparison import compared, told
+    from .together import read_together
+
+    if len(args.runs) < 2:
+        raise UserError("got one run, expected two or more; name those that it is compared with, too")
+    first, *others = read_together(args.runs)
+    found = [one for other in others for one in compared(first, other)]
+    if not found:
+        raise UserError("the runs have no picture in common that both have numbers of; score them again")
+    if args.json:
+        rows = [{**asdict(one), "measure": one.measure.name, "cannot": one.measure.cannot} for one in found]
+        print(json.dumps(rows, indent=1))
+        return
+    for other in others:
+        print(f"{first.name} less {other.name}")
+        for one in found:
+            if one.second == other.name:
+                print(f"  {told(one)}")

@@ -1,0 +1,75 @@
+"""Scored runs that may stand side by side: of one bench, judged alike, drawn from one noise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ...uso_model.errors import UserError
+from ...uso_model.untrusted import named, quoted
+from .scores import Header, MeasureCard, Score, read_scores
+
+__all__ = ["ScoredRun", "read_together"]
+
+
+@dataclass(frozen=True)
+class ScoredRun:
+    """A run with its scores."""
+
+    folder: Path
+    name: str
+    header: Header
+    scores: list[Score]
+
+
+def read_together(folders: Sequence[Path]) -> list[ScoredRun]:
+    """Read the scores of runs.
+
+    Raises:
+        UserError: one cannot be read, or they differ in protocol, bench, seeds, judges or measures.
+    """
+    runs: list[ScoredRun] = []
+    for folder in folders:
+        header, scores = read_scores(folder)
+        name = str(header.model.get("name") or folder.absolute().name)
+        if any(run.name == name for run in runs):
+            name = f"{name} ({folder.absolute().name}, {len(runs) + 1})"
+        runs.append(ScoredRun(folder, name, header, scores))
+        _require_same(runs[0], runs[-1])
+    return runs
+
+
+def _require_same(first: ScoredRun, other: ScoredRun) -> None:
+    was, now = dict(_fixed(first.header)), dict(_fixed(other.header))
+    for what, cure in (
+        ("protocol", "compare runs of one bench"),
+        ("bench", "compare runs of one bench"),
+        ("seeds", "draw one of them again with the seeds of the other"),
+        ("judges", "score both with the same files"),
+        ("measures", "score both with the same judges"),
+    ):
+        if was[what] != now[what]:
+            seen = f" ({quoted(now[what])}, not {quoted(was[what])})" if isinstance(now[what], str) else ""
+            raise UserError(f"{named(other.folder)} has other {what} than {named(first.folder)}{seen}; {cure}")
+
+
+def _fixed(header: Header) -> Iterator[tuple[str, Any]]:
+    yield "protocol", header.protocol
+    yield "bench", header.bench
+    yield "seeds", list(_seeds(header.model))
+    yield "judges", ", ".join(f"{card.get('name')} {str(card.get('sha256'))[:12]}" for card in header.judges)
+    yield "measures", ", ".join(_name(card) for card in header.measures)
+
+
+def _name(card: MeasureCard) -> str:
+    return f"{card.name} of {'/'.join(card.columns)}"
+
+
+def _seeds(model: Any) -> Iterator[Any]:
+    """Yield what a drawer says of its own seeds; most have none, and take the bench's."""
+    for name, value in model.items() if isinstance(model, dict) else ():
+        if name in ("seed", "seeds"):
+            yield value
+        yield from _seeds(value)
