@@ -24,4 +24,4 @@ def add_eval_commands(commands: argparse._SubParsersAction, names: ShortNames | 
     add_report(commands)
     add_compare(commands)
     add_pairs(commands)
-    add_discriminate(commands)
+    add_discriminate(commands, names or {})

@@ -147,6 +147,8 @@ def _markdown_lines(runs: Sequence[ScoredRun], found: Sequence[Table], files: Be
     yield f"# {_plain(pins['protocol'])}"
     yield ""
     yield from (f"- {_plain(run.name)}: {_plain(_problems(run))}" for run in runs)
+    yield from (f"- {_plain(note)}" for note in pins["notes"])
+    yield from (f"- {_plain(card.name)}: {_plain(card.says)}" for card in runs[0].header.measures if card.says)
     for table in found:
         yield from ("", f"## {table.task}", "")
         yield _row(["", *(f"{card.name} ({card.better} is better)" for card in table.measures)])
@@ -206,6 +208,7 @@ def _as_page(runs: Sequence[ScoredRun], found: Sequence[Table], files: BenchFile
         runs=[(run.name, _problems(run)) for run in runs],
         wrong=wrong[:100],
         more_wrong=max(0, len(wrong) - 100),
+        measures=[card for card in runs[0].header.measures if card.says],
         tables=found,
         galleries=galleries(runs, files),
         published=_published(found),
