@@ -15,11 +15,12 @@ from ...uso_model.errors import UserError
 from ...uso_model.judging.judge import Card
 from ...uso_model.untrusted import field, named, parse_json, read_text
 from .baselines import real_pictures, shuffled_references
-from .bench import PICTURES, Bench, Row, picture_name, read_bench
+from .bench import Bench, Row, picture_name, read_bench
 from .features import Features
 from .looks import Look, Problem
 from .measures import Measure, Values
 from .run import RUN
+from .run_pictures import pictures_folder
 from .scores import Header, Score, Whose, scores_name, write_scores
 from .shards import WHOLE, Shard
 from .verdicts import with_verdicts
@@ -74,7 +75,7 @@ def score_run(
     _require_columns(measures)
     model = _drawn_by(run, digest)
     features = Features(cache or run.absolute().parent / "features")
-    folder = run / PICTURES if (run / PICTURES).is_dir() else run
+    folder = pictures_folder(run)
     drawings = [
         _Drawing(row, sample, folder / picture_name(row, sample))
         for row in rows[shard[0] - 1 :: shard[1]]
