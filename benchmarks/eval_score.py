@@ -96,10 +96,14 @@ def main() -> None:
     wall, busy = ({n: statistics.median(t[i] for t in times) for n, times in rounds.items()} for i in (0, 1))
     for name in rounds:
         print(f"{name}: {args.pictures / wall[name]:.1f} pictures a second, {busy[name]:.2f} s of processor time")
-    ratios = [statistics.median(p[i] / s[i] for p, s in zip(rounds["plain loop"], rounds["score"])) for i in (0, 1)]
-    again = [statistics.median(f[i] / s[i] for f, s in zip(rounds["score"], rounds["score again"])) for i in (0, 1)]
-    print(f"score beside the plain loop: {ratios[0]:.2f} in wall time, {ratios[1]:.2f} in processor time")
-    print(f"score again beside score: {again[0]:.0f} in wall time, {again[1]:.0f} in processor time")
+    for better, worse in (("score", "plain loop"), ("score again", "score")):
+        of = [_ratios(a, b) for a, b in zip(rounds[worse], rounds[better], strict=True)]
+        wall_ratio, busy_ratio = (statistics.median(ratio[i] for ratio in of) for i in (0, 1))
+        print(f"{better} beside {worse}: {wall_ratio:.2f} times as fast; by processor time {busy_ratio:.2f}")
+
+
+def _ratios(slow: tuple[float, float], quick: tuple[float, float]) -> tuple[float, float]:
+    return slow[0] / quick[0], slow[1] / quick[1]
 
 
 def _timed(step: Callable[[], None]) -> tuple[float, float]:

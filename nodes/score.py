@@ -150,11 +150,12 @@ class Score(io.ComfyNode):
     ) -> io.NodeOutput:
         """Return the sorted pictures, their scores, their numbers and the table."""
         entries = images if isinstance(images, list) else [images]
-        check_given(next(iter(entries), LEFT_OUT), "images", "pictures: connect what draws them")
+        if entries and all(entry is None for entry in entries):
+            check_given(None, "images", "pictures: connect what draws them")
         references = dict(zip(ROLES, (given(style_image), given(subject_image)), strict=True))
         chosen = zip(COLUMNS, (style_judge, subject_judge, prompt_judge), strict=True)
         judges = {column: str(_first(choice, BUNDLED)) for column, choice in chosen}
-        words = [str(entry) for entry in given(prompt)]
+        words = ["" if entry is None else str(entry) for entry in given(prompt)]
         by = _first(sort_by, COLUMNS[0])
         return cls._scored(given(images), references, words, judges, sort_by=by, best_first=_first(best_first, True))
 
@@ -194,10 +195,10 @@ class Score(io.ComfyNode):
         elif sort_by != UNSORTED and sort_by not in columns:
             notes.append(f"Not sorted: there is no score by {sort_by}.")
         if references["style"]:
-            columns["textures"] = by_pairs(pictures, references["style"], style_likeness)
+            columns["strokes"] = by_pairs(pictures, references["style"], style_likeness)
             columns["layout"] = by_pairs(pictures, references["style"], layout_likeness)
             notes += [
-                "textures: strokes and shading, compared without a network; colours do not count.",
+                "strokes: how edges are drawn and surfaces shaded, compared without a network; colours do not count.",
                 "layout: correlation of brightness with the style image; high where its layout was copied.",
             ]
         notes += _without_score(pictures)

@@ -11,11 +11,11 @@ import comfy.model_management
 import comfy.model_patcher
 import folder_paths
 import torch
-from PIL import Image
 from torch import Tensor
 
 from ...uso_model.errors import UserError
 from ...uso_model.untrusted import quoted
+from .convert import pil_from_image
 from .folders import AUTO, BUNDLED, chosen_files, safetensors_files
 
 __all__ = ["Column", "Likeness", "absent_judge", "judge_choices", "judge_files", "judge_of", "register_judges"]
@@ -55,12 +55,13 @@ class Likeness(NamedTuple):
     """Where ComfyUI's memory management holds its weights; None for the bundled ones, which are small."""
 
     @torch.inference_mode()
-    def vectors(self, pictures: Sequence[Image.Image]) -> Tensor:
-        """Return unit vectors `b D` of pictures of any size."""
+    def vectors(self, images: Sequence[Tensor]) -> Tensor:
+        """Return unit vectors `b D` of pictures `1 h w c` of any size."""
         found = []
-        for start in range(0, len(pictures), AT_ONCE):
+        for start in range(0, len(images), AT_ONCE):
             comfy.model_management.throw_exception_if_processing_interrupted()
-            prepared = torch.stack([self.judge.prepare(picture) for picture in pictures[start : start + AT_ONCE]])
+            pictures = [pil_from_image(image[0]) for image in images[start : start + AT_ONCE]]
+            prepared = torch.stack([self.judge.prepare(picture) for picture in pictures])
             found.append(self.judge.embed(prepared.to(self._device())).float().cpu())
         return torch.cat(found)
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ...uso_model.errors import UserError
-from .convert import pil_from_image, rgb_and_alpha
+from .convert import rgb_and_alpha
 from .left_out import LEFT_OUT
 from .pictures import check_images
 from .score_judges import Likeness
@@ -35,9 +35,9 @@ class Scored(NamedTuple):
 
 
 def given(value: Any) -> list[Any]:
-    """Return the entries of an input that takes lists, without those that a muted node left out."""
+    """Return the entries of an input that takes lists; none where all are left out, as their node is muted."""
     entries = value if isinstance(value, list) else [value]
-    return [entry for entry in entries if entry is not LEFT_OUT and entry is not None]
+    return [] if all(entry is LEFT_OUT or entry is None for entry in entries) else entries
 
 
 def scored_pictures(entries: Sequence[Any], role: str) -> list[Scored]:
@@ -50,7 +50,8 @@ def scored_pictures(entries: Sequence[Any], role: str) -> list[Scored]:
     found = []
     for number, entry in enumerate(entries):
         if not isinstance(entry, Tensor):
-            fault = f"Got {type(entry).__name__} as {role} image, expected pictures: connect an IMAGE output."
+            kind = "nothing" if entry is None or entry is LEFT_OUT else type(entry).__name__
+            fault = f"Got {kind} as {role} image, expected pictures: connect an IMAGE output."
             found.append(Scored(None, number, fault))
             continue
         whole = entry.ndim != 4 or entry.shape[0] == 0
@@ -85,12 +86,8 @@ def by_pictures(
     own, said = _references(pictures, references, role)
     if not readable or not any(own.values()):
         return values, said
-    vectors = likeness.vectors([pil_from_image(_tensor(pictures[place])[0]) for place in readable])
-    of_references = {
-        number: likeness.vectors([pil_from_image(_tensor(one)[0]) for one in kept])
-        for number, kept in own.items()
-        if kept
-    }
+    vectors = likeness.vectors([_tensor(pictures[place]) for place in readable])
+    of_references = {number: likeness.vectors([_tensor(one) for one in kept]) for number, kept in own.items() if kept}
     for place, vector in zip(readable, vectors, strict=True):
         number = min(pictures[place].entry, len(references) - 1)
         if number in of_references:
@@ -117,7 +114,7 @@ def by_words(pictures: Sequence[Scored], prompts: Sequence[str], likeness: Liken
     if not readable:
         return values
     words = likeness.text_vectors(prompts)
-    vectors = likeness.vectors([pil_from_image(_tensor(pictures[place])[0]) for place in readable])
+    vectors = likeness.vectors([_tensor(pictures[place]) for place in readable])
     for place, vector in zip(readable, vectors, strict=True):
         number = min(pictures[place].entry, len(prompts) - 1)
         if prompts[number].strip():

@@ -51,7 +51,7 @@ def test_style_and_subject_sort_apart(shown: list[str]) -> None:
     assert order[0] == 2 and scores[0] == pytest.approx(1, abs=1e-3)
     _, scores, order, _ = scored(batch, **references, sort_by="subject", best_first=False)
     assert order[-1] == 2 and scores == sorted(scores)
-    assert "| rank | picture | style | subject | textures | layout |" in table
+    assert "| rank | picture | style | subject | strokes | layout |" in table
     assert "style: USO-mini's style judge, bundled; it knows the 42 styles" in table
     assert shown[0].startswith("1. picture 1: style 1.000, subject ") and "layout" not in shown[0].splitlines()[0]
 
@@ -88,6 +88,12 @@ def test_what_cannot_be_scored_is_counted_and_last(shown: list[str]) -> None:
     assert "1 of 7 pictures without a score: 5. Got str as scored image" in table
     assert "1 of 7 pictures of one colour, whose scores say little: 2." in table
     assert "without a score" in shown[0]
+
+
+def test_an_entry_that_is_missing_keeps_its_place() -> None:
+    _, scores, order, table = scored([style("1"), None, style("5")], style_image=[style("1"), style("2"), style("5")])
+    assert scores[:2] == pytest.approx([1, 1], abs=1e-3) and order[2] == 1
+    assert "1 of 3 pictures without a score: 1. Got nothing as scored image" in table
 
 
 def test_references_that_cannot_be_read_leave_no_score() -> None:

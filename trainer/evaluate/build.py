@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -11,7 +11,7 @@ from typing import NamedTuple
 from ...uso_model.errors import UserError
 from ...uso_model.untrusted import named
 from ..problems import Problems
-from .bench import HEADER, PICTURES, Bench, Count, Row, write_bench
+from .bench import HEADER, PICTURES, Bench, Count, Row, Task, write_bench
 from .protocols.protocol import Asked, BenchProtocol, ProblemList
 from .protocols.store import Store
 
@@ -89,8 +89,8 @@ def _require_once(rows: Sequence[Row]) -> None:
         raise UserError(f"the protocol gives {len(twice)} rows the same id, such as {twice[0]}; correct the protocol")
 
 
-def _counts(rows: Sequence[Row], published: dict) -> dict:
-    found: dict = {}
+def _counts(rows: Sequence[Row], published: Mapping[Task, int | None]) -> dict[Task, Count]:
+    found: dict[Task, Count] = {}
     for row in rows:
         before = found.get(row.task, Count(rows=0, pictures=0, published=published.get(row.task)))
         changed = {"rows": before.rows + 1, "pictures": before.pictures + row.samples}

@@ -22,4 +22,4 @@ def add_eval_commands(commands: argparse._SubParsersAction, names: ShortNames | 
     add_score(commands, names or {})
     add_report(commands)
     add_compare(commands)
-    add_discriminate(commands)
+    add_discriminate(commands, names or {})

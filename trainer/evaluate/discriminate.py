@@ -10,31 +10,18 @@ from PIL import Image
 from torch import Tensor
 
 from ...uso_model.errors import UserError
-from ...uso_model.images import picture_tensor
-from ...uso_model.judging.discrimination import Area, Discrimination, discriminate, least_apart
+from ...uso_model.judging.discrimination import Area, Discrimination, discriminate, least_apart, short
 from ...uso_model.judging.judge import Judge, Sees
-from ...uso_model.judging.likeness import layout_vector, style_statistics
 from ...uso_model.judging.readout import cosine, csls
 from .features import Describer, whole
 from .labelled import Labelled
 from .looks import opened
+from .pixels import LAYOUT, STROKES
 
 __all__ = ["Found", "discriminate_folder", "table"]
 
 MOST_STYLES = 24
 """With more, no pairs of styles are compared."""
-
-
-def _strokes(picture: Image.Image) -> Tensor:
-    return style_statistics(picture_tensor(picture))[0]
-
-
-def _layout(picture: Image.Image) -> Tensor:
-    return layout_vector(picture_tensor(picture))[0]
-
-
-STROKES = Describer("style_likeness", "strokes-1", _strokes, Tensor.cpu)
-LAYOUT = Describer("layout_likeness", "layout-1", _layout, Tensor.cpu)
 
 
 class Found(NamedTuple):
@@ -50,10 +37,7 @@ class Found(NamedTuple):
     @property
     def says(self) -> list[str]:
         """Return the sentences that have to stand beside its numbers."""
-        style, subject = self.discrimination.style, self.discrimination.subject
         told = [self.discrimination.cannot(what) for what in ("style", "subject") if what in self.sees]
-        if "style" in self.sees and "subject" not in self.sees and not style.low > subject.high:
-            told.append("does not tell styles apart better than subjects here")
         return [sentence for sentence in told if sentence]
 
 
@@ -124,7 +108,7 @@ def table(result: Result) -> str:
         "|---|---|---|---|---|",
     ]
     for one in result.found:
-        least = "" if one.least is None else f"{_cell(one.least[0])}, {_cell(one.least[1])}: {one.least[2]:.2f}"
+        least = "" if one.least is None else f"{_cell(one.least[0])}, {_cell(one.least[1])}: {short(one.least[2])}"
         style, subject = (_area(area) for area in one.discrimination[:2])
         lines.append(f"| {_cell(one.measure)} | {style} | {subject} | {least} | {'; '.join(one.says)} |")
     return "\n".join(lines)

@@ -12,9 +12,12 @@ from ...uso_model.errors import UserError
 from ...uso_model.import_path import is_import_path, object_at
 from ...uso_model.judging.judge import Judge
 from .bench import read_bench
+from .copying_measures import copying_measures, weight_free_measures
 from .measures import Measure, standard_measures
 
 __all__ = ["find_measures", "usual_judges"]
+
+_COPYING = ("dino", "dinov2", "dinov3")
 
 
 def usual_judges(bench_folder: Path, device: torch.device | str = "cpu") -> list[Judge]:
@@ -28,26 +31,49 @@ def usual_judges(bench_folder: Path, device: torch.device | str = "cpu") -> list
 
 
 def find_measures(
-    bench_folder: Path, judges: Sequence[Judge], paths: Sequence[str] = (), device: torch.device | str = "cpu"
+    bench_folder: Path,
+    judges: Sequence[Judge],
+    paths: Sequence[str] = (),
+    device: torch.device | str = "cpu",
+    without: Sequence[str] = (),
 ) -> list[Measure]:
     """Return the measures of judges, of the bench's protocol if it brings its own, and of import paths.
+
+    Copying is measured by the first DINO of the judges. The measures without weights are those of every bench whose
+    protocol brings none.
 
     What a protocol has under `measures`, and what an import path leads to, is a function of judges and device that
     returns measures. Judges that a protocol has measures of have no others.
 
+    Args:
+        bench_folder: of the bench.
+        judges: of which measures are taken.
+        paths: import paths of more.
+        device: where judges run.
+        without: names of measures to leave out.
+
     Raises:
-        UserError: the bench is damaged, or an import path leads to no such function.
+        UserError: the bench is damaged, an import path leads to no such function, or there is no measure to leave out.
     """
     make = _brought(bench_folder, "measures")
     own: list[Measure] = [] if make is None else make(judges, device)
     used = {measure.card.judge for measure in own}
-    found = [*own, *standard_measures([judge for judge in judges if judge.card.name not in used], device)]
+    others = [judge for judge in judges if judge.card.name not in used]
+    found = [*own, *standard_measures(others, device)]
+    for judge in [judge for judge in others if judge.card.name in _COPYING][:1]:
+        found += copying_measures(judge, device)
+    if not own:
+        found += weight_free_measures()
     for path in paths:
         make = object_at(path, "measures", "correct --measures")
         if not callable(make):
             raise UserError(f"{path} is no function of judges and device that returns measures; correct --measures")
         found += make(judges, device)
-    return found
+    names = [measure.card.name for measure in found]
+    strange = [name for name in without if name not in names]
+    if strange:
+        raise UserError(f"there is no measure {strange[0]} to leave out; there are {', '.join(names)}")
+    return [measure for measure in found if measure.card.name not in without]
 
 
 def _brought(bench_folder: Path, what: str) -> Any:

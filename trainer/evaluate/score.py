@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -111,7 +112,16 @@ def score_run(
     )
     path = run / scores_name(shard)
     write_scores(path, header, scores)
+    _remove_others(run, shard)
     return Scored(path, header, scores)
+
+
+def _remove_others(run: Path, shard: Shard) -> None:
+    """Remove the scores of another division into shards, which no longer belong to these."""
+    ours = {scores_name((number + 1, shard[1])) for number in range(shard[1])}
+    for path in run.glob("scores*.jsonl"):
+        if path.name not in ours and re.fullmatch(r"scores(-[0-9]+-of-[0-9]+)?\.jsonl", path.name):
+            path.unlink(missing_ok=True)
 
 
 def _require_columns(measures: Sequence[Measure]) -> None:
@@ -151,8 +161,8 @@ def _references(
     subjects: dict[str, list[str]] = {}
     for row in rows:
         for groups, name, keys in (
-            (styles, row.style_name, [row.style, *row.against_style]),
-            (subjects, row.subject, [row.content, *row.against_subject]),
+            (styles, row.style_name, (row.style, *row.against_style)),
+            (subjects, row.subject, (row.content, *row.against_subject)),
         ):
             if name is not None:
                 known = groups.setdefault(name, [])

@@ -46,6 +46,13 @@ def add_score(commands: argparse._SubParsersAction, names: ShortNames) -> None:
         metavar="PATH",
         help="more measures: an import path package.module:object of a function of judges and device",
     )
+    score.add_argument(
+        "--without",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="leave a measure out, such as crop_content, which looks at 14 crops; may be given several times",
+    )
     score.add_argument("--cache", type=Path, metavar="FOLDER", help="of what judges have seen (`features` beside RUN)")
     score.add_argument("--allow-missing", action="store_true", help="end with 0 whatever is wrong with pictures")
     score.add_argument("--shard", default="1/1", metavar="I/N", help="score the share I of N, for several machines")
@@ -70,7 +77,7 @@ def _score(args: argparse.Namespace) -> int:
         judges.append(load_judge(name, file or None, args.judges_folder, where))
     if not judges:
         judges = usual_judges(args.bench, where)
-    measures = find_measures(args.bench, judges, args.measures, where)
+    measures = find_measures(args.bench, judges, args.measures, where, args.without)
     cards = [judge.card for judge in judges]
     with telling(f"scoring {args.run}"):
         done = score_run(args.bench, args.run, measures, cards, args.cache, shard)

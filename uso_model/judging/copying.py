@@ -11,7 +11,7 @@ from torch import Tensor
 
 from .lab import delta_e, lab
 
-__all__ = ["border_difference", "copy_paste", "crop_likeness", "crops", "style_leak"]
+__all__ = ["border_colour", "border_difference", "copy_paste", "crop_likeness", "crops", "style_leak"]
 
 SCALES = (1.0, 0.7, 0.5)
 """Sides of the crops, as shares of the picture's."""
@@ -85,7 +85,16 @@ def border_difference(drawn: Tensor, style: Tensor) -> Tensor:
         drawn: pictures `b 3 h w` in -1..1.
         style: pictures `b 3 h w` in -1..1, of any size.
     """
-    return delta_e(_border(drawn), _border(style))
+    return delta_e(border_colour(drawn), border_colour(style))
+
+
+def border_colour(pixels: Tensor) -> Tensor:
+    """Return the mean colour of the border pixels of pictures `b 3 h w` in -1..1, as L*, a* and b*, `b 3`."""
+    height, width = pixels.shape[-2:]
+    wide = max(1, round(BORDER * min(height, width)))
+    inside = torch.zeros(height, width, dtype=torch.bool, device=pixels.device)
+    inside[wide : height - wide, wide : width - wide] = True
+    return lab(pixels)[..., ~inside].mean(dim=-1)
 
 
 def _angle(a: Tensor, b: Tensor) -> Tensor:
@@ -96,11 +105,3 @@ def _angle(a: Tensor, b: Tensor) -> Tensor:
 
 def _places(room: int, steps: int) -> list[int]:
     return sorted({round(room * step / max(1, steps - 1)) for step in range(steps)})
-
-
-def _border(pixels: Tensor) -> Tensor:
-    height, width = pixels.shape[-2:]
-    wide = max(1, round(BORDER * min(height, width)))
-    inside = torch.zeros(height, width, dtype=torch.bool, device=pixels.device)
-    inside[wide : height - wide, wide : width - wide] = True
-    return lab(pixels)[..., ~inside].mean(dim=-1)

@@ -46,6 +46,15 @@ class Kind:
     word: str = ""
     """What the name of the file or its folder must contain where keys and shapes are those of other models, too."""
 
+    def is_at(self, path: Path) -> bool:
+        """Whether a file is this judge's by name, keys and shapes.
+
+        Raises:
+            UserError: it cannot be read.
+        """
+        titled = self.word in f"{path.parent.name}/{path.name}".lower()
+        return titled and self.fits(read_shapes(path))
+
 
 JUDGES: dict[str, Kind] = {
     "clip": Kind(clip.CARD, clip.load_clip, clip.is_clip, "CLIP ViT-B/32 with both towers", open_clip=True),
@@ -131,10 +140,8 @@ def find_judge(name: str, folders: Sequence[str | Path]) -> Path:
     found: dict[Path, Path] = {}
     unreadable = []
     for file in _candidates(folders):
-        if kind.word and kind.word not in f"{file.parent.name}/{file.name}".lower():
-            continue
         try:
-            if kind.fits(read_shapes(file)):
+            if kind.is_at(file):
                 found.setdefault(file.resolve(), file)
         except (UserError, OSError):
             unreadable.append(file.name)

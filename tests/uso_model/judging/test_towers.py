@@ -14,7 +14,8 @@ from comfyui_uso.uso_model.judging.transformers_networks import filled
 
 from .networks import emoji, photographs, randomly, unlike
 
-PICTURES = photographs() + emoji()
+PICTURES = [*photographs()[2:], *emoji()[1:]]
+"""Photographs and emoji, of which one each is not square; the long tests take all of both."""
 TEXTS = ["a cat on a coast", "coffee, ukiyo-e", "x " * 200, ""]
 
 
@@ -69,6 +70,13 @@ class TestClip:
         assert (found - torch.nn.functional.normalize(expected, dim=-1)).abs().max() < 1e-3
         assert torch.allclose(found.norm(dim=1), torch.ones(len(PICTURES)), atol=1e-5)
         assert (found @ found.T).fill_diagonal_(0).max() < 0.9999, "all pictures look alike to these weights"
+
+    @pytest.mark.long
+    def test_all_pictures_are_transformers(self, ours, theirs) -> None:
+        pictures = photographs() + emoji()
+        with torch.no_grad():
+            expected = answer(theirs.get_image_features(stacked(ours, pictures)))
+        assert unlike(described(ours, pictures), expected) < 1e-3
 
     def test_texts_are_transformers(self, ours, theirs, read) -> None:
         tokens = ours.tokenizer(TEXTS)
@@ -177,10 +185,11 @@ DINOS = {
 }
 
 
-@pytest.mark.parametrize("case", DINOS)
+@pytest.mark.parametrize("case", [*DINOS, pytest.param("dino all pictures", marks=pytest.mark.long)])
 def test_dino_is_transformers(case, tmp_path) -> None:
     """From a file with the published names, which no config tells the sizes of."""
-    version, family, settings, names = DINOS[case]
+    version, family, settings, names = DINOS[case.removesuffix(" all pictures")]
+    pictures = photographs() + emoji() if case.endswith("all pictures") else PICTURES[1:3]
     config = getattr(transformers, f"{family}Config")(**settings)
     more = {"add_pooling_layer": False} if family == "ViT" else {}
     network = on_meta(getattr(transformers, f"{family}Model"), config, **more)
@@ -195,7 +204,6 @@ def test_dino_is_transformers(case, tmp_path) -> None:
     before = torch.random.get_rng_state()
     judge = dino.load_dino(version, tmp_path / "model.safetensors")
     assert torch.equal(before, torch.random.get_rng_state())
-    pictures = PICTURES if version == "dino" else PICTURES[:2]
     with torch.no_grad():
         expected = network(pixel_values=stacked(judge, pictures)).last_hidden_state[:, 0]
     found = described(judge, pictures)
@@ -247,7 +255,7 @@ def test_csd_is_transformers_tower(layers, tmp_path, monkeypatch) -> None:
     style = torch.randn(1024, 768, generator=torch.Generator().manual_seed(1))
     path = tmp_path / "csd.safetensors"
     write_safetensors(path, {**weights, csd.STYLE_KEY: style}, durable=False)
-    judge, pictures = csd.load_csd(path), PICTURES[:2] + PICTURES[-1:]
+    judge, pictures = csd.load_csd(path), PICTURES[::3] if layers == 2 else photographs() + emoji()
     with torch.no_grad():
         expected = tower(pixel_values=stacked(judge, pictures)).pooler_output @ style
         pixels = judge.embed_pixels(picture_tensor(pictures[1]))
@@ -258,7 +266,7 @@ def test_csd_is_transformers_tower(layers, tmp_path, monkeypatch) -> None:
 
 @pytest.mark.parametrize(("width", "heads", "act"), [(128, 2, "quick_gelu"), (1280, 16, "gelu")])
 def test_the_style_encoder_is_transformers(width, heads, act, tmp_path) -> None:
-    sizes = {"hidden_size": width, "num_attention_heads": heads, "intermediate_size": 256, "num_hidden_layers": 2}
+    sizes = {"hidden_size": width, "num_attention_heads": heads, "intermediate_size": 64, "num_hidden_layers": 1}
     config = transformers.CLIPVisionConfig(**sizes, patch_size=14, hidden_act=act, projection_dim=96)
     network = randomly(on_meta(transformers.CLIPVisionModelWithProjection, config))
     path = tmp_path / "style.safetensors"
@@ -266,12 +274,12 @@ def test_the_style_encoder_is_transformers(width, heads, act, tmp_path) -> None:
     write_safetensors(path, {**network.state_dict(), **extra}, durable=False)
     judge = style_encoder.load_style_encoder(path)
     with torch.no_grad():
-        expected = network(pixel_values=stacked(judge, PICTURES[:2])).image_embeds
-    found = described(judge, PICTURES[:2])
-    assert found.shape == (2, 96) and unlike(found, expected) < 1e-5
+        expected = network(pixel_values=stacked(judge, PICTURES[:1])).image_embeds
+    found = described(judge, PICTURES[:1])
+    assert found.shape == (1, 96) and unlike(found, expected) < 1e-5
     other = "gelu" if act == "quick_gelu" else "quick_gelu"
     (tmp_path / "config.json").write_text(f'{{"hidden_size": {width}, "hidden_act": "{other}"}}', encoding="utf-8")
-    assert unlike(described(style_encoder.load_style_encoder(path), PICTURES[:2]), expected) > 1e-7
+    assert unlike(described(style_encoder.load_style_encoder(path), PICTURES[:1]), expected) > 1e-7
     (tmp_path / "config.json").write_text(f'{{"hidden_size": {width}, "hidden_act": "magic"}}', encoding="utf-8")
     with pytest.raises(CheckpointError, match="'magic', expected gelu or quick_gelu"):
         style_encoder.load_style_encoder(path)

@@ -33,6 +33,7 @@ OUTPUT = "output"
 NAMES = (*INPUTS, OUTPUT)
 _WORDS = {"style": ("style",), "content": ("content", "subject")}
 """Words in the title of a node that loads a picture."""
+_JOINT = ("joint_kept", "joint_shifted")
 _SAVE, _PREVIEW = "SaveImage", "PreviewImage"
 _EXPORT = "save it with File > Export (API)"
 
@@ -138,8 +139,8 @@ def bind(nodes: Nodes, texts: Sequence[str], task: Task, file: Path) -> BoundGra
         if place is not None:
             places[name] = place
     needed = ["prompt", "seed"]
-    needed += ["style"] if task != "subject" else []
-    needed += ["content"] if task != "style" else []
+    needed += ["style"] if task in ("style", *_JOINT) else []
+    needed += ["content"] if task in ("subject", *_JOINT) else []
     for name in needed:
         if name not in places:
             raise UserError(f"{named(file)} has no node for {name}: {_hint(nodes, name)}")

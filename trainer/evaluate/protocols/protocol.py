@@ -52,8 +52,10 @@ class Built:
 class BenchProtocol(Protocol):
     """Makes rows of a source."""
 
-    name: str
-    """Part of every seed: benches of one name draw from one noise."""
+    @property
+    def name(self) -> str:
+        """Return what is part of every seed: benches of one name draw from one noise."""
+        ...
 
     def build(self, source: Path | None, store: Store, asked: Asked, problems: ProblemList) -> Built:
         """Return the rows, whose pictures are kept in `store`, without what is added to `problems`.

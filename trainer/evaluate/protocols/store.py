@@ -44,7 +44,7 @@ class Store:
             UserError: it is absent, damaged, no picture, too large, of one colour, or another than its hash says.
         """
         opened = open_picture(path, otherwise="leave it out")
-        if all(low == high for low, high in opened.getextrema()):
+        if len(opened.getcolors(1) or ()) == 1:
             raise UserError(f"{named(path)} has one colour and shows nothing; use another picture or leave it out")
         found = sha256_of(path)
         if sha256 is not None and sha256.strip().lower() != found:
