@@ -77,7 +77,7 @@ def test_how_judges_are_written():
         ("reward.judges={csd: {wait: 1}}", "reward.judges.csd.wait is unknown"),
         ("reward.judges={csd: [1]}", "reward.judges.csd: "),
         ("reward.judges={csd: 1, 'other:csd': 1}", "csd, other:csd two would be logged under one name"),
-        ("models.judges={'../dino': a.safetensors}", "got the judge ../dino, expected a name or import path"),
+        ("models.judges={'../dino': a.safetensors}", "got the judge ../dino, expected a name or an import path"),
         ("monitor.witnesses=[other:style]", "or one as what is measured anyway"),
     ],
 )

@@ -8,7 +8,9 @@ from functools import lru_cache
 
 import torch
 
-__all__ = ["BatchOrder"]
+from ...uso_model.errors import UserError
+
+__all__ = ["BatchOrder", "layout_groups"]
 
 
 class BatchOrder:
@@ -109,3 +111,22 @@ class BatchOrder:
         starts = torch.arange(missing) + torch.rand((), generator=generator, dtype=torch.float64)
         chosen = torch.searchsorted(ends, starts / missing * ends[-1], right=True).clamp(max=len(order) - 1)
         return repeated + [order[i] for i in chosen.tolist()]
+
+
+def layout_groups(layouts: Sequence[str], preserved_share: float | None) -> tuple[list[list[int]], list[float] | None]:
+    """Return row numbers by layout and the share of each layout; all in one and None for the rows as they come.
+
+    Raises:
+        UserError: a layout that has a share has no row.
+    """
+    if preserved_share is None:
+        return [list(range(len(layouts)))], None
+    shares = {"preserved": preserved_share, "shifted": 1 - preserved_share}
+    groups = [[number for number, layout in enumerate(layouts) if layout == kind] for kind in shares]
+    for kind, group in zip(shares, groups, strict=True):
+        if shares[kind] > 0 and not group:
+            raise UserError(
+                f"preserved_share is {preserved_share}, but no row has the layout {kind!r}; leave the setting out or "
+                "add such rows"
+            )
+    return groups, list(shares.values())
