@@ -168,11 +168,11 @@ def _references(
             if name is not None:
                 known = groups.setdefault(name, [])
                 known += [key for key in dict.fromkeys(keys) if key is not None and key not in known]
-    keys = list(dict.fromkeys(key for row in rows for key in row.references))
-    paths = [folder / bench.pictures[key].path for key in keys]
+    every = list(dict.fromkeys(key for row in rows for key in row.references))
+    paths = [folder / bench.pictures[key].path for key in every]
     describers = list({describer.name: describer for measure in measures for describer in measure.needs}.values())
     hashes = {}
-    for key, path, look in zip(keys, paths, features.add_pictures(paths, describers), strict=True):
+    for key, path, look in zip(every, paths, features.add_pictures(paths, describers), strict=True):
         if isinstance(look, str):
             raise UserError(f"{named(path)} of the bench is {look}; build the bench again, or copy it whole")
         for describer in describers:
