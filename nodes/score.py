@@ -23,7 +23,11 @@ __all__ = ["Score"]
 
 ROLES: tuple[Literal["style", "subject"], ...] = ("style", "subject")
 COLUMNS = (*ROLES, "prompt")
-UNSORTED = "none"
+STROKES, UNSORTED = "strokes", "none"
+WITHOUT_A_NETWORK = (
+    "strokes: how edges are drawn and surfaces shaded, compared without a network; colours do not count.",
+    "layout: correlation of brightness with the style image; high where its layout was copied.",
+)
 
 
 class Score(io.ComfyNode):
@@ -85,9 +89,10 @@ class Score(io.ComfyNode):
                 io.Combo.Input(
                     "sort_by",
                     optional=True,
-                    options=[*COLUMNS, UNSORTED],
+                    options=[*COLUMNS, STROKES, UNSORTED],
                     default=COLUMNS[0],
-                    tooltip="Score that sorts: style, subject or prompt; none keeps the order.",
+                    tooltip="Score that sorts: style, subject or prompt; strokes compares style without a network; "
+                    "none keeps the order.",
                 ),
                 io.Boolean.Input(
                     "best_first",
@@ -188,22 +193,20 @@ class Score(io.ComfyNode):
                 likeness = judge_of("prompt", judges["prompt"])
                 columns["prompt"] = by_words(pictures, prompt, likeness)
                 notes.append(f"prompt: {likeness.told}.")
+        notes = [*_without_score(pictures), *notes]
+        shown = list(columns)
+        if references["style"]:
+            columns[STROKES] = by_pairs(pictures, references["style"], style_likeness)
+            columns["layout"] = by_pairs(pictures, references["style"], layout_likeness)
+            shown += [STROKES] if sort_by == STROKES else []
         values = _sorting(columns, sort_by, len(pictures))
         order = list(range(len(pictures))) if sort_by not in columns else ordered(values, best_first)
         if not columns:
             notes.append("Nothing to score by: connect style_image, subject_image or prompt.")
         elif sort_by != UNSORTED and sort_by not in columns:
             notes.append(f"Not sorted: there is no score by {sort_by}.")
-        if references["style"]:
-            columns["strokes"] = by_pairs(pictures, references["style"], style_likeness)
-            columns["layout"] = by_pairs(pictures, references["style"], layout_likeness)
-            notes += [
-                "strokes: how edges are drawn and surfaces shaded, compared without a network; colours do not count.",
-                "layout: correlation of brightness with the style image; high where its layout was copied.",
-            ]
-        notes += _without_score(pictures)
-        text = table(columns, order, notes)
-        show_on_node(short_table({name: columns[name] for name in COLUMNS if name in columns}, order, notes))
+        show_on_node(short_table({name: columns[name] for name in shown}, order, notes))
+        text = table(columns, order, [*notes, *(WITHOUT_A_NETWORK if references["style"] else ())])
         kept = [one for one in (pictures[number].image for number in order) if one is not None]
         return io.NodeOutput(
             one_batch(kept) if kept else NOTHING_TO_SHOW, [values[number] for number in order], order, text

@@ -26,6 +26,7 @@ __all__ = ["complain", "device", "log_to_terminal", "new_parser", "require_count
 TRAIN_PACKAGES = frozenset(
     {
         "accelerate",
+        "choix",
         "jinja2",
         "matplotlib",
         "open_clip",

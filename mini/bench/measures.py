@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, Literal
 
 import numpy as np
 import torch
 
 from ...trainer.evaluate.features import Describer, whole
 from ...trainer.evaluate.measures import Measure, Values
+from ...trainer.evaluate.pixels import LAYOUT
 from ...trainer.evaluate.scores import MeasureCard
 from ...trainer.evaluate.view import View
-from ...uso_model.images import picture_tensor
 from ...uso_model.judging.judge import Judge
-from ...uso_model.judging.likeness import layout_vector
 from ..judges.networks import TRAITS
 from ..world import SUBJECTS
 
@@ -22,9 +22,19 @@ __all__ = ["mini_measures"]
 CAPTIONED = (0, 1, 2, 4)
 """Traits that captions name; the accent is in none."""
 
-_CUTS = np.cumsum(TRAITS)[:-1]
+SAYS = {
+    "style": "share of pictures whose style the style judge names, among all styles of the world and photos",
+    "likeness": "cosine to the style reference, by the descriptor that the style reward trains on",
+    "identity": "chance that a picture is closer to its content photo than another to a stranger of its class; .5 is "
+    "guessing",
+    "resemblance": "cosine of the identity judge to the content photo",
+    "text": "share of class, two colours and marking that the identity judge names as they should be",
+    "leak": "share of pictures in which the judge sees the class that the style reference shows",
+    "copied": "correlation of layout with the style reference",
+}
+"""What the measures are, for readers of a report."""
 
-LAYOUT = Describer("layout", "layout-1", lambda picture: picture_tensor(picture)[0], layout_vector)
+_CUTS = np.cumsum(TRAITS)[:-1]
 
 
 def mini_measures(judges: Sequence[Judge], device: torch.device | str = "cpu") -> list[Measure]:
@@ -42,79 +52,66 @@ def mini_measures(judges: Sequence[Judge], device: torch.device | str = "cpu") -
         "mini_traits": (_text, _leak),
     }
     found = [make(known[name]) for name, makers in wanted.items() if name in known for make in makers]
-    return [*found, _copied(LAYOUT)]
+    return [*found, _copied()]
 
 
 def _style(seen: Describer) -> Measure:
-    """Whether the style judge names the style, among all styles of the world and photos."""
-
     def of(view: View) -> Values:
         right = view.row.facts["style"]["name"]
         return {"style": float(view.drawn(seen.name).argmax() == right) if view.row.against_style else None}
 
-    return Measure(MeasureCard(name="style", judge=seen.name, sees="style", columns=["style"]), of, (seen,))
+    return Measure(_card("style", seen, "style"), of, (seen,))
 
 
 def _likeness(seen: Describer) -> Measure:
-    """Cosine of the reward's descriptor to the style reference."""
-
     def of(view: View) -> Values:
         return {"likeness": _cosine(view, seen, view.row.against_style)}
 
-    return Measure(MeasureCard(name="likeness", judge=seen.name, sees="style", columns=["likeness"]), of, (seen,))
+    return Measure(_card("likeness", seen, "style"), of, (seen,))
 
 
 def _identity(seen: Describer) -> Measure:
-    """The chance that a picture is closer to its content photo than another picture to a stranger of its class."""
-
     def of(view: View) -> Values:
         row = view.row
         return {"own": _cosine(view, seen, row.against_subject), "stranger": _cosine(view, seen, row.strangers)}
 
-    card = MeasureCard(name="identity", judge=seen.name, sees="subject", aggregate="area", columns=["own", "stranger"])
-    return Measure(card, of, (seen,))
+    card = _card("identity", seen, "subject")
+    return Measure(card.model_copy(update={"aggregate": "area", "columns": ["own", "stranger"]}), of, (seen,))
 
 
 def _resemblance(seen: Describer) -> Measure:
-    """Cosine of the identity judge to the content photo."""
-
     def of(view: View) -> Values:
         return {"resemblance": _cosine(view, seen, view.row.against_subject)}
 
-    return Measure(
-        MeasureCard(name="resemblance", judge=seen.name, sees="subject", columns=["resemblance"]), of, (seen,)
-    )
+    return Measure(_card("resemblance", seen, "subject"), of, (seen,))
 
 
 def _text(seen: Describer) -> Measure:
-    """Share of class, both colours and marking that the identity judge names right."""
-
     def of(view: View) -> Values:
         named, right = _named(view, seen), view.row.facts["subject"]["traits"]
         return {"text": float(np.mean([named[number] == right[number] for number in CAPTIONED]))}
 
-    return Measure(MeasureCard(name="text", judge=seen.name, sees="text", columns=["text"]), of, (seen,))
+    return Measure(_card("text", seen, "text"), of, (seen,))
 
 
 def _leak(seen: Describer) -> Measure:
-    """Whether the judge sees the class of what the style reference shows."""
-
     def of(view: View) -> Values:
         right = view.row.facts["style"]["shows"]
         return {"leak": float(SUBJECTS[_named(view, seen)[0]] == right) if view.row.against_style else None}
 
-    card = MeasureCard(name="leak", judge=seen.name, sees="leak", better="lower", columns=["leak"])
-    return Measure(card, of, (seen,))
+    return Measure(_card("leak", seen, "leak", "lower"), of, (seen,))
 
 
-def _copied(seen: Describer) -> Measure:
-    """Correlation of layout with the style reference."""
-
+def _copied() -> Measure:
     def of(view: View) -> Values:
-        return {"copied": _cosine(view, seen, view.row.against_style)}
+        return {"copied": _cosine(view, LAYOUT, view.row.against_style)}
 
-    card = MeasureCard(name="copied", judge=None, sees="copying", better="lower", columns=["copied"])
-    return Measure(card, of, (seen,))
+    card = _card("copied", LAYOUT, "copying", "lower")
+    return Measure(card.model_copy(update={"judge": None}), of, (LAYOUT,))
+
+
+def _card(name: str, seen: Describer, sees: Any, better: Literal["higher", "lower"] = "higher") -> MeasureCard:
+    return MeasureCard(name=name, says=SAYS[name], judge=seen.name, sees=sees, better=better, columns=[name])
 
 
 def _cosine(view: View, seen: Describer, keys: Sequence[str]) -> float | None:

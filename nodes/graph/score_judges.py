@@ -37,11 +37,10 @@ AT_ONCE = 16
 """Pictures in a network at a time."""
 
 _IN_WORDS: dict[Column, str] = {"style": "styles", "subject": "subjects", "prompt": "words"}
+# Measured with `uso eval discriminate` on emoji: area .52 for styles of the first, .78 for subjects of the second.
 _LIMITS: dict[Column, str] = {
-    "style": "USO-mini's style judge, bundled; it knows the 42 styles of USO-mini, reads 128 x 128 pixels and says "
-    "little about other pictures",
-    "subject": "USO-mini's identity judge, bundled; it knows the drawn subjects of USO-mini, reads 128 x 128 pixels "
-    "and says little about other pictures",
+    "style": "USO-mini's style judge (128 x 128); outside of USO-mini's drawings it cannot tell styles apart",
+    "subject": "USO-mini's identity judge (128 x 128), made for USO-mini's drawings",
 }
 
 

@@ -7,8 +7,10 @@ from collections.abc import Mapping, Sequence
 
 __all__ = ["counted", "ordered", "short_table", "table"]
 
-MOST_SHOWN = 12
-"""Rows under a node."""
+MOST_ROWS = 5
+"""Rows under a node, where classic rendering shows some ten lines."""
+MOST_NUMBERS = 12
+"""Numbers of pictures in a sentence."""
 _NO_SCORE = "none"
 
 
@@ -43,20 +45,23 @@ def table(columns: Mapping[str, Sequence[float]], order: Sequence[int], notes: S
 
 
 def short_table(columns: Mapping[str, Sequence[float]], order: Sequence[int], notes: Sequence[str]) -> str:
-    """Return the first rows as plain lines and all notes: the page shows text under a node without columns."""
+    """Return the first rows and the notes as lists, which are legible as plain text and as Markdown.
+
+    Classic rendering shows text under a node as it is, Nodes 2.0 as Markdown.
+    """
     lines = [
         f"{rank}. picture {number}: "
         + ", ".join(f"{name} {_short(values[number])}" for name, values in columns.items())
-        for rank, number in enumerate(order[:MOST_SHOWN], 1)
+        for rank, number in enumerate(order[:MOST_ROWS], 1)
     ]
     rest = len(order) - len(lines)
-    return "\n".join([*lines, *([f"and {rest} more"] if rest else []), "", *notes])
+    return "\n".join([*lines, *(f"- {note}" for note in [*([f"and {rest} more"] if rest else []), *notes])])
 
 
 def counted(places: Sequence[int], of: int, what: str) -> str:
     """Return a sentence that counts pictures and names their numbers."""
-    rest = len(places) - MOST_SHOWN
-    named = ", ".join(map(str, places[:MOST_SHOWN])) + (f" and {rest} more" if rest > 0 else "")
+    rest = len(places) - MOST_NUMBERS
+    named = ", ".join(map(str, places[:MOST_NUMBERS])) + (f" and {rest} more" if rest > 0 else "")
     return f"{len(places)} of {of} pictures {what}: {named}."
 
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from comfyui_uso.trainer.encoders import PictureJudge
+from comfyui_uso.trainer.memory.plan import plan
 from comfyui_uso.trainer.reading.recipe_files import RECIPES, load_recipe
 from comfyui_uso.trainer.recipe import JudgeReward
 from comfyui_uso.trainer.train import train
@@ -77,7 +78,7 @@ def test_how_judges_are_written():
         ("reward.judges={csd: {wait: 1}}", "reward.judges.csd.wait is unknown"),
         ("reward.judges={csd: [1]}", "reward.judges.csd: "),
         ("reward.judges={csd: 1, 'other:csd': 1}", "csd, other:csd two would be logged under one name"),
-        ("models.judges={'../dino': a.safetensors}", "got the judge ../dino, expected a name or import path"),
+        ("models.judges={'../dino': a.safetensors}", "got the judge ../dino, expected a name or an import path"),
         ("monitor.witnesses=[other:style]", "or one as what is measured anyway"),
     ],
 )
@@ -99,3 +100,19 @@ def test_witnesses_may_come_and_go_while_a_run_goes_on_and_rewards_may_not(recip
     more = {**REWARD, "judges": {"csd": 1, "dino": 1}}
     with pytest.raises(ValueError, match=r"reward\.judges\.dino\.weight was None and is now 1\.0"):
         train(recipe(reward=more, models={"judges": judges}, loop={"steps": 3}), several)
+
+
+def test_the_memory_plan_counts_every_judge():
+    def planned(*texts):
+        texts = ["reward.start=0", "models.csd=csd.safetensors", "monitor.samples_every=1", *texts]
+        return plan(load_recipe(RECIPES / "adapt_12gb.yaml", texts=texts)).phases
+
+    def held(phases, name):
+        return next(phase.on_gpu for phase in phases if phase.name == name)
+
+    both = planned("reward.judges={csd: 1, dino: 1}", "models.judges.dino=dino.safetensors")
+    witness = planned("models.judges.dino=dino.safetensors")
+    for phases, more in ((both, {"rewarding", "drawing samples"}), (witness, {"drawing samples"})):
+        for name in ("rewarding", "drawing samples"):
+            grown = held(phases, name) - held(planned(), name)
+            assert grown == pytest.approx(0.09e9 if name in more else 0, abs=1)

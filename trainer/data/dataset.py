@@ -28,7 +28,11 @@ from .cache import Cache
 from .encodings import Encoding, encodings
 from .manifest import Row
 from .masks import Masks
+<<<<<<< HEAD
+from .order import BatchOrder, layout_groups
+=======
 from .order import BatchOrder, drawn
+>>>>>>> h-left
 
 __all__ = ["TripletDataset"]
 
@@ -76,7 +80,7 @@ class TripletDataset:
                 f"{len(of_layout)} have no {needed}, which this stage needs; check the manifest with `uso check`"
             )
         self._absent = Absent(logger, "the row goes on without it")
-        self._groups, self._shares = self._grouped(settings.preserved_share)
+        self._groups, self._shares = layout_groups([row.layout for row in self.rows], settings.preserved_share)
         self._masks = None if settings.masks is None else Masks(settings, [row.target for row in self.rows])
 
     def __len__(self) -> int:
@@ -238,20 +242,6 @@ class TripletDataset:
         targets = [latent(self._encodings.target[size, False], row.target) for size in self._settings.sizes]
         contents = [latent(self._encodings.content[False], path) for path in row.contents] if self._content else []
         return *targets, min(len(row.style), self._settings.styles) if self._style else 0, *contents
-
-    def _grouped(self, preserved_share: float | None) -> tuple[list[list[int]], list[float] | None]:
-        """Return groups of row numbers and the share of each, None for the rows as they come."""
-        if preserved_share is None:
-            return [list(range(len(self.rows)))], None
-        kinds = {"preserved": preserved_share, "shifted": 1 - preserved_share}
-        groups = [[i for i, row in enumerate(self.rows) if row.layout == kind] for kind in kinds]
-        for kind, group in zip(kinds, groups, strict=True):
-            if kinds[kind] > 0 and not group:
-                raise UserError(
-                    f"preserved_share is {preserved_share}, but no row has the layout {kind!r}; leave the setting out "
-                    "or add such rows"
-                )
-        return groups, list(kinds.values())
 
     def _contents(self, row: Row, random: StepRandom, place: int) -> list[Path]:
         return drawn(row.contents, self._settings.contents, random.row(place, "contents")) if self._content else []

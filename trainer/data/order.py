@@ -9,7 +9,13 @@ from pathlib import Path
 
 import torch
 
+<<<<<<< HEAD
+from ...uso_model.errors import UserError
+
+__all__ = ["BatchOrder", "layout_groups"]
+=======
 __all__ = ["BatchOrder", "drawn"]
+>>>>>>> h-left
 
 
 class BatchOrder:
@@ -112,7 +118,27 @@ class BatchOrder:
         return repeated + [order[i] for i in chosen.tolist()]
 
 
+<<<<<<< HEAD
+def layout_groups(layouts: Sequence[str], preserved_share: float | None) -> tuple[list[list[int]], list[float] | None]:
+    """Return row numbers by layout and the share of each layout; all in one and None for the rows as they come.
+
+    Raises:
+        UserError: a layout that has a share has no row.
+    """
+    if preserved_share is None:
+        return [list(range(len(layouts)))], None
+    shares = {"preserved": preserved_share, "shifted": 1 - preserved_share}
+    groups = [[number for number, layout in enumerate(layouts) if layout == kind] for kind in shares]
+    for kind, group in zip(shares, groups, strict=True):
+        if shares[kind] > 0 and not group:
+            raise UserError(
+                f"preserved_share is {preserved_share}, but no row has the layout {kind!r}; leave the setting out or "
+                "add such rows"
+            )
+    return groups, list(shares.values())
+=======
 def drawn(paths: Sequence[Path], most: int, generator: torch.Generator) -> list[Path]:
     """Return at most so many of some references, in their order."""
     numbers = torch.randperm(len(paths), generator=generator)[:most]
     return [paths[number] for number in sorted(numbers.tolist())]
+>>>>>>> h-left

@@ -11,7 +11,7 @@ from .bench import TASKS, Row
 __all__ = ["Real", "real_pictures", "shuffled_references"]
 
 _SEED = 0
-_NOTHING = {"prompt": "", "content": None, "style": None, "against_subject": [], "against_style": []}
+_NOTHING: dict[str, object] = {"prompt": "", "content": None, "style": None, "against_subject": [], "against_style": []}
 
 
 class Real(NamedTuple):

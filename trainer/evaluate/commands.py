@@ -7,6 +7,7 @@ import argparse
 from .build_command import add_build
 from .compare_command import add_compare
 from .discriminate_command import add_discriminate
+from .pairs_command import add_pairs
 from .report_command import add_report
 from .run_command import add_run
 from .score_command import add_score
@@ -22,4 +23,5 @@ def add_eval_commands(commands: argparse._SubParsersAction, names: ShortNames | 
     add_score(commands, names or {})
     add_report(commands)
     add_compare(commands)
-    add_discriminate(commands)
+    add_pairs(commands)
+    add_discriminate(commands, names or {})

@@ -18,6 +18,8 @@ def add_compare(commands: argparse._SubParsersAction) -> None:
         "protocols, benches, seeds or judges are refused.",
     )
     compare.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="folders that `uso eval score` has scored")
+    compare.add_argument("--votes", type=Path, metavar="FILE", help="what people have chosen on `uso eval pairs`' page")
+    compare.add_argument("--key", type=Path, metavar="FILE", help="key.json that lies beside that page")
     compare.add_argument("--json", action="store_true", help="print JSON")
     compare.set_defaults(handler=_compare)
 
@@ -28,11 +30,19 @@ def _compare(args: argparse.Namespace) -> None:
 
     from ...uso_model.errors import UserError
     from .comparison import compared, told
+    from .pairs import read_votes
+    from .ranking import ranked, told_votes
     from .together import read_together
 
     if len(args.runs) < 2:
         raise UserError("got one run, expected two or more; name those that it is compared with, too")
-    first, *others = read_together(args.runs)
+    if (args.votes is None) != (args.key is None):
+        raise UserError("expected --votes and --key together: votes.json that the page saved, and key.json beside it")
+    runs = read_together(args.runs)
+    first, *others = runs
+    if args.votes is not None:
+        print("\n".join(told_votes(read_votes(args.votes, args.key, runs))))
+        return
     found = [one for other in others for one in compared(first, other)]
     if not found:
         raise UserError("the runs have no picture in common that both have numbers of; score them again")
@@ -45,3 +55,6 @@ def _compare(args: argparse.Namespace) -> None:
         for one in found:
             if one.second == other.name:
                 print(f"  {told(one)}")
+    if len(runs) > 2:
+        print("strengths of Bradley and Terry, the best first")
+        print("\n".join(f"  {line}" for line in ranked(runs)))

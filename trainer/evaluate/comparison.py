@@ -11,7 +11,7 @@ from .statistics import Interval, interval
 from .summary import numbers_of, ordered, units_of
 from .together import ScoredRun
 
-__all__ = ["Compared", "Pair", "compared", "pairs_of", "told"]
+__all__ = ["Compared", "Pair", "compared", "interval_told", "pairs_of", "told"]
 
 
 @dataclass(frozen=True)
@@ -75,13 +75,12 @@ def told(one: Compared) -> str:
     """Return a comparison as a line: difference and wins with their intervals, and what they say."""
     sure = "" if one.difference.holds(0) else f", {_better(one)}"
     cannot = f"; {one.measure.name} {one.measure.cannot}" if one.measure.cannot else ""
-    return (
-        f"{one.task} {one.measure.name}: {_interval(one.difference, '+.4f')}, wins {_interval(one.wins, '.2f')}, "
-        f"{one.difference.count} pairs{sure}{cannot}"
-    )
+    difference, wins = interval_told(one.difference, "+.4f"), interval_told(one.wins, ".2f")
+    return f"{one.task} {one.measure.name}: {difference}, wins {wins}, {one.difference.count} pairs{sure}{cannot}"
 
 
-def _interval(found: Interval, form: str) -> str:
+def interval_told(found: Interval, form: str) -> str:
+    """Return a mean and its bounds as text."""
     bounds = "" if found.low is None or found.high is None else f" ({found.low:{form}} to {found.high:{form}})"
     return f"{found.mean:{form}}{bounds}"
 

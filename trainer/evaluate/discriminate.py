@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from ...uso_model.errors import UserError
-from ...uso_model.judging.discrimination import Area, Discrimination, discriminate, least_apart
+from ...uso_model.judging.discrimination import Area, Discrimination, discriminate, least_apart, short
 from ...uso_model.judging.judge import Judge, Sees
 from ...uso_model.judging.readout import cosine, csls
 from .features import Describer, whole
@@ -37,10 +37,7 @@ class Found(NamedTuple):
     @property
     def says(self) -> list[str]:
         """Return the sentences that have to stand beside its numbers."""
-        style, subject = self.discrimination.style, self.discrimination.subject
         told = [self.discrimination.cannot(what) for what in ("style", "subject") if what in self.sees]
-        if "style" in self.sees and "subject" not in self.sees and not style.low > subject.high:
-            told.append("does not tell styles apart better than subjects here")
         return [sentence for sentence in told if sentence]
 
 
@@ -111,7 +108,7 @@ def table(result: Result) -> str:
         "|---|---|---|---|---|",
     ]
     for one in result.found:
-        least = "" if one.least is None else f"{_cell(one.least[0])}, {_cell(one.least[1])}: {one.least[2]:.2f}"
+        least = "" if one.least is None else f"{_cell(one.least[0])}, {_cell(one.least[1])}: {short(one.least[2])}"
         style, subject = (_area(area) for area in one.discrimination[:2])
         lines.append(f"| {_cell(one.measure)} | {style} | {subject} | {least} | {'; '.join(one.says)} |")
     return "\n".join(lines)

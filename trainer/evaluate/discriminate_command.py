@@ -5,17 +5,19 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from .short_names import ShortNames, spelt_out
+
 __all__ = ["add_discriminate"]
 
 
-def add_discriminate(commands: argparse._SubParsersAction) -> None:
+def add_discriminate(commands: argparse._SubParsersAction, names: ShortNames) -> None:
     """Add `uso eval discriminate`."""
     command = commands.add_parser(
         "discriminate",
         help="say which measures tell styles, or subjects, apart on pictures with labels",
         description="Say how well each measure tells styles apart, and subjects, on a folder of pictures with labels: "
         "the area under the ROC curve (AUC) of pairs in one style against pairs in two, always of different subjects, "
-        "and the same for subjects, with 95 %% intervals. A measure whose interval holds .5 tells nothing apart there.",
+        "and the same for subjects, with 95 % intervals. A measure whose interval holds .5 tells nothing apart there.",
     )
     command.add_argument(
         "folder",
@@ -25,6 +27,7 @@ def add_discriminate(commands: argparse._SubParsersAction) -> None:
     )
     command.add_argument(
         "--judge",
+        type=spelt_out(names),
         action="append",
         default=[],
         metavar="NAME[=FILE]",

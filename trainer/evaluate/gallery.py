@@ -12,13 +12,14 @@ from pathlib import Path
 from PIL import Image
 
 from ...uso_model.errors import UserError
-from .bench import PICTURES, TASKS, Bench, Row, Task, read_bench
+from .bench import TASKS, Bench, Row, Task, read_bench
 from .looks import opened
+from .run_pictures import picture_path
 from .scores import MeasureCard, Score
 from .summary import ordered
 from .together import ScoredRun
 
-__all__ = ["BenchFiles", "Gallery", "Shown", "galleries", "open_bench"]
+__all__ = ["BenchFiles", "Gallery", "Shown", "galleries", "open_bench", "thumbnail"]
 
 MOST = 6
 """Pictures at either end."""
@@ -70,7 +71,7 @@ def open_bench(folder: Path | None, digest: str) -> BenchFiles | None:
 
 def galleries(runs: Sequence[ScoredRun], bench: BenchFiles | None) -> list[Gallery]:
     """Return the worst and best of each run and task, by the first measure of subjects and the first of styles."""
-    reference = lru_cache(maxsize=None)(_thumbnail)
+    reference = lru_cache(maxsize=None)(thumbnail)
     found = []
     for run in runs:
         for task in TASKS:
@@ -100,7 +101,6 @@ def _chosen(cards: Sequence[MeasureCard]) -> list[MeasureCard]:
 
 def _shown(run: ScoredRun, score: Score, column: str, bench: BenchFiles | None, reference) -> Shown:
     name = f"{score.row}_{score.sample}.png"
-    inside = run.folder / PICTURES / name
     row = bench.rows.get(score.row) if bench else None
     references = []
     if bench is not None and row is not None:
@@ -110,17 +110,17 @@ def _shown(run: ScoredRun, score: Score, column: str, bench: BenchFiles | None, 
         name,
         score.values[column] or 0.0,
         row.prompt if row else "",
-        _thumbnail(inside if inside.is_file() else run.folder / name),
+        thumbnail(picture_path(run.folder, score)),
         [thumbnail for thumbnail in references if thumbnail],
     )
 
 
-def _thumbnail(path: Path) -> str | None:
+def thumbnail(path: Path, side: int = _SIDE) -> str | None:
     """Return a small copy of a picture as a data: URI, None where it cannot be opened."""
     picture = opened(path)
     if not isinstance(picture, Image.Image):
         return None
-    picture.thumbnail((_SIDE, _SIDE), Image.Resampling.LANCZOS)
+    picture.thumbnail((side, side), Image.Resampling.LANCZOS)
     data = io.BytesIO()
     picture.save(data, "JPEG", quality=85)
     return f"data:image/jpeg;base64,{base64.b64encode(data.getvalue()).decode()}"

@@ -7,6 +7,7 @@ import io
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -49,9 +50,12 @@ def write_report(runs: Sequence[ScoredRun], out: Path, bench: Path | None = None
         "report.html": _as_page(runs, found, files),
     }
     for name, text in parts.items():
-        data = text.encode("utf-8", "backslashreplace")
-        atomic_write(out / name, lambda temporary, data=data: Path(temporary).write_bytes(data))
+        atomic_write(out / name, partial(_put, text))
     return [out / name for name in parts]
+
+
+def _put(text: str, path: str) -> None:
+    Path(path).write_bytes(text.encode("utf-8", "backslashreplace"))
 
 
 def _pins(runs: Sequence[ScoredRun], files: BenchFiles | None) -> dict[str, Any]:
@@ -143,6 +147,8 @@ def _markdown_lines(runs: Sequence[ScoredRun], found: Sequence[Table], files: Be
     yield f"# {_plain(pins['protocol'])}"
     yield ""
     yield from (f"- {_plain(run.name)}: {_plain(_problems(run))}" for run in runs)
+    yield from (f"- {_plain(note)}" for note in pins["notes"])
+    yield from (f"- {_plain(card.name)}: {_plain(card.says)}" for card in runs[0].header.measures if card.says)
     for table in found:
         yield from ("", f"## {table.task}", "")
         yield _row(["", *(f"{card.name} ({card.better} is better)" for card in table.measures)])
@@ -202,6 +208,7 @@ def _as_page(runs: Sequence[ScoredRun], found: Sequence[Table], files: BenchFile
         runs=[(run.name, _problems(run)) for run in runs],
         wrong=wrong[:100],
         more_wrong=max(0, len(wrong) - 100),
+        measures=[card for card in runs[0].header.measures if card.says],
         tables=found,
         galleries=galleries(runs, files),
         published=_published(found),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -14,11 +15,12 @@ from ...uso_model.errors import UserError
 from ...uso_model.judging.judge import Card
 from ...uso_model.untrusted import field, named, parse_json, read_text
 from .baselines import real_pictures, shuffled_references
-from .bench import PICTURES, Bench, Row, picture_name, read_bench
+from .bench import Bench, Row, picture_name, read_bench
 from .features import Features
 from .looks import Look, Problem
 from .measures import Measure, Values
 from .run import RUN
+from .run_pictures import pictures_folder
 from .scores import Header, Score, Whose, scores_name, write_scores
 from .shards import WHOLE, Shard
 from .verdicts import with_verdicts
@@ -73,7 +75,7 @@ def score_run(
     _require_columns(measures)
     model = _drawn_by(run, digest)
     features = Features(cache or run.absolute().parent / "features")
-    folder = run / PICTURES if (run / PICTURES).is_dir() else run
+    folder = pictures_folder(run)
     drawings = [
         _Drawing(row, sample, folder / picture_name(row, sample))
         for row in rows[shard[0] - 1 :: shard[1]]
@@ -111,7 +113,16 @@ def score_run(
     )
     path = run / scores_name(shard)
     write_scores(path, header, scores)
+    _remove_others(run, shard)
     return Scored(path, header, scores)
+
+
+def _remove_others(run: Path, shard: Shard) -> None:
+    """Remove the scores of another division into shards, which no longer belong to these."""
+    ours = {scores_name((number + 1, shard[1])) for number in range(shard[1])}
+    for path in run.glob("scores*.jsonl"):
+        if path.name not in ours and re.fullmatch(r"scores(-[0-9]+-of-[0-9]+)?\.jsonl", path.name):
+            path.unlink(missing_ok=True)
 
 
 def _require_columns(measures: Sequence[Measure]) -> None:
@@ -151,17 +162,17 @@ def _references(
     subjects: dict[str, list[str]] = {}
     for row in rows:
         for groups, name, keys in (
-            (styles, row.style_name, [row.style, *row.against_style]),
-            (subjects, row.subject, [row.content, *row.against_subject]),
+            (styles, row.style_name, (row.style, *row.against_style)),
+            (subjects, row.subject, (row.content, *row.against_subject)),
         ):
             if name is not None:
                 known = groups.setdefault(name, [])
                 known += [key for key in dict.fromkeys(keys) if key is not None and key not in known]
-    keys = list(dict.fromkeys(key for row in rows for key in row.references))
-    paths = [folder / bench.pictures[key].path for key in keys]
+    every = list(dict.fromkeys(key for row in rows for key in row.references))
+    paths = [folder / bench.pictures[key].path for key in every]
     describers = list({describer.name: describer for measure in measures for describer in measure.needs}.values())
     hashes = {}
-    for key, path, look in zip(keys, paths, features.add_pictures(paths, describers), strict=True):
+    for key, path, look in zip(every, paths, features.add_pictures(paths, describers), strict=True):
         if isinstance(look, str):
             raise UserError(f"{named(path)} of the bench is {look}; build the bench again, or copy it whole")
         for describer in describers:

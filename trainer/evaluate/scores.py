@@ -34,6 +34,8 @@ class MeasureCard(Settings):
     """area: of the ROC curve between the first of `columns` and the second."""
     columns: list[str] = Field(min_length=1)
     """Names in `Score.values`; one for means."""
+    says: str = ""
+    """What it is, in words, where its name does not tell."""
     cannot: str | None = None
     """What it cannot tell apart here, such as `cannot tell styles apart here (AUC .52, .47 to .57)`."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -17,8 +18,8 @@ __all__ = ["Store"]
 
 log = logging.getLogger(__name__)
 
-_AT_ONCE = 512
-"""Arrays that are written together: few enough that a killed run loses little."""
+_AT_ONCE, _SECONDS = 512, 30
+"""Arrays that are written together, and how long they wait for others: a killed run shall lose little."""
 _ENDING = ".safetensors"
 
 
@@ -28,6 +29,7 @@ class Store:
     def __init__(self, folder: Path):
         self.folder = folder
         self._new: dict[str, np.ndarray] = {}
+        self._written = time.monotonic()
 
     def read(self, keys: Iterable[str]) -> dict[str, np.ndarray]:
         """Return what is there of these keys."""
@@ -47,7 +49,7 @@ class Store:
             OSError: it cannot be written.
         """
         self._new[key] = np.ascontiguousarray(value)
-        if len(self._new) >= _AT_ONCE:
+        if len(self._new) >= _AT_ONCE or time.monotonic() - self._written > _SECONDS:
             self.flush()
 
     def flush(self) -> None:
@@ -62,6 +64,7 @@ class Store:
             path = self.folder / f"{_name(data)}{_ENDING}"
             atomic_write(path, lambda temporary: Path(temporary).write_bytes(data), durable=False)
             self._new = {}
+        self._written = time.monotonic()
 
 
 def _name(data: bytes) -> str:

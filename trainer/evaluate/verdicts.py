@@ -43,5 +43,5 @@ def _cannot(measure: Measure, references: References) -> str | None:
     likeness = cosine(torch.from_numpy(vectors), torch.from_numpy(vectors))
     # What else the pictures have in common is not known: each counts as a subject, or a style, of its own.
     alone = [str(number) for number in range(len(labels))]
-    named = {"styles": labels, "subjects": alone} if what == "style" else {"styles": alone, "subjects": labels}
-    return discriminate(likeness, **named, most=_MOST).cannot(what)
+    styles, subjects = (labels, alone) if what == "style" else (alone, labels)
+    return discriminate(likeness, styles, subjects, most=_MOST).cannot(what)

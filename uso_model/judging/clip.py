@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..checkpoints import load_strict, read_safetensors
-from ..checkpoints.strict import require_finite
+from ..checkpoints.strict import require_finite, require_floats
 from .clip_layouts import open_clip_layout
 from .encoder_judge import EncoderJudge
 from .judge import Card
@@ -91,6 +91,7 @@ def clip_from(tensors: Mapping[str, Tensor], source: str) -> Clip:
     with torch.device("meta"):
         network = open_clip.CLIP(**settings)
     weights = open_clip_layout(tensors, source)
+    require_floats(weights, source)  # `float` below would take quantised ones for numbers
     load_strict(network, {name: tensor.float() for name, tensor in weights.items()}, source, assign=True)
     require_finite(weights, source)
     # The causal mask is no weight: what the meta device has of it is its shape.

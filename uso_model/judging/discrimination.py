@@ -12,7 +12,7 @@ from torch import Tensor
 from ..errors import UserError
 from .roc import weighted_areas
 
-__all__ = ["CHANCE", "Area", "Discrimination", "discriminate", "least_apart"]
+__all__ = ["CHANCE", "Area", "Discrimination", "discriminate", "least_apart", "short"]
 
 CHANCE = 0.5
 LEAST_DRAWS_WITH_PAIRS = 0.1
@@ -32,8 +32,8 @@ class Area(NamedTuple):
 
     def __str__(self) -> str:
         if self.low != self.low:
-            return f"AUC {_short(self.value)}, no interval"
-        return f"AUC {_short(self.value)}, {_short(self.low)} to {_short(self.high)}"
+            return f"AUC {short(self.value)}, no interval"
+        return f"AUC {short(self.value)}, {short(self.low)} to {short(self.high)}"
 
     @property
     def is_chance(self) -> bool:
@@ -53,11 +53,20 @@ class Discrimination(NamedTuple):
     """Pairs whose likeness is no finite number; they are left out."""
 
     def cannot(self, what: Literal["style", "subject"]) -> str | None:
-        """Return the sentence that has to stand beside every number of this measure, None where it needs none."""
+        """Return the sentence that has to stand beside every number of this measure, None where it needs none.
+
+        It is that the measure tells nothing apart, or that it sees the other thing more surely (disjoint intervals).
+        """
+        other: Literal["style", "subject"] = "subject" if what == "style" else "style"
         found: Area = getattr(self, what)
+        instead: Area = getattr(self, other)
         if found.value != found.value:
             return f"cannot tell {what}s apart here (no pairs to compare)"
-        return f"cannot tell {what}s apart here ({found})" if found.is_chance else None
+        if found.is_chance:
+            return f"cannot tell {what}s apart here ({found})"
+        if instead.low > found.high:
+            return f"tells {other}s apart rather than {what}s here ({other} {instead}; {what} {found})"
+        return None
 
 
 def discriminate(
@@ -165,5 +174,6 @@ def _draws(labels: Tensor, draws: int, generator: torch.Generator) -> Tensor:
     return torch.cat([torch.ones(clusters, 1), counts], dim=1)
 
 
-def _short(value: float) -> str:
+def short(value: float) -> str:
+    """Return a share as it is printed: .52."""
     return f"{value:.2f}".removeprefix("0")

@@ -77,7 +77,6 @@ def layout_likeness(a: Tensor, b: Tensor) -> Tensor:
 
     Between a drawn picture and its style reference it tells copying: style should come over, places should not.
     """
-
     return (layout_vector(a) * layout_vector(b)).sum(dim=1)
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..checkpoints import CheckpointError, load_strict
-from ..checkpoints.strict import require_finite
+from ..checkpoints.strict import require_finite, require_floats
 
 __all__ = ["filled", "heads_of"]
 
@@ -57,8 +57,9 @@ def filled(
         owner, _, last = name.rpartition(".")
         setattr(network.get_submodule(owner), last, buffer)
     own = {renamed(name): name for name in network.state_dict()}
-    found = {renamed(name): tensor.float() for name, tensor in tensors.items()}
-    state = {own.get(name, name): tensor for name, tensor in found.items() if not unused(name)}
+    found = {renamed(name): tensor for name, tensor in tensors.items() if not unused(renamed(name))}
+    require_floats(found, source)  # `float` below would take quantised ones for numbers
+    state = {own.get(name, name): tensor.float() for name, tensor in found.items()}
     for name, target in own.items():
         if unused(name):
             state[target] = torch.zeros(network.state_dict()[target].shape)

@@ -34,7 +34,7 @@ def opened(manifest: Path, tmp_path: Path, tiny_encoders) -> Callable[..., Tripl
             data=values,
             models={},
             memory={"base": "fp32"},
-            reward={"start": 0} if descriptor else None,
+            reward={"start": 0} if descriptor is True else descriptor or None,
             loop={
                 "run_dir": tmp_path / "run",
                 "steps": 1,

@@ -14,11 +14,13 @@ from PIL import Image
 
 
 def same(one, other):
-    """Compare nested tuples of tensors."""
+    """Compare nested tuples and mappings of tensors."""
     if isinstance(one, torch.Tensor):
         return torch.equal(one, other)
     if isinstance(one, (tuple, list)):
         return len(one) == len(other) and all(map(same, one, other))
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same(value, other[name]) for name, value in one.items())
     return one == other
 
 

@@ -19,6 +19,7 @@ from comfyui_uso.trainer.evaluate.drawers.flux import flux_drawer
 from comfyui_uso.trainer.evaluate.protocols.store import Store
 from comfyui_uso.trainer.evaluate.run import draw_bench
 from comfyui_uso.trainer.recipe import ModelsConfig
+from comfyui_uso.trainer.run_folder import open_recipe, write_run
 from comfyui_uso.uso_model.autoencoder import Autoencoder
 from comfyui_uso.uso_model.checkpoints import (
     load_projector,
@@ -164,6 +165,23 @@ def test_what_a_run_exported_takes_the_place_of_the_recipes(recipe: Path, bench:
         drawn(bench, tmp_path / "plain", recipe, files=out)
     with pytest.raises(UserError, match="holds no exported LoRA or projector"):
         drawn(bench, tmp_path / "other", recipe, files=tmp_path / "cache")
+
+
+def test_a_runs_folder_stands_for_what_it_trained(recipe: Path, bench: Path, tmp_path: Path) -> None:
+    config = open_recipe(str(recipe))
+    write_run(config, 1, "hash")
+    header, folder = read_bench(bench)[0], config.loop.run_dir
+    with pytest.raises(UserError, match="holds no exported LoRA or projector; make them with `uso export RUN`"):
+        flux_drawer(Inputs(bench, header, recipe=str(folder)))
+    config.folder.mkdir()
+    save_projector(
+        config.folder / f"{folder.name}-0000004-projector.safetensors",
+        load_projector(tmp_path / "projector.safetensors"),
+    )
+    told = flux_drawer(Inputs(bench, header, recipe=str(folder))).describe()
+    assert told["files"]["projector"]["name"] == f"{folder.name}-0000004-projector.safetensors"
+    named = flux_drawer(Inputs(bench, header, recipe=str(recipe), files=config.folder)).describe()
+    assert named == told and "lora" not in told["files"]
 
 
 def test_what_the_drawer_lacks_is_said(recipe: Path, bench: Path, tmp_path: Path) -> None:

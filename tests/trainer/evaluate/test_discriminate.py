@@ -29,6 +29,8 @@ class Colours:
     def embed(self, prepared: torch.Tensor) -> torch.Tensor:
         return torch.nn.functional.normalize(prepared.flatten(1), dim=1)
 
+    embed_pixels = embed
+
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:

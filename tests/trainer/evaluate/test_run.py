@@ -128,6 +128,16 @@ def test_a_changed_reference_and_a_second_process_are_said(write_small_bench: Wr
         draw_bench(bench, run, Cheap())
 
 
+@pytest.mark.parametrize("path", ["../outside.png", "/etc/passwd", "pictures/../a.png", "a.png", "pictures/cat.png"])
+def test_a_bench_of_a_stranger_names_no_file_outside(path: str, write_small_bench: Write, tmp_path: Path) -> None:
+    bench = write_small_bench()
+    header = json.loads((bench / "bench.json").read_text())
+    header["pictures"]["cat"]["path"] = path
+    (bench / "bench.json").write_text(json.dumps(header))
+    with pytest.raises(UserError, match=r"bench\.json cannot be read .*build the bench again"):
+        draw_bench(bench, tmp_path / "run", Cheap())
+
+
 def test_the_command_line(write_small_bench: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     bench, run = str(write_small_bench()), str(tmp_path / "run")
     drawer = ["--drawer", f"{Cheap.__module__}:cheap_drawer"]

@@ -96,14 +96,12 @@ def test_real_pictures_are_more_and_shuffled_references_less(bench: Path, run: P
 
 
 def bomb(path: Path, side: int) -> None:
-    """Write a PNG that says it is huge."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
-    data = zlib.compress(bytes(1 << 16))
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b""))
+    """Write a small PNG whose header says that it is huge."""
+    Image.new("RGB", (8, 8), "red").save(path)
+    data = bytearray(path.read_bytes())
+    data[16:24] = struct.pack(">II", side, side)
+    data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
+    path.write_bytes(data)
 
 
 def test_what_is_wrong_is_named_and_the_rest_is_scored(bench: Path, run: Path):
@@ -152,10 +150,12 @@ def test_numbers_that_are_none_are_counted_and_not_kept(bench: Path, run: Path):
 
 
 def test_shards_make_what_one_scoring_makes(bench: Path, run: Path):
+    scored(bench, run, shard=(2, 2))
     whole = scored(bench, run)
-    whole.path.unlink()
+    assert [path.name for path in run.glob("scores*")] == ["scores.jsonl"], "those of another division are gone"
     for number in (1, 2, 3):
         scored(bench, run, shard=(number, 3))
+    assert len(list(run.glob("scores*"))) == 3
     header, scores = read_scores(run)
     assert header == whole.header
 

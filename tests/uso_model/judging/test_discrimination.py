@@ -40,6 +40,9 @@ def test_a_measure_of_styles_tells_styles_and_not_subjects_apart():
 def test_content_in_a_measure_does_not_help_it_with_styles():
     """Pairs in one style never share the subject, nor do pairs in two styles: the subject gives nothing away."""
     assert measured(subject=3.0, noise=0.1).style.is_chance
+    mixed = measured(style=0.6, subject=2.0, noise=0.5)
+    assert mixed.style.low > 0.5 and mixed.cannot("style").startswith("tells subjects apart rather than styles here (")
+    assert mixed.cannot("subject") is None
 
 
 def test_intervals_repeat_and_few_styles_are_taken_as_given():
