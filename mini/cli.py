@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from ..trainer.cli import log_to_terminal
 from ..trainer.replacing import add_force, require_new
@@ -141,7 +143,7 @@ def _world(args: argparse.Namespace) -> None:
 def _sheet(args: argparse.Namespace) -> None:
     from .world import hybrids_sheet, individual_sheet, styles_sheet, subjects_sheet
 
-    sheets = {
+    sheets: dict[str, Callable[..., Any]] = {
         "subjects": subjects_sheet,
         "styles": styles_sheet,
         "individual": individual_sheet,

@@ -13,7 +13,7 @@ from .graph.left_out import LEFT_OUT, NOTHING_TO_SHOW, needed
 from .graph.model_checks import check_given
 from .graph.node_text import show_on_node
 from .graph.pictures import one_batch
-from .graph.score_judges import absent_judge, judge_choices, judge_files, judge_of
+from .graph.score_judges import Column, absent_judge, judge_choices, judge_files, judge_of
 from .graph.score_table import counted, ordered, short_table, table
 from .graph.scoring import NO_SCORE, Scored, by_pairs, by_pictures, by_words, flat_places, given, scored_pictures
 from .graph.widgets import checked_widgets
@@ -22,7 +22,7 @@ from .sockets import schema
 __all__ = ["Score"]
 
 ROLES: tuple[Literal["style", "subject"], ...] = ("style", "subject")
-COLUMNS = (*ROLES, "prompt")
+COLUMNS: tuple[Column, ...] = (*ROLES, "prompt")
 STROKES, UNSORTED = "strokes", "none"
 WITHOUT_A_NETWORK = (
     "strokes: how edges are drawn and surfaces shaded, compared without a network; colours do not count.",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -62,7 +63,7 @@ class Clip(EncoderJudge):
 
     def __init__(self, network: nn.Module):
         super().__init__(CARD, PREPROCESSING)
-        self.network = network
+        self.network: Any = network  # open_clip has no types
         self.tokenizer = open_clip_package("clip").tokenizer.SimpleTokenizer()
 
     def features(self, prepared: Tensor) -> Tensor:

@@ -80,7 +80,7 @@ _RENAMES = [
 
 def _renamed(name: str) -> str:
     for pattern, target in _RENAMES:
-        name = pattern.sub(target, name)  # type: ignore[arg-type]  # a list of both kinds of replacement
+        name = pattern.sub(target, name)  # type: ignore[call-overload]  # a list of both kinds of replacement
     return name
 
 
