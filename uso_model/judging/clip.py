@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -59,6 +60,9 @@ def is_clip(shapes: Mapping[str, tuple[int, ...]]) -> bool:
 
 class Clip(EncoderJudge):
     """Pictures and texts to unit vectors in one space."""
+
+    network: Any
+    """open_clip's, which comes without types."""
 
     def __init__(self, network: nn.Module):
         super().__init__(CARD, PREPROCESSING)
