@@ -65,3 +65,11 @@ def test_the_step_beside_comfyuis_own(comfy_folder: Path):
     assert done.returncode == 0, done.stderr[-2000:]
     found = json.loads(done.stdout)
     assert found["memory_ratio"] < 1.05 and len(found["references_cost"]["1024"]) == 5
+
+
+@pytest.mark.long
+def test_the_scoring():
+    small = ("--pictures", "20", "--side", "64", "--width", "64", "--blocks", "1", "--rounds", "1")
+    done = run(str(FOLDER / "eval_score.py"), *small)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.count("times as fast") == 2

@@ -28,7 +28,7 @@ from .cache import Cache
 from .encodings import Encoding, encodings
 from .manifest import Row
 from .masks import Masks
-from .order import BatchOrder, layout_groups
+from .order import BatchOrder, drawn, layout_groups
 
 __all__ = ["TripletDataset"]
 
@@ -102,7 +102,7 @@ class TripletDataset:
         other = random.row(place, "pooled text")
         if torch.rand((), generator=other).item() < self._settings.pooled_shuffle:
             _, vec = self.text(self.rows[int(torch.randint(len(self.rows), (), generator=other))].prompt)
-        styles = self._there(_drawn(row.style, self._settings.styles, random.row(place, "styles")))
+        styles = self._there(drawn(row.style, self._settings.styles, random.row(place, "styles")))
         contents = self._contents(row, random, place)
         mirrored = torch.rand((), generator=random.row(place, "flip")).item() < self._settings.flip
         target = self._latent(self._encodings.target[self._size(random, place), mirrored], row.target)
@@ -240,9 +240,7 @@ class TripletDataset:
         return *targets, min(len(row.style), self._settings.styles) if self._style else 0, *contents
 
     def _contents(self, row: Row, random: StepRandom, place: int) -> list[Path]:
-        if not self._content:
-            return []
-        return _drawn(row.contents, self._settings.contents, random.row(place, "contents"))
+        return drawn(row.contents, self._settings.contents, random.row(place, "contents")) if self._content else []
 
     def _size(self, random: StepRandom, place: int) -> int:
         """Return the size of a sample; rows that should go through the network together have the same."""
@@ -285,9 +283,3 @@ class TripletDataset:
 
     def _encoded(self, encoding: Encoding, what: str | Path) -> dict[str, Tensor]:
         return self._cache.get(what, encoding.recipe, partial(encoding.encode, what))
-
-
-def _drawn(paths: Sequence[Path], most: int, generator: torch.Generator) -> list[Path]:
-    """Return at most so many of some references, in their order."""
-    drawn = torch.randperm(len(paths), generator=generator)[:most]
-    return [paths[number] for number in sorted(drawn.tolist())]

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from pathlib import Path
 
 import torch
 
 from ...uso_model.errors import UserError
 
-__all__ = ["BatchOrder", "layout_groups"]
+__all__ = ["BatchOrder", "drawn", "layout_groups"]
 
 
 class BatchOrder:
@@ -130,3 +131,9 @@ def layout_groups(layouts: Sequence[str], preserved_share: float | None) -> tupl
                 "add such rows"
             )
     return groups, list(shares.values())
+
+
+def drawn(paths: Sequence[Path], most: int, generator: torch.Generator) -> list[Path]:
+    """Return at most so many of some references, in their order."""
+    numbers = torch.randperm(len(paths), generator=generator)[:most]
+    return [paths[number] for number in sorted(numbers.tolist())]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from ...uso_model.judging.copying import style_leak
 from ...uso_model.judging.judge import Judge, TextJudge
 from .features import Describer, TextDescriber, texts, whole
 from .scores import MeasureCard
@@ -96,7 +97,9 @@ def _leak(seen: Describer) -> Measure:
         others = [key for name, keys in view.references.styles.items() if name != row.style_name for key in keys]
         if row.style is None or not others:
             return {"leak": None}
-        return {"leak": _mean_cosine(view, seen.name, [row.style]) - _mean_cosine(view, seen.name, others)}
+        drawn = torch.from_numpy(view.drawn(seen.name))[None]
+        styles = torch.from_numpy(view.references.stack(seen.name, [row.style, *others]))
+        return {"leak": style_leak(drawn, styles, torch.zeros(1, dtype=torch.long)).item()}
 
     card = MeasureCard(name="leak", judge=seen.name, sees="leak", better="lower", columns=["leak"])
     return Measure(card, of, (seen,))

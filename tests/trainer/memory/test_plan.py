@@ -136,9 +136,9 @@ def of_a_step(rows, given):
 
 def test_a_step_of_small_networks_takes_what_the_plan_says(tmp_path):
     """By the difference of two batches: weights and libraries are the same in both."""
-    write_triplets(tmp_path, 3, 3)
+    write_triplets(tmp_path, 6, 3)
     for changes in (["conditions.dropout=0"], ["stage=style"]):
-        (more, planned_more), (less, planned) = (of_a_step(n, [f"data={tmp_path}", *changes]) for n in (3, 1))
+        (more, planned_more), (less, planned) = (of_a_step(n, [f"data={tmp_path}", *changes]) for n in (6, 2))
         assert more - less == pytest.approx(planned_more - planned, rel=0.25), changes
 
 
