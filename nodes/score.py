@@ -171,7 +171,7 @@ class Score(io.ComfyNode):
         images: list[Any],
         references: Mapping[str, list[Any]],
         prompt: list[str],
-        judges: Mapping[str, str],
+        judges: Mapping[Column, str],
         sort_by: str,
         best_first: bool,
     ) -> io.NodeOutput:

@@ -61,6 +61,9 @@ def is_clip(shapes: Mapping[str, tuple[int, ...]]) -> bool:
 class Clip(EncoderJudge):
     """Pictures and texts to unit vectors in one space."""
 
+    network: Any
+    """open_clip's, which comes without types."""
+
     def __init__(self, network: nn.Module):
         super().__init__(CARD, PREPROCESSING)
         self.network: Any = network  # open_clip has no types

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -67,7 +67,7 @@ _HEADS = {4096: 32}
 _GIANT = {"blocks.0.mlp.weights_in.weight", "blocks.0.mlp.gate_proj.weight"}
 """Of DINOv2: its gated layers, whose two matrices are one in the published file and in transformers 4 and not in 5."""
 
-_RENAMES = [
+_RENAMES: list[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]] = [
     (re.compile(r"^(vit|dinov2|dinov2_with_registers|dinov3_vit)\."), ""),
     (re.compile(r"^(encoder\.layer|model\.layer|layers|layer)\.(?=\d)"), "blocks."),
     (re.compile(r"\.attention\.attention\.(query|key|value)\."), lambda found: f".attention.{found[1][0]}_proj."),
@@ -80,7 +80,7 @@ _RENAMES = [
 
 def _renamed(name: str) -> str:
     for pattern, target in _RENAMES:
-        name = pattern.sub(target, name)  # type: ignore[call-overload]  # a list of both kinds of replacement
+        name = pattern.sub(target, name)
     return name
 
 
