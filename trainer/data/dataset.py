@@ -28,11 +28,7 @@ from .cache import Cache
 from .encodings import Encoding, encodings
 from .manifest import Row
 from .masks import Masks
-<<<<<<< HEAD
-from .order import BatchOrder, layout_groups
-=======
-from .order import BatchOrder, drawn
->>>>>>> h-left
+from .order import BatchOrder, drawn, layout_groups
 
 __all__ = ["TripletDataset"]
 

@@ -9,13 +9,9 @@ from pathlib import Path
 
 import torch
 
-<<<<<<< HEAD
 from ...uso_model.errors import UserError
 
-__all__ = ["BatchOrder", "layout_groups"]
-=======
-__all__ = ["BatchOrder", "drawn"]
->>>>>>> h-left
+__all__ = ["BatchOrder", "drawn", "layout_groups"]
 
 
 class BatchOrder:
@@ -118,7 +114,6 @@ class BatchOrder:
         return repeated + [order[i] for i in chosen.tolist()]
 
 
-<<<<<<< HEAD
 def layout_groups(layouts: Sequence[str], preserved_share: float | None) -> tuple[list[list[int]], list[float] | None]:
     """Return row numbers by layout and the share of each layout; all in one and None for the rows as they come.
 
@@ -136,9 +131,9 @@ def layout_groups(layouts: Sequence[str], preserved_share: float | None) -> tupl
                 "add such rows"
             )
     return groups, list(shares.values())
-=======
+
+
 def drawn(paths: Sequence[Path], most: int, generator: torch.Generator) -> list[Path]:
     """Return at most so many of some references, in their order."""
     numbers = torch.randperm(len(paths), generator=generator)[:most]
     return [paths[number] for number in sorted(numbers.tolist())]
->>>>>>> h-left

@@ -15,13 +15,8 @@ double-stream block needs fewer."""
 
 HELD_FULL, HELD_THROUGH, INSIDE_FULL = 17, 8, 31
 """The same in float32, without autocast's copies: what a block keeps, what it keeps where its weights are frozen and
-<<<<<<< HEAD
-the gradient only goes through, and both parts of the block at work. Measured in the same way, on two double-stream and
-four single-stream blocks of width 256."""
-=======
 the gradient only goes through, and both parts of the block at work. Measured likewise, on two double-stream and four
 single-stream blocks of width 256."""
->>>>>>> h-left
 
 
 def activations(config: TrainConfig, sizes: FluxConfig, tokens: int) -> float:
