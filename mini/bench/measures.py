@@ -34,6 +34,7 @@ SAYS = {
 }
 """What the measures are, for readers of a report."""
 
+_SHARE, _COSINE = (0.0, 1.0), (-1.0, 1.0)
 _CUTS = np.cumsum(TRAITS)[:-1]
 
 
@@ -111,7 +112,10 @@ def _copied() -> Measure:
 
 
 def _card(name: str, seen: Describer, sees: Any, better: Literal["higher", "lower"] = "higher") -> MeasureCard:
-    return MeasureCard(name=name, says=SAYS[name], judge=seen.name, sees=sees, better=better, columns=[name])
+    bounds = _COSINE if name in ("likeness", "resemblance", "copied") else _SHARE
+    return MeasureCard(
+        name=name, says=SAYS[name], judge=seen.name, sees=sees, better=better, columns=[name], bounds=bounds
+    )
 
 
 def _cosine(view: View, seen: Describer, keys: Sequence[str]) -> float | None:

@@ -24,6 +24,8 @@ __all__ = ["BenchFiles", "Gallery", "Shown", "galleries", "open_bench", "thumbna
 MOST = 6
 """Pictures at either end."""
 _SIDE = 160
+_FED: dict[Task, tuple[str, ...]] = {"subject": ("subject",), "style": ("style",), "control": ()}
+"""References of the tasks that have not both: of the others no end is worth a look."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,8 @@ def galleries(runs: Sequence[ScoredRun], bench: BenchFiles | None) -> list[Galle
         for task in TASKS:
             mine = [score for score in run.scores if score.task == task and score.whose == "model"]
             for card in _chosen(run.header.measures):
+                if card.sees not in _FED.get(task, (card.sees,)):
+                    continue
                 column = card.columns[0]
                 known = [score for score in mine if score.values.get(column) is not None]
                 known.sort(key=lambda score: (score.values[column] or 0, score.row, score.sample))

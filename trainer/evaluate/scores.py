@@ -34,6 +34,8 @@ class MeasureCard(Settings):
     """area: of the ROC curve between the first of `columns` and the second."""
     columns: list[str] = Field(min_length=1)
     """Names in `Score.values`; one for means."""
+    bounds: tuple[float, float] | None = None
+    """Between which the mean can lie, as far as it is known; an area lies between 0 and 1."""
     says: str = ""
     """What it is, in words, where its name does not tell."""
     cannot: str | None = None

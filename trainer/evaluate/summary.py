@@ -101,7 +101,8 @@ def _cells(scores: Sequence[Score], cards: Sequence[MeasureCard], oracle: dict[s
     for card in cards:
         there, values = numbers_of(scores, card)
         if there:
-            bounds = (0.0, 1.0) if card.aggregate == "area" else (float("-inf"), float("inf"))
+            widest = (0.0, 1.0) if card.aggregate == "area" else (float("-inf"), float("inf"))
+            bounds = card.bounds or widest
             taken = interval(values, *units_of(there, card), bounds=bounds)
             real = oracle.get(card.name)
             above = real is not None and card.better == "higher" and taken.mean > real.interval.mean
