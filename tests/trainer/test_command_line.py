@@ -60,7 +60,7 @@ def test_quotes_of_a_whole_command(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_a_path_of_another_system_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    other, here = ("/pictures/a", "D:\\pictures\\a") if os.name == "nt" else ("D:\\pictures\\a", "/pictures/a")
+    other, here = ("/Users/me/a", "C:\\me\\a") if os.name == "nt" else ("C:\\me\\a", "/Users/me/a")
     assert foreign_path(here) is None and "is a path of" in (foreign_path(other) or "")
     for word in (other, f"data={other}", f"--out={other}"):
         with pytest.raises(UserError, match="is a path of"):
@@ -73,7 +73,7 @@ def test_a_path_of_another_system_is_said(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_a_recipe_with_paths_of_another_system_makes_no_such_folder() -> None:
-    other = Path("/pictures/a" if os.name == "nt" else "D:\\pictures\\a")
+    other = Path("/Users/me/a" if os.name == "nt" else "C:\\me\\a")
     config = load_recipe(RECIPES / "toy.yaml", {"loop.run_dir": other, "data.cache": other})
     assert [one.partition(":")[0] for one in no_paths(config)] == ["data.cache", "loop.run_dir"]
 
