@@ -78,7 +78,7 @@ def lacking(name: str) -> str:
         known = ", ".join(JUDGES)
         return f"got the judge {quoted(name)}, expected {known}, or an import path package.module:object"
     card = JUDGES[name].card
-    made = ", made by `uso csd`" if name == DESCRIPTOR else ""
+    made = ", made by `uso csd`," if name == DESCRIPTOR else ""
     return (
         f"the judge {name} needs {card.file} of {card.model}: name its file{made} as models.judges.{name}; "
         f"it can be had from {card.address}"
