@@ -136,8 +136,11 @@ def work(monkeypatch: pytest.MonkeyPatch) -> Iterator[Work]:
     monkeypatch.setattr(module, "row_stages", remember(module.row_stages))
     monkeypatch.setattr(module, "train_stage", work.train_stage)
     monkeypatch.setattr(module, "export_run", work.export_run)
-    monkeypatch.setattr(module, "load_judges", lambda folder: [(folder / "judges.txt").read_bytes()] * 2)
-    monkeypatch.setattr(module, "load_descriptor", lambda folder: (folder / "descriptor.txt").read_bytes())
+    monkeypatch.setattr(
+        module,
+        "read_judges",
+        lambda judges, weights: [(judges / "judges.txt").read_bytes(), (weights / "descriptor.txt").read_bytes()],
+    )
     monkeypatch.setattr(module, "drawing", lambda config, files, steps, cfg: files)
     monkeypatch.setattr(module, "measure", work.measure)
     monkeypatch.setattr(module, "cases", lambda count, seed: [])
