@@ -39,7 +39,7 @@ AT_ONCE = 16
 _IN_WORDS: dict[Column, str] = {"style": "styles", "subject": "subjects", "prompt": "words"}
 # Measured with `uso eval discriminate` on emoji: area .52 for styles of the first, .78 for subjects of the second.
 _LIMITS: dict[Column, str] = {
-    "style": "USO-mini's style judge (128 x 128); outside of USO-mini's drawings it tells subjects apart rather than styles",
+    "style": "USO-mini's style judge (128 x 128); outside of its drawings it tells subjects apart rather than styles",
     "subject": "USO-mini's identity judge (128 x 128), made for USO-mini's drawings",
 }
 

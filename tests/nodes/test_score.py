@@ -53,7 +53,7 @@ def test_style_and_subject_sort_apart(shown: list[str]) -> None:
     assert order[-1] == 2 and scores == sorted(scores)
     assert "| rank | picture | style | subject | strokes | layout |" in table
     assert (
-        "style: USO-mini's style judge (128 x 128); outside of USO-mini's drawings it tells subjects apart rather than styles."
+        "style: USO-mini's style judge (128 x 128); outside of its drawings it tells subjects apart rather than styles."
         in table
     )
     assert shown[0].startswith("1. picture 1: style 1.000, subject ") and "layout" not in shown[0].splitlines()[0]
