@@ -215,7 +215,7 @@ class Score(io.ComfyNode):
 
 def _first(entries: Any, default: Any) -> Any:
     """Return the value of a widget, which comes as a list of one."""
-    return next(iter(given(entries)), default)
+    return next(iter(entries), default) if isinstance(entries, list) else entries
 
 
 def _sorting(columns: dict[str, list[float]], sort_by: str, count: int) -> list[float]:

@@ -34,6 +34,11 @@ _PHASES = (
         "that were drawn are kept",
     ),
     (
+        ("trainer/evaluate/",),
+        "measuring a bench",
+        "close other programs, or score with --device cpu or in parts with --shard; what judges have seen is kept",
+    ),
+    (
         ("trainer/monitor/",),
         "drawing samples or measuring",
         f"set monitor.samples_every=0 and monitor.validation_every=0, or lower data.size; {_RESUME}",

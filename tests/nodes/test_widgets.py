@@ -11,8 +11,11 @@ from comfyui_uso.nodes import NODES
 from comfyui_uso.nodes.graph.widgets import widget_inputs
 from comfyui_uso.uso_model.errors import UserError
 
-WIDGETS = [(node, item) for node in NODES if node.__name__ != "LoadStyle" for item in widget_inputs(node)]
-"""USO Load Style's only choice is a file, which ComfyUI itself looks for."""
+FILES = {"LoadStyle": {"name"}, "Score": {"style_judge", "subject_judge", "prompt_judge"}}
+"""Choices of files, whose absence has a sentence of its own."""
+WIDGETS = [
+    (node, item) for node in NODES for item in widget_inputs(node) if item.id not in FILES.get(node.__name__, set())
+]
 NUMBERS = [(node, item) for node, item in WIDGETS if not isinstance(item, io.Combo.Input)]
 CHOICES = [(node, item) for node, item in WIDGETS if isinstance(item, io.Combo.Input)]
 every_number = pytest.mark.parametrize(

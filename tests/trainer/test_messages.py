@@ -39,7 +39,8 @@ def raised(error: Exception, path: str) -> Exception:
     [
         ("trainer/monitor/samples.py", ["drawing samples", "monitor.samples_every=0"]),
         ("trainer/encoders/flux.py", ["encoding pictures and prompts", "data.content_size", "is kept"]),
-        ("trainer/objective/reward.py", ["the style reward", "reward.size"]),
+        ("trainer/evaluate/score.py", ["a bench", "--shard"]),
+        ("trainer/objective/reward.py", ["the reward", "reward.size"]),
         ("trainer/memory/load.py", ["reading the networks", "memory.base=fp8"]),
         (
             "trainer/engine/loop.py",
