@@ -39,6 +39,7 @@ def run(comfy: ComfyServer, number: int) -> None:
     comfy.run(graph)
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="reads memory from /proc")
 def test_fifty_runs_leave_nothing_behind(comfy: ComfyServer) -> None:
     for number in range(WARM):

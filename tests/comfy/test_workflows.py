@@ -16,13 +16,14 @@ from .server import ComfyServer, Run
 ROOT = HERE.parents[1]
 WORKFLOWS = sorted((ROOT / "workflows").glob("*.json"))
 MINI = [path for path in WORKFLOWS if "(no download)" in path.stem]
+GRIDS = ("USO 7 ", "USO 10 ")
 _PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 
 
 @pytest.mark.parametrize(
     "path",
-    # A second grid takes as long as all others together; the page's tests run it, too.
-    [pytest.param(path, marks=pytest.mark.long) if "grid scored" in path.stem else path for path in MINI],
+    # A grid takes as long as all others together; the page's tests run them, too.
+    [pytest.param(path, marks=pytest.mark.long) if path.stem.startswith(GRIDS) else path for path in MINI],
     ids=[path.stem for path in MINI],
 )
 def test_mini_workflow_draws(comfy: ComfyServer, path: Path) -> None:

@@ -95,7 +95,7 @@ def same(one: Any, other: Any) -> bool:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("count", [1, 2])
-@pytest.mark.parametrize("strength", [1.0, 0.5, 2.0])
+@pytest.mark.parametrize("strength", [1.0, 0.5, pytest.param(2.0, marks=pytest.mark.long)])
 @pytest.mark.parametrize("masked", [False, True], ids=["whole", "mask"])
 def test_equal_to_the_big_nodes(kind: str, count: int, strength: float, masked: bool, graphs: Graphs) -> None:
     options = {"strength": strength, "mask": half(count) if masked else None}
@@ -106,7 +106,7 @@ def test_equal_to_the_big_nodes(kind: str, count: int, strength: float, masked: 
 
 
 @pytest.mark.parametrize("order", [(a, b) for a in KINDS for b in KINDS], ids=" then ".join)
-@pytest.mark.parametrize("cfg", [1.0, 3.0])
+@pytest.mark.parametrize("cfg", [pytest.param(1.0, marks=pytest.mark.long), 3.0])
 def test_two_in_a_row_draw_the_same(order: tuple[str, str], cfg: float, graphs: Graphs) -> None:
     ends = []
     for add in (graphs.simple, graphs.big):
