@@ -37,7 +37,7 @@ def bench_bundled(out: Path, quick: bool = False) -> list[Path]:
     folder, run = out / "bench", out / "run"
     count = QUICK if quick else CASES
     if not (folder / HEADER).is_file():
-        build_bench(mini_bench, None, folder, Asked(limit=count))
+        build_bench(mini_bench, None, folder, Asked(limit=count), force=True)  # a stopped build has left pictures
     bench, rows, _ = read_bench(folder)
     if bench.protocol != mini_bench.name or len(rows) != count * len(MODES):
         raise UserError(f"{folder} holds another bench, of {len(rows)} rows; choose another folder")
