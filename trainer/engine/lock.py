@@ -27,7 +27,11 @@ _HOLDER = ".json"
 
 @contextmanager
 def locked(
-    run_dir: Path, name: str = LOCK, doing: str = "trained", place: str = "another loop.run_dir"
+    run_dir: Path,
+    name: str = LOCK,
+    doing: str = "trained",
+    place: str = "another loop.run_dir",
+    patience: float = 0,
 ) -> Iterator[None]:
     """Keep other processes out of a run's folder, which is made where it lacks. May be nested.
 
@@ -38,6 +42,7 @@ def locked(
         name: of the file; those who take another do not meet.
         doing: what happens to the run, for the message.
         place: what to use instead, for the message.
+        patience: seconds to wait for another process.
 
     Raises:
         UserError: another process works there.
@@ -47,7 +52,7 @@ def locked(
     try:
         run_dir.mkdir(parents=True, exist_ok=True)
         lock = FileLock(run_dir.absolute() / name, timeout=0, is_singleton=True)
-        lock.acquire()
+        lock.acquire(timeout=patience)
     except Timeout as error:
         raise UserError(
             f"{run_dir} is being {doing} in {_holder(run_dir / (name + _HOLDER))}; wait until that ends or stop it, or "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,6 +25,9 @@ __all__ = ["RUN", "Drawn", "Job", "batches", "chosen_rows", "draw_bench", "is_wh
 
 RUN = "run.json"
 """What draws which bench, in the folder of the drawings."""
+
+MOMENT = 0.5
+"""Seconds after which a lock is not that of a shard that begins, too."""
 
 _FORMAT = "uso-run-1"
 
@@ -103,9 +107,8 @@ def draw_bench(
     number, of = shard
     wanted = {row.id for row in chosen_rows(rows, limit)}
     every = [batch for batch in batches(bench, rows, drawer.batch) if any(job.row.id in wanted for job in batch)]
-    place = "another folder for these pictures"
     done = Drawn()
-    with locked(folder, LOCK + shard_name(shard), "drawn", place):
+    with _alone(folder, shard):
         pictures = folder / PICTURES
         with telling("looking at the pictures that are there"):
             require_pictures(bench_folder, bench)
@@ -127,6 +130,26 @@ def draw_bench(
                         done.other_size += picture.size != (bench.width, bench.height)
     done.pictures += done.drawn
     return done
+
+
+@contextmanager
+def _alone(folder: Path, shard: Shard) -> Iterator[None]:
+    """Keep out who draws the same: another process of this shard, a whole run of shards, and shards of a whole run.
+
+    Raises:
+        UserError: another process draws there.
+        OSError: the folder cannot be written to.
+    """
+    place = "another folder for these pictures"
+    with ExitStack() as held:
+        held.enter_context(locked(folder, LOCK + shard_name(shard), "drawn", place))
+        if shard[1] == 1:
+            for path in sorted(folder.glob(f"{LOCK}-*-of-*[0-9]")):
+                held.enter_context(locked(folder, path.name, "drawn", place))
+        else:
+            with locked(folder, LOCK, "drawn", place, patience=MOMENT):
+                pass  # no whole run is there, and none begins while a shard holds its own
+        yield
 
 
 def _missing(every: Sequence[list[Job]], pictures: Path, done: Drawn) -> Iterator[tuple[list[Job], list[Job]]]:
@@ -172,6 +195,8 @@ def _require_same(folder: Path, bench: Bench, digest: str, drawer: Drawer) -> No
     """
     path = folder / RUN
     now = {"format": _FORMAT, "protocol": bench.protocol, "bench": digest, "drawer": drawer.describe()}
+    # Batches are dealt out to shards, so they must be the same ones for all.
+    now |= {"batch": drawer.batch, "noise": getattr(drawer, "noise", None)}
     now = json.loads(json.dumps(now))
     cure = "use another folder for these pictures"
     if not path.is_file():
@@ -183,7 +208,7 @@ def _require_same(folder: Path, bench: Bench, digest: str, drawer: Drawer) -> No
     began = parse_json(read_text(path, cure), named(path))
     if field(began, "format", str, named(path)) != _FORMAT:
         raise UserError(f"{named(path)} is no run of a bench; {cure}")
-    was, will = dict(_flat(began)), dict(_flat(now))
+    was, will = dict(_flat({"batch": now["batch"], "noise": now["noise"], **began})), dict(_flat(now))
     changed = [name for name in sorted(was.keys() | will.keys()) if was.get(name) != will.get(name)]
     if changed:
         shown = [f"{name} was {quoted(was.get(name))} and is now {quoted(will.get(name))}" for name in changed[:4]]

@@ -119,6 +119,11 @@ def test_a_changed_reference_and_a_second_process_are_said(write_small_bench: Wr
     run.mkdir()
     with FileLock(run / ".lock"), pytest.raises(UserError, match=r"is being drawn in .*another folder"):
         draw_bench(bench, run, Cheap())
+    for held, shard in ((".lock", (1, 2)), (".lock-2-of-2", (1, 1))):
+        with FileLock(run / held), pytest.raises(UserError, match=r"is being drawn in .*another folder"):
+            draw_bench(bench, run, Cheap(), shard)
+    with FileLock(run / ".lock-2-of-2"):
+        assert draw_bench(bench, tmp_path / "run", Cheap(), (1, 2)).drawn == 8
     reference = next(iter((bench / "pictures").iterdir()))
     reference.write_bytes(b"else")
     with pytest.raises(UserError, match="holds something else than its name says; build the bench again"):
@@ -126,6 +131,18 @@ def test_a_changed_reference_and_a_second_process_are_said(write_small_bench: Wr
     reference.unlink()
     with pytest.raises(UserError, match=r"is not there; build the bench again"):
         draw_bench(bench, run, Cheap())
+
+
+def test_shards_of_other_batches_are_refused_and_old_runs_go_on(write_small_bench: Write, tmp_path: Path) -> None:
+    bench, run = write_small_bench(), tmp_path / "run"
+    draw_bench(bench, run, Cheap(), (1, 2))
+    other = Cheap()
+    other.batch = 3
+    with pytest.raises(UserError, match="batch was 4 and is now 3"):
+        draw_bench(bench, run, other, (2, 2))
+    began = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps({k: v for k, v in began.items() if k not in ("batch", "noise")}))
+    assert draw_bench(bench, run, Cheap(), (2, 2)).drawn == 4
 
 
 @pytest.mark.parametrize("path", ["../outside.png", "/etc/passwd", "pictures/../a.png", "a.png", "pictures/cat.png"])
