@@ -46,6 +46,7 @@ class MiniDrawer:
     """
 
     batch = BATCH
+    noise = "of each batch: the row's place in the bench"
 
     def __init__(self, draw: Draw, picture: Callable[[str], Image.Image], about: dict[str, Any]):
         """Take what draws.

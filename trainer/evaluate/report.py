@@ -64,7 +64,7 @@ def _pins(runs: Sequence[ScoredRun], files: BenchFiles | None) -> dict[str, Any]
     return {
         "protocol": header.protocol,
         "bench": header.bench,
-        "seeds": "of each picture: a hash of protocol, row and sample",
+        "seeds": {run.name: run.header.model.get("noise") or "unknown" for run in runs},
         "settings": files.bench.model_dump(include={"width", "height", "steps", "guidance"}) if files else {},
         "counts": files.bench.model_dump(mode="json", include={"counts"})["counts"] if files else {},
         "notes": files.bench.notes if files else [],

@@ -148,7 +148,9 @@ def _drawn_by(run: Path, digest: str) -> dict[str, Any]:
     drawer = field(told, "drawer", dict, named(path))
     if field(told, "bench", str, named(path)) != digest:
         raise UserError(f"{named(run)} was drawn of another bench; name the bench that it was drawn of")
-    return {"name": run.absolute().name, **drawer}
+    noise = told.get("noise")
+    known = {"noise": noise} if isinstance(noise, str) else {}
+    return {"name": run.absolute().name, **drawer, **known}
 
 
 def _references(

@@ -28,7 +28,7 @@ def read_together(folders: Sequence[Path]) -> list[ScoredRun]:
     """Read the scores of runs.
 
     Raises:
-        UserError: one cannot be read, or they differ in protocol, bench, seeds, judges or measures.
+        UserError: one cannot be read, or they differ in protocol, bench, seeds, noise, judges or measures.
     """
     runs: list[ScoredRun] = []
     for folder in folders:
@@ -47,10 +47,12 @@ def _require_same(first: ScoredRun, other: ScoredRun) -> None:
         ("protocol", "compare runs of one bench"),
         ("bench", "compare runs of one bench"),
         ("seeds", "draw one of them again with the seeds of the other"),
+        ("noise", "compare drawers that draw from one noise"),
         ("judges", "score both with the same files"),
         ("measures", "score both with the same judges"),
     ):
-        if was[what] != now[what]:
+        unknown = what == "noise" and None in (was[what], now[what])
+        if was[what] != now[what] and not unknown:
             seen = f" ({quoted(now[what])}, not {quoted(was[what])})" if isinstance(now[what], str) else ""
             raise UserError(f"{named(other.folder)} has other {what} than {named(first.folder)}{seen}; {cure}")
 
@@ -59,6 +61,7 @@ def _fixed(header: Header) -> Iterator[tuple[str, Any]]:
     yield "protocol", header.protocol
     yield "bench", header.bench
     yield "seeds", list(_seeds(header.model))
+    yield "noise", header.model.get("noise")
     yield "judges", ", ".join(f"{card.get('name')} {str(card.get('sha256'))[:12]}" for card in header.judges)
     yield "measures", ", ".join(_name(card) for card in header.measures)
 

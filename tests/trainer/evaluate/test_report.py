@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 from comfyui_uso.cli import main
+from comfyui_uso.trainer.evaluate.drawers.drawer import NOISE
 from comfyui_uso.trainer.evaluate.report import write_report
 from comfyui_uso.trainer.evaluate.scores import Header, MeasureCard, Score, read_scores, write_scores
 from comfyui_uso.trainer.evaluate.summary import tables, units_of
 from comfyui_uso.trainer.evaluate.together import read_together
+from comfyui_uso.uso_model.errors import UserError
 
 from .judged import draw, write_judged_bench
 
@@ -100,6 +102,25 @@ def test_what_is_above_real_pictures_is_marked(tmp_path: Path):
     for name in ("report.html", "report.md"):
         text = (tmp_path / "out" / name).read_text()
         assert "above real pictures" in text and "cannot tell subjects apart here" in text
+
+
+def test_noise_is_said_and_unlike_noise_refused(tmp_path: Path):
+    card = MeasureCard(name="dino", sees="subject", columns=["dino"])
+
+    def score(subject: int, prompt: int) -> Score:
+        found = {"row": f"r{subject}{prompt}", "sample": 0, "task": "subject", "values": {"dino": 0.5}}
+        return Score(**found, subject=str(subject), prompt_id=str(prompt))
+
+    noises = {"a": NOISE, "b": NOISE, "c": None, "d": "of the hour"}
+    folders = {
+        name: made(tmp_path / name, score, [card], model={"name": name, "noise": noise} if noise else {"name": name})
+        for name, noise in noises.items()
+    }
+    paths = write_report(read_together([folders[name] for name in "abc"]), tmp_path / "out")
+    told = json.loads(next(path for path in paths if path.suffix == ".json").read_text())["pins"]["seeds"]
+    assert told == {"a": NOISE, "b": NOISE, "c": "unknown"}
+    with pytest.raises(UserError, match=r"other noise than .*\(of the hour, not of each picture"):
+        read_together([folders["a"], folders["d"]])
 
 
 def test_areas_and_units(tmp_path: Path):

@@ -11,7 +11,7 @@ from ....uso_model.errors import UserError
 from ..bench import TASKS, Row, Task
 from .comfy_graph import BoundGraph, bind, graph_files, read_graph
 from .comfy_server import Server
-from .drawer import Inputs
+from .drawer import NOISE, Inputs
 
 __all__ = ["ComfyDrawer", "comfy_drawer"]
 
@@ -21,6 +21,8 @@ BATCH = 2
 
 class ComfyDrawer:
     """Fills a graph for each picture, queues it and fetches what it gives."""
+
+    noise = NOISE
 
     def __init__(self, inputs: Inputs, graphs: dict[Task, BoundGraph], server: Server):
         """Take what `comfy_drawer` has read."""

@@ -13,7 +13,7 @@ from ....uso_model.errors import UserError
 from ....uso_model.import_path import is_import_path, object_at
 from ..bench import Bench, Row, open_reference
 
-__all__ = ["NAMES", "Drawer", "Inputs", "Maker", "open_drawer"]
+__all__ = ["NAMES", "NOISE", "Drawer", "Inputs", "Maker", "open_drawer"]
 
 NAMES = {
     "flux": f"{__package__}.flux:flux_drawer",
@@ -21,13 +21,17 @@ NAMES = {
 }
 """Drawers that have a short name."""
 
+NOISE = "of each picture: a hash of protocol, row and sample"
+"""What `noise` is of drawers that draw by the seeds that they are given."""
+
 
 @runtime_checkable
 class Drawer(Protocol):
     """Draws rows of a bench.
 
     A drawer may have one method more, `prepare(rows)`: it is called once with all rows that are going to be drawn, so
-    that encoders need not stay in memory.
+    that encoders need not stay in memory. It may have an attribute `noise`, which says of what its seeds are made, such
+    as NOISE; without it a report says that they are unknown.
     """
 
     batch: int

@@ -30,13 +30,15 @@ from ...recipe import TrainConfig
 from ...run_folder import CONFIG, open_recipe
 from ...starting_files import transformer_file
 from ..bench import Row
-from .drawer import Inputs
+from .drawer import NOISE, Inputs
 
 __all__ = ["FluxDrawer", "flux_drawer"]
 
 
 class FluxDrawer:
     """Draws with the networks of a recipe, whichever family they are of."""
+
+    noise = NOISE
 
     def __init__(self, inputs: Inputs, config: TrainConfig, device: torch.device):
         """Take a recipe whose stage is one that trains nothing of the transformer; see `flux_drawer`."""
