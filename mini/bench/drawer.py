@@ -25,6 +25,9 @@ __all__ = ["Draw", "MiniDrawer", "bundled_drawer", "draw_with"]
 Draw = Callable[[Sequence[str], Sequence[Image.Image] | None, Sequence[Image.Image] | None, int], list[Image.Image]]
 """Prompts, style references, content references (None: without) and a seed to pictures."""
 
+MOST_NOISE = 2**32
+"""No row's noise is this number or a higher one."""
+
 DRAWN_WITH = ("flux", "lora", "projector", "autoencoder", "vision", "text")
 """Files that decide how the bundled network draws."""
 
@@ -66,14 +69,17 @@ class MiniDrawer:
         """Return a picture for each row; see `Drawer`.
 
         Raises:
-            UserError: the bench is another one: its rows name no noise.
+            UserError: the bench is another one: its rows do not name one noise.
         """
-        if any("noise" not in row.facts for row in rows):
-            raise UserError("USO-mini draws the bench mini_bench alone, whose rows name their noise; use that bench")
+        noise = rows[0].facts.get("noise")
+        same = all(row.facts.get("noise") == noise for row in rows)
+        if type(noise) is not int or not 0 <= noise < MOST_NOISE or not same:
+            raise UserError(
+                "USO-mini draws the bench mini_bench alone, whose rows name their noise by a number, the same in a "
+                "group; use that bench"
+            )
         styles, contents = ([row.style for row in rows], [row.content for row in rows])
-        return self.draw(
-            [row.prompt for row in rows], self._opened(styles), self._opened(contents), rows[0].facts["noise"]
-        )
+        return self.draw([row.prompt for row in rows], self._opened(styles), self._opened(contents), noise)
 
     def _opened(self, keys: Sequence[str | None]) -> list[Image.Image] | None:
         """Return the pictures of a column of references; the rows of a group have it all, or none has it."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -13,7 +13,9 @@ from ...trainer.evaluate.measures import Measure, Values
 from ...trainer.evaluate.pixels import LAYOUT
 from ...trainer.evaluate.scores import MeasureCard
 from ...trainer.evaluate.view import View
+from ...uso_model.errors import UserError
 from ...uso_model.judging.judge import Judge
+from ...uso_model.untrusted import quoted
 from ..judges.networks import TRAITS
 from ..world import SUBJECTS
 
@@ -34,6 +36,8 @@ SAYS = {
 }
 """What the measures are, for readers of a report."""
 
+_AGAIN = "build the bench mini_bench again"
+Fact = TypeVar("Fact", int, str, list)
 _SHARE, _COSINE = (0.0, 1.0), (-1.0, 1.0)
 _CUTS = np.cumsum(TRAITS)[:-1]
 
@@ -58,7 +62,7 @@ def mini_measures(judges: Sequence[Judge], device: torch.device | str = "cpu") -
 
 def _style(seen: Describer) -> Measure:
     def of(view: View) -> Values:
-        right = view.row.facts["style"]["name"]
+        right = _fact(view, "style", "name", int)
         return {"style": float(view.drawn(seen.name).argmax() == right) if view.row.against_style else None}
 
     return Measure(_card("style", seen, "style"), of, (seen,))
@@ -89,7 +93,9 @@ def _resemblance(seen: Describer) -> Measure:
 
 def _text(seen: Describer) -> Measure:
     def of(view: View) -> Values:
-        named, right = _named(view, seen), view.row.facts["subject"]["traits"]
+        named, right = _named(view, seen), _fact(view, "subject", "traits", list)
+        if len(right) != len(TRAITS):
+            raise UserError(f"row {view.row.id} names {len(right)} traits, expected {len(TRAITS)}; {_AGAIN}")
         return {"text": float(np.mean([named[number] == right[number] for number in CAPTIONED]))}
 
     return Measure(_card("text", seen, "text"), of, (seen,))
@@ -97,7 +103,7 @@ def _text(seen: Describer) -> Measure:
 
 def _leak(seen: Describer) -> Measure:
     def of(view: View) -> Values:
-        right = view.row.facts["style"]["shows"]
+        right = _fact(view, "style", "shows", str)
         return {"leak": float(SUBJECTS[_named(view, seen)[0]] == right) if view.row.against_style else None}
 
     return Measure(_card("leak", seen, "leak", "lower"), of, (seen,))
@@ -116,6 +122,21 @@ def _card(name: str, seen: Describer, sees: Any, better: Literal["higher", "lowe
     return MeasureCard(
         name=name, says=SAYS[name], judge=seen.name, sees=sees, better=better, columns=[name], bounds=bounds
     )
+
+
+def _fact(view: View, part: str, name: str, kind: type[Fact]) -> Fact:
+    """Return what a row says of its subject or style.
+
+    Raises:
+        UserError: it does not say it, or something else in its place.
+    """
+    facts = view.row.facts.get(part)
+    value = facts.get(name) if isinstance(facts, dict) else None
+    if not isinstance(value, kind):
+        raise UserError(
+            f"row {view.row.id} has {quoted(value)} for the {name} of its {part}, expected {kind.__name__}; {_AGAIN}"
+        )
+    return value
 
 
 def _cosine(view: View, seen: Describer, keys: Sequence[str]) -> float | None:

@@ -26,6 +26,7 @@ __all__ = [
     "PICTURES",
     "ROWS",
     "ROW_ID",
+    "SAMPLES",
     "TASKS",
     "Bench",
     "Count",
@@ -49,6 +50,9 @@ Source of all but the last: arXiv 2508.18966, section 4.1."""
 HEADER, ROWS, PICTURES = "bench.json", "rows.jsonl", "pictures"
 ROW_ID = r"^[0-9a-z-]{1,64}$"
 """Ids are parts of file names, and lead out of no folder."""
+
+SAMPLES = 10_000
+"""Most pictures of a row."""
 
 
 class Picture(Settings):
@@ -94,7 +98,7 @@ class Row(Settings):
     """The key of a real picture of just what is asked for, in worlds that have one."""
     strangers: list[str] = Field(default_factory=list)
     """Keys of pictures of others that could be taken for the subject."""
-    samples: int = Field(1, gt=0, le=10_000)
+    samples: int = Field(1, gt=0, le=SAMPLES)
     group: str | None = None
     """Rows are drawn in one batch with neighbours of the same group alone; None is a group, too."""
     facts: dict[str, Any] = Field(default_factory=dict)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from ...uso_model.errors import UserError
 from ...uso_model.untrusted import named
 from ..problems import Problems
-from .bench import HEADER, PICTURES, ROWS, Bench, Count, Row, Task, read_bench, write_bench
+from .bench import HEADER, PICTURES, ROWS, SAMPLES, Bench, Count, Row, Task, read_bench, write_bench
 from .protocols.protocol import Asked, BenchProtocol, ProblemList
 from .protocols.store import Store
 
@@ -48,9 +48,12 @@ def build_bench(
 
     Raises:
         Problems: something of the source cannot be used.
-        UserError: the source is none of this protocol, nothing is left, or `out` has a bench or parts of one.
+        UserError: too many samples, the source is none of this protocol, nothing is left, or `out` has a bench or
+            parts of one.
         OSError: the folder cannot be written to.
     """
+    if asked.samples is not None and not 1 <= asked.samples <= SAMPLES:
+        raise UserError(f"got {asked.samples} samples of each row, expected 1 to {SAMPLES}; ask for fewer")
     if not force:
         _require_free(out)
     store, problems = Store(), ProblemList()

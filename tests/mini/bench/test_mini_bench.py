@@ -6,23 +6,27 @@ import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from comfyui_uso.cli import main
 from comfyui_uso.mini.bench import mini_bench
 from comfyui_uso.mini.bench.cases import cases
 from comfyui_uso.mini.bench.drawer import MiniDrawer
+from comfyui_uso.mini.bench.measures import mini_measures
 from comfyui_uso.mini.bench.protocol import CASES, STEPS, MiniBench
 from comfyui_uso.mini.experiment.measure import measure
 from comfyui_uso.mini.experiment.plan import load_plan
 from comfyui_uso.mini.judges.networks import TRAITS
 from comfyui_uso.mini.judges.vectors import as_judges, judge_files, read_judges
 from comfyui_uso.mini.model.generate import CFG
-from comfyui_uso.trainer.evaluate.bench import read_bench
+from comfyui_uso.trainer.evaluate.bench import Row, read_bench
 from comfyui_uso.trainer.evaluate.build import build_bench
 from comfyui_uso.trainer.evaluate.protocols.protocol import Asked
 from comfyui_uso.trainer.evaluate.run import draw_bench
+from comfyui_uso.uso_model.errors import UserError
 from comfyui_uso.uso_model.images import picture_tensor
 from PIL import Image
 
@@ -99,8 +103,9 @@ def test_every_mode_is_drawn_in_the_groups_that_decide_its_noise(tmp_path: Path)
     asked.clear()
     draw_bench(tmp_path / "bench", tmp_path / "run", drawer)
     assert asked == [(2, True, False, 24)]
-    with pytest.raises(ValueError, match="mini_bench alone"):
-        drawer([rows[0].model_copy(update={"facts": {}})], [0], [0])
+    for facts in ({}, {"noise": "7"}, {"noise": -1}, {"noise": 2**70}):
+        with pytest.raises(UserError, match="mini_bench alone"):
+            drawer([rows[0].model_copy(update={"facts": facts})], [0], [0])
 
 
 def test_the_bench_is_drawn_as_the_shipped_network_was_measured() -> None:
@@ -116,6 +121,23 @@ def test_what_the_bench_cannot_do_is_refused(tmp_path: Path, asked: Asked, sourc
     with pytest.raises(ValueError, match=named):
         build_bench(mini_bench, source, tmp_path / "bench", asked)
     assert not (tmp_path / "bench").exists()
+
+
+@pytest.mark.parametrize(
+    ("measure_", "facts", "told"),
+    [
+        ("style", {}, "has None for the name of its style, expected int; build the bench mini_bench again"),
+        ("leak", {"style": 3}, "has None for the shows of its style, expected str"),
+        ("text", {"subject": {"traits": "red"}}, "has red for the traits of its subject, expected list"),
+        ("text", {"subject": {"traits": [1]}}, "names 1 traits, expected 5"),
+    ],
+)
+def test_rows_that_do_not_say_what_is_right_are_refused(measure_: str, facts: dict[str, object], told: str) -> None:
+    row = Row(id="a", task="style", prompt="", prompt_id="a", against_style=["style"], facts=facts)
+    view = SimpleNamespace(row=row, drawn=lambda name: np.zeros(sum(TRAITS)))
+    found = {one.card.name: one for one in mini_measures(as_judges(read_judges(), judge_files()))}
+    with pytest.raises(UserError, match=told):
+        found[measure_].of(view)
 
 
 def test_vectors_of_judges_name_what_the_networks_name() -> None:

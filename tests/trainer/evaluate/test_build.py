@@ -251,7 +251,13 @@ def test_the_command_names_problems_counts_and_notes(tmp_path: Path, capsys: pyt
     told = capsys.readouterr().err
     assert "line 4: style0.png has no licence" in told and "2 problems, so no bench was made" in told
     assert main([*build, "--force", "--leave-out", "--size", "512x256"]) == 0
-    for wrong in (["--size", "512"], ["--size", "17x32"], ["--samples", "0"], ["--limit", "-1"]):
+    for wrong in (
+        ["--size", "512"],
+        ["--size", "17x32"],
+        ["--samples", "0"],
+        ["--samples", "20000"],
+        ["--limit", "-1"],
+    ):
         assert main([*build, "--force", *wrong]) == 2
         assert "expected" in capsys.readouterr().err
     assert main(["eval", "build", "else", "--out", str(tmp_path / "b")]) == 2

@@ -165,6 +165,7 @@ def test_the_command_line(write_small_bench: Write, tmp_path: Path, capsys: pyte
         (["--drawer", "else"], "expected one of flux, comfy, or an import path"),
         (["--drawer", "nowhere.at_all:it"], "there is no module nowhere"),
         (["--drawer", f"{__name__}:files"], "correct"),
+        (["--drawer", "os:getcwd"], "os:getcwd is no function of one argument"),
         (["--shard", "3/2"], "expected I/N"),
         (["--limit", "0"], "expected 1 or more"),
     ):

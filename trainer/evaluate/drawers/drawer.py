@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,7 +95,20 @@ def open_drawer(name: str, inputs: Inputs) -> Drawer:
     make = object_at(NAMES.get(name, name), "drawer", "correct --drawer")
     if not callable(make):
         raise UserError(f"{name} is no function that makes a drawer; correct --drawer")
+    if not _takes_one(make):
+        raise UserError(f"{name} is no function of one argument, the inputs; correct --drawer")
     drawer = make(inputs)
     if not isinstance(drawer, Drawer):
         raise UserError(f"{name} makes no drawer but {type(drawer).__name__}; it needs batch, describe and a call")
     return drawer
+
+
+def _takes_one(make: Callable[..., Any]) -> bool:
+    """Say whether a function can be called with one argument, as far as it tells."""
+    try:
+        inspect.signature(make).bind(None)
+    except TypeError:
+        return False
+    except ValueError:  # some that are written in C do not say what they take
+        pass
+    return True
