@@ -30,14 +30,15 @@ def read_together(folders: Sequence[Path]) -> list[ScoredRun]:
     Raises:
         UserError: one cannot be read, or they differ in protocol, bench, seeds, judges or measures.
     """
-    runs: list[ScoredRun] = []
-    for folder in folders:
-        header, scores = read_scores(folder)
-        name = str(header.model.get("name") or folder.absolute().name)
-        if any(run.name == name for run in runs):
-            name = f"{name} ({folder.absolute().name}, {len(runs) + 1})"
-        runs.append(ScoredRun(folder, name, header, scores))
-        _require_same(runs[0], runs[-1])
+    read = [(folder, *read_scores(folder)) for folder in folders]
+    own = [folder.absolute().name for folder in folders]
+    names = [str(header.model.get("name") or name) for name, (_, header, _) in zip(own, read, strict=True)]
+    # All that one drawer has drawn is called alike.
+    names = [a if names.count(a) == 1 else f"{a} ({b})" for a, b in zip(names, own, strict=True)]
+    names = [name if names.count(name) == 1 else f"{name} {number}" for number, name in enumerate(names, 1)]
+    runs = [ScoredRun(folder, name, header, scores) for name, (folder, header, scores) in zip(names, read, strict=True)]
+    for run in runs:
+        _require_same(runs[0], run)
     return runs
 
 
