@@ -13,13 +13,13 @@ from PIL import Image
 
 from ...uso_model.errors import UserError
 from .bench import TASKS, Bench, Row, Task, read_bench
-from .looks import opened
+from .looks import look_at, opened
 from .run_pictures import picture_path
 from .scores import MeasureCard, Score
 from .summary import ordered
 from .together import ScoredRun
 
-__all__ = ["BenchFiles", "Gallery", "Shown", "galleries", "open_bench", "thumbnail"]
+__all__ = ["BenchFiles", "Gallery", "Shown", "changed", "galleries", "open_bench", "thumbnail"]
 
 MOST = 6
 """Pictures at either end."""
@@ -45,8 +45,10 @@ class Shown:
     value: float
     prompt: str
     drawing: str | None
-    """As a data: URI, and so the others; None where the file is gone."""
+    """As a data: URI, and so the others; None where the file is gone or has changed."""
     references: list[str] = field(default_factory=list)
+    instead: str = "not there any more"
+    """What is said where there is no drawing."""
 
 
 @dataclass(frozen=True)
@@ -110,13 +112,22 @@ def _shown(run: ScoredRun, score: Score, column: str, bench: BenchFiles | None, 
     if bench is not None and row is not None:
         keys = [key for key in (row.content, row.style) if key is not None]
         references = [reference(bench.folder / bench.bench.pictures[key].path) for key in keys]
+    path = picture_path(run.folder, score)
+    other = changed(path, score)
     return Shown(
         name,
         score.values[column] or 0.0,
         row.prompt if row else "",
-        thumbnail(picture_path(run.folder, score)),
+        None if other else thumbnail(path),
         [thumbnail for thumbnail in references if thumbnail],
+        "changed since it was scored" if other else "not there any more",
     )
+
+
+def changed(path: Path, score: Score) -> bool:
+    """Say whether a drawing is there and is another than the one that was scored."""
+    picture = opened(path) if score.sha256 else "missing"
+    return isinstance(picture, Image.Image) and look_at(picture).sha256 != score.sha256
 
 
 def thumbnail(path: Path, side: int = _SIDE) -> str | None:

@@ -17,7 +17,7 @@ import jinja2
 from ...uso_model.errors import UserError
 from ...uso_model.untrusted import field, named, parse_json, quoted, read_text
 from ...uso_model.writing import atomic_write
-from .gallery import BenchFiles, open_bench, thumbnail
+from .gallery import BenchFiles, changed, open_bench, thumbnail
 from .run_pictures import picture_path
 from .scores import Score
 from .together import ScoredRun
@@ -52,7 +52,8 @@ def write_pairs(
     Pairs of models come alike often; which stands on the left is drawn by lot.
 
     Raises:
-        UserError: there is no picture that two runs both have, or two runs have the same pictures.
+        UserError: there is no picture that two runs both have, two runs have the same pictures, or one was changed
+            since it was scored.
         OSError: a file cannot be written.
     """
     rng = random.Random(seed)
@@ -151,11 +152,19 @@ def _pictures(left: ScoredRun, right: ScoredRun, score: Score, files: BenchFiles
     row = files.rows.get(score.row) if files else None
     keys = [key for key in (row.content, row.style) if key is not None] if row else []
     return {
-        "left": thumbnail(picture_path(left.folder, score), _SIDE),
-        "right": thumbnail(picture_path(right.folder, score), _SIDE),
+        "left": _shown(left, score),
+        "right": _shown(right, score),
         "prompt": row.prompt if row else "",
         "references": [thumbnail(files.folder / files.bench.pictures[key].path) for key in keys] if files else [],
     }
+
+
+def _shown(run: ScoredRun, score: Score) -> str | None:
+    at = (score.row, score.sample, "model")
+    path, own = picture_path(run.folder, score), next(s for s in run.scores if (s.row, s.sample, s.whose) == at)
+    if changed(path, own):
+        raise UserError(f"{named(path)} has changed since it was scored; score {named(run.folder)} again")
+    return thumbnail(path, _SIDE)
 
 
 def _put(text: str, path: str) -> None:
