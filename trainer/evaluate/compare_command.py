@@ -32,7 +32,7 @@ def _compare(args: argparse.Namespace) -> None:
     from .comparison import compared, told
     from .pairs import read_votes
     from .ranking import ranked, told_votes
-    from .together import read_together
+    from .together import problems_told, read_together
 
     if len(args.runs) < 2:
         raise UserError("got one run, expected two or more; name those that it is compared with, too")
@@ -50,6 +50,9 @@ def _compare(args: argparse.Namespace) -> None:
         rows = [{**asdict(one), "measure": one.measure.name, "cannot": one.measure.cannot} for one in found]
         print(json.dumps(rows, indent=1))
         return
+    for run in runs:
+        if run.header.problems:
+            print(f"{run.name}: {problems_told(run)}")
     for other in others:
         print(f"{first.name} less {other.name}")
         for one in found:

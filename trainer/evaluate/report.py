@@ -18,7 +18,7 @@ from ...uso_model.writing import atomic_write
 from .gallery import BenchFiles, galleries, open_bench
 from .statistics import DRAWS, SEED
 from .summary import Cell, Table, tables
-from .together import ScoredRun
+from .together import ScoredRun, problems_told
 
 __all__ = ["write_report"]
 
@@ -73,16 +73,6 @@ def _pins(runs: Sequence[ScoredRun], files: BenchFiles | None) -> dict[str, Any]
         "intervals": f"95 %, {DRAWS} draws over subjects or styles and over prompts, seed {SEED}",
         "models": {run.name: run.header.model for run in runs},
     }
-
-
-def _problems(run: ScoredRun) -> str:
-    """Say what is wrong with a run's pictures."""
-    header = run.header
-    kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(header.problems.items()))
-    wrong = sum(header.problems.values())
-    return (
-        f"{header.expected} pictures, {wrong} with something wrong: {kinds}" if wrong else f"{header.expected} pictures"
-    )
 
 
 def _published(found: Sequence[Table]) -> list[dict[str, Any]]:
@@ -146,7 +136,7 @@ def _markdown_lines(runs: Sequence[ScoredRun], found: Sequence[Table], files: Be
     pins = _pins(runs, files)
     yield f"# {_plain(pins['protocol'])}"
     yield ""
-    yield from (f"- {_plain(run.name)}: {_plain(_problems(run))}" for run in runs)
+    yield from (f"- {_plain(run.name)}: {_plain(problems_told(run))}" for run in runs)
     yield from (f"- {_plain(note)}" for note in pins["notes"])
     yield from (f"- {_plain(card.name)}: {_plain(card.says)}" for card in runs[0].header.measures if card.says)
     for table in found:
@@ -205,7 +195,7 @@ def _as_page(runs: Sequence[ScoredRun], found: Sequence[Table], files: BenchFile
     ]
     return template.render(
         pins=_pins(runs, files),
-        runs=[(run.name, _problems(run)) for run in runs],
+        runs=[(run.name, problems_told(run)) for run in runs],
         wrong=wrong[:100],
         more_wrong=max(0, len(wrong) - 100),
         measures=[card for card in runs[0].header.measures if card.says],

@@ -11,7 +11,7 @@ from ...uso_model.errors import UserError
 from ...uso_model.untrusted import named, quoted
 from .scores import Header, MeasureCard, Score, read_scores
 
-__all__ = ["ScoredRun", "read_together"]
+__all__ = ["ScoredRun", "problems_told", "read_together"]
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,14 @@ def read_together(folders: Sequence[Path]) -> list[ScoredRun]:
     for run in runs:
         _require_same(runs[0], run)
     return runs
+
+
+def problems_told(run: ScoredRun) -> str:
+    """Say whether something is wrong with a run's pictures."""
+    header = run.header
+    kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(header.problems.items()))
+    wrong = sum(header.problems.values())
+    return f"{header.expected} pictures" + (f", {wrong} with something wrong: {kinds}" if wrong else "")
 
 
 def _require_same(first: ScoredRun, other: ScoredRun) -> None:

@@ -54,10 +54,18 @@ def test_pairs_take_away_what_both_share(tmp_path: Path):
     assert (same.difference.mean, same.difference.low, same.wins.mean, same.wins.high) == (0, 0, 0.5, 0.5)
 
 
-def test_pictures_that_one_lacks_are_left_out(tmp_path: Path):
+def test_pictures_that_one_lacks_are_left_out_and_counted(tmp_path: Path, capsys):
     a = made(tmp_path / "a", 0.02, lambda style, prompt: style != 3)
     b = made(tmp_path / "b", 0, lambda style, prompt: prompt != 2)
-    assert compared(*read_together([a, b]))[0].difference.count == 7 * 5
+    found = compared(*read_together([a, b]))[0]
+    assert found.difference.count == 7 * 5 and found.alone == 7 + 5
+    file = b / "scores.jsonl"
+    head, _, lines = file.read_text().partition("\n")
+    file.write_text(json.dumps({**json.loads(head), "expected": 48, "problems": {"missing": 8}}) + "\n" + lines)
+    assert main(["eval", "compare", str(a), str(b)]) == 0
+    told = capsys.readouterr().out
+    assert "b: 48 pictures, 8 with something wrong: 8 missing" in told
+    assert "35 pairs, 12 of one run alone left out" in told
 
 
 def test_the_command_says_who_is_better(tmp_path: Path, capsys):
