@@ -81,7 +81,8 @@ def told(one: Compared) -> str:
     cannot = f"; {one.measure.name} {one.measure.cannot}" if one.measure.cannot else ""
     difference, wins = interval_told(one.difference, "+.4f"), interval_told(one.wins, ".2f")
     alone = f", {one.alone} of one run alone left out" if one.alone else ""
-    return f"{one.task} {one.measure.name}: {difference}, wins {wins}, {one.difference.count} pairs{alone}{sure}{cannot}"
+    count = f"{one.difference.count} pairs{alone}"
+    return f"{one.task} {one.measure.name}: {difference}, wins {wins}, {count}{sure}{cannot}"
 
 
 def interval_told(found: Interval, form: str) -> str:
