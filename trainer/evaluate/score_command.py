@@ -70,7 +70,7 @@ def _score(args: argparse.Namespace) -> int:
 
     shard = shard_from(args.shard)
     log_to_terminal()
-    where = args.device or device()
+    where = device(args.device)
     judges = []
     for text in args.judge:
         name, _, file = text.partition("=")

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import struct
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from comfyui_uso.cli import main
 from comfyui_uso.trainer.evaluate.baselines import shuffled_references
 from comfyui_uso.trainer.evaluate.bench import read_bench
-from comfyui_uso.trainer.evaluate.measures import standard_measures
+from comfyui_uso.trainer.evaluate.measures import Measure, standard_measures
 from comfyui_uso.trainer.evaluate.score import Scored, score_run
-from comfyui_uso.trainer.evaluate.scores import read_scores
+from comfyui_uso.trainer.evaluate.scores import MeasureCard, read_scores
 from comfyui_uso.uso_model.errors import UserError
 from PIL import Image
 
@@ -150,6 +153,23 @@ def test_numbers_that_are_none_are_counted_and_not_kept(bench: Path, run: Path):
         assert score.values["csd"] is None and score.values["clip_t"] is not None
 
 
+class Speechless(Projection):
+    """A judge that has no numbers for texts."""
+
+    def embed_texts(self, texts: Sequence[str]) -> torch.Tensor:
+        return super().embed_texts(texts) * torch.nan
+
+
+def test_measures_and_texts_without_numbers_end_no_scoring(bench: Path, run: Path):
+    card = MeasureCard(name="own", sees="style", columns=["own"])
+    own = Measure(card, lambda view: {"own": math.nan if view.row.id == "style-ink-0" else math.inf})
+    done = score_run(bench, run, [own])
+    assert done.header.problems == {"not finite": 27} and all(s.values == {"own": None} for s in done.scores)
+    done = score_run(bench, run, standard_measures([Speechless()]))
+    assert done.header.problems == {"not finite": sum(s.task in ("subject", "style") for s in done.scores if s.problem)}
+    assert {s.values["clip_t"] for s in done.scores} == {None} and done.scores[0].values["clip_i"] is not None
+
+
 def test_shards_make_what_one_scoring_makes(bench: Path, run: Path):
     scored(bench, run, shard=(2, 2))
     whole = scored(bench, run)
@@ -184,3 +204,24 @@ def test_what_cannot_be_scored_is_one_sentence(bench: Path, run: Path, tmp_path:
 def test_any_folder_of_pictures_can_be_scored(bench: Path, run: Path):
     done = scored(bench, run / "pictures")
     assert done.header.problems == {} and done.header.model == {"name": "pictures"}
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (("--device", "foo"), "got --device 'foo', expected a device of this machine"),
+        (("--device", "cuda:77"), "got --device 'cuda:77', expected a device"),
+        (("--measures", "os:getcwd"), "os:getcwd is no function of judges and device"),
+        (("--measures", f"{__package__}.judged:SIDE"), "SIDE is no function of judges and device"),
+        (("--measures", f"{__name__}:no_measures"), "no_measures is no function of judges and device"),
+    ],
+)
+def test_strange_devices_and_measures_are_one_line(bench: Path, run: Path, capsys, given, words: str):
+    assert main(["eval", "score", str(bench), str(run), *given]) == 2
+    told = capsys.readouterr().err.splitlines()
+    assert len(told) == 1 and words in told[0]
+
+
+def no_measures(judges, device) -> list[str]:
+    """Return what no function of measures returns."""
+    return ["csd"]
