@@ -12,14 +12,15 @@ from pathlib import Path
 from PIL import Image
 
 from ...uso_model.errors import UserError
+from ...uso_model.untrusted import named
 from .bench import TASKS, Bench, Row, Task, read_bench
 from .looks import look_at, opened
 from .run_pictures import picture_path
-from .scores import MeasureCard, Score
+from .scores import Header, MeasureCard, Score
 from .summary import ordered
 from .together import ScoredRun
 
-__all__ = ["BenchFiles", "Gallery", "Shown", "changed", "galleries", "open_bench", "thumbnail"]
+__all__ = ["BenchFiles", "Gallery", "Shown", "bench_of", "changed", "galleries", "open_bench", "thumbnail"]
 
 MOST = 6
 """Pictures at either end."""
@@ -60,6 +61,19 @@ class Gallery:
     measure: str
     worst: list[Shown]
     best: list[Shown]
+
+
+def bench_of(header: Header, moved: Path | None) -> BenchFiles | None:
+    """Return the bench of scores, None where it is not where it was any more.
+
+    Raises:
+        UserError: it is not where it was moved to.
+    """
+    where = moved or (Path(header.bench_folder) if header.bench_folder else None)
+    found = open_bench(where, header.bench)
+    if moved is not None and found is None:
+        raise UserError(f"got --bench {named(moved)}, expected the bench that was scored; correct the path")
+    return found
 
 
 def open_bench(folder: Path | None, digest: str) -> BenchFiles | None:

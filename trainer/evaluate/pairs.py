@@ -17,7 +17,7 @@ import jinja2
 from ...uso_model.errors import UserError
 from ...uso_model.untrusted import field, named, parse_json, quoted, read_text
 from ...uso_model.writing import atomic_write
-from .gallery import BenchFiles, changed, open_bench, thumbnail
+from .gallery import BenchFiles, bench_of, changed, thumbnail
 from .run_pictures import picture_path
 from .scores import Score
 from .together import ScoredRun
@@ -52,14 +52,13 @@ def write_pairs(
     Pairs of models come alike often; which stands on the left is drawn by lot.
 
     Raises:
-        UserError: there is no picture that two runs both have, two runs have the same pictures, or one was changed
-            since it was scored.
+        UserError: there is no picture that two runs both have, two runs have the same pictures, one was changed since
+            it was scored, or the bench is not where it was moved to.
         OSError: a file cannot be written.
     """
     rng = random.Random(seed)
     header = runs[0].header
-    where = bench or (Path(header.bench_folder) if header.bench_folder else None)
-    files = open_bench(where, header.bench)
+    files = bench_of(header, bench)
     chosen = _chosen(runs, count, rng)
     if not chosen:
         raise UserError("the runs have no picture in common; draw the same bench with each")

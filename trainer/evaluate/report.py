@@ -15,7 +15,7 @@ import jinja2
 import yaml
 
 from ...uso_model.writing import atomic_write
-from .gallery import BenchFiles, galleries, open_bench
+from .gallery import BenchFiles, bench_of, galleries
 from .statistics import DRAWS, SEED
 from .summary import Cell, Table, tables
 from .together import ScoredRun, problems_told
@@ -37,11 +37,10 @@ def write_report(runs: Sequence[ScoredRun], out: Path, bench: Path | None = None
         bench: where the bench is now; None: where it was when the first run was scored.
 
     Raises:
+        UserError: the bench is not where it was moved to.
         OSError: a file cannot be written.
     """
-    header = runs[0].header
-    where = bench or (Path(header.bench_folder) if header.bench_folder else None)
-    files = open_bench(where, header.bench)
+    files = bench_of(runs[0].header, bench)
     found = tables(runs)
     parts = {
         "report.json": json.dumps(_as_json(runs, found, files), indent=1, ensure_ascii=False),

@@ -87,3 +87,16 @@ def test_what_cannot_be_compared_is_refused_in_one_line(tmp_path: Path, capsys):
     empty = str(made(tmp_path / "c", 0, lambda style, prompt: False))
     assert main(["eval", "compare", a, empty]) == 2
     assert "no picture in common" in capsys.readouterr().err
+
+
+def test_names_command_no_terminal(tmp_path: Path, capsys):
+    runs = [made(tmp_path / "a", 0.02), made(tmp_path / "b", 0)]
+    file = runs[0] / "scores.jsonl"
+    head, _, lines = file.read_text().partition("\n")
+    told = json.loads(head)
+    told["model"]["name"] = "\x1b[31mEVIL\x1b]0;title\x07\nline"
+    told["problems"] = {"\x1b[2J": 1}
+    file.write_text(json.dumps(told) + "\n" + lines)
+    assert main(["eval", "compare", *map(str, runs)]) == 0
+    out = capsys.readouterr().out
+    assert "EVIL" in out and "\x1b" not in out and "\x07" not in out and "\nline" not in out

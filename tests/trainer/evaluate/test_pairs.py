@@ -54,6 +54,9 @@ def test_votes_come_back(page: Path, tmp_path: Path, capsys):
     assert told.index("strengths") < told.rindex("alpha") < told.rindex("beta") < told.rindex("gamma")
     assert main([*compare, str(vote(page, lambda left, right: "equal"))]) == 0
     assert "alpha wins over beta: 0.50" in capsys.readouterr().out
+    assert main([*compare, str(votes), "--json"]) == 0
+    wins = json.loads(capsys.readouterr().out)[0]["wins"]
+    assert wins["mean"] == 0.5 and wins["count"] == 10
     assert main(["eval", "compare", *runs]) == 0
     assert "style csd: alpha +" in capsys.readouterr().out.partition("strengths")[2]
 

@@ -138,6 +138,9 @@ def test_areas_and_units(tmp_path: Path):
 def test_what_cannot_be_reported_is_one_line(runs: list[Path], tmp_path: Path, capsys):
     assert main(["eval", "report", str(tmp_path)]) == 2
     assert "holds no scores" in capsys.readouterr().err
+    for command in (["report", str(runs[0])], ["pairs", *map(str, runs), "--out", str(tmp_path / "out")]):
+        assert main(["eval", *command, "--bench", str(tmp_path / "absent")]) == 2
+        assert "absent, expected the bench that was scored" in capsys.readouterr().err
     header, scores = read_scores(runs[1])
     for update, words in (
         ({"protocol": "other"}, "other protocol than"),

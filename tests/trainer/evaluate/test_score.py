@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import torch
 from comfyui_uso.cli import main
-from comfyui_uso.trainer.evaluate.baselines import shuffled_references
-from comfyui_uso.trainer.evaluate.bench import read_bench
+from comfyui_uso.trainer.evaluate.baselines import real_pictures, shuffled_references
+from comfyui_uso.trainer.evaluate.bench import Row, read_bench
 from comfyui_uso.trainer.evaluate.measures import Measure, standard_measures
 from comfyui_uso.trainer.evaluate.score import Scored, score_run
 from comfyui_uso.trainer.evaluate.scores import MeasureCard, read_scores
@@ -96,6 +96,11 @@ def test_real_pictures_are_more_and_shuffled_references_less(bench: Path, run: P
         assert row.content is None or row.content != was.content
         assert row.style is None or row.style != was.style
     assert shuffled_references(rows) == shuffled_references(rows)
+
+
+def test_a_pair_of_real_pictures_of_a_style_comes_once():
+    row = Row(id="a", task="style", prompt="x", prompt_id="x", style="k1", style_name="s", against_style=["k1", "k2"])
+    assert [(real.key, real.row.style) for real in real_pictures([row])] == [("k2", "k1")]
 
 
 def bomb(path: Path, side: int) -> None:
