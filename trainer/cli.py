@@ -15,7 +15,7 @@ import traceback
 from collections.abc import Sequence
 
 from ..uso_model.errors import UserError
-from ..uso_model.untrusted import named
+from ..uso_model.untrusted import named, quoted
 from .arguments import CommandParser
 from .out_of_memory import advice
 from .problems import Problems
@@ -101,11 +101,23 @@ def _print_anything() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def device() -> str:
-    """Return where to compute what needs no recipe."""
+def device(name: str | None = None) -> str:
+    """Return where to compute what needs no recipe: the device of a name, else the GPU if there is one.
+
+    Raises:
+        UserError: there is no such device.
+    """
     import torch
 
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    if name is None:
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:  # the latter where PyTorch was built without that kind
+        raise UserError(
+            f"got --device {quoted(name)!r}, expected a device of this machine, such as cpu or cuda:0; correct it"
+        ) from error
+    return name
 
 
 def require_counts(args: argparse.Namespace, *names: str) -> None:

@@ -46,14 +46,15 @@ def real_pictures(rows: Sequence[Row]) -> Iterator[Real]:
             seen.add((row.task, what, name))
             for number, key in enumerate(keys):
                 left = [other for other in keys if other != key]
-                if not left:
+                # The fed picture of a style is what the others are compared with: each pair comes once.
+                if not left or (what == "style" and key == row.style):
                     continue
-                # The fed picture is compared with another: with itself it would be a perfect copy.
                 change: dict[str, object] = {"prompt": "", "prompt_id": ""}
                 if what == "subject":
+                    # The fed picture is compared with another: with itself it would be a perfect copy.
                     change |= {"against_subject": left, "content": row.content if key != row.content else left[0]}
                 else:
-                    change |= {"against_style": left, "style": row.style if key != row.style else left[0]}
+                    change |= {"against_style": left}
                 yield Real(row.model_copy(update=change), key, number, what)
 
 

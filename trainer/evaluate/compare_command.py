@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable
 from pathlib import Path
 
 __all__ = ["add_compare"]
@@ -31,8 +32,8 @@ def _compare(args: argparse.Namespace) -> None:
     from ...uso_model.errors import UserError
     from .comparison import compared, told
     from .pairs import read_votes
-    from .ranking import ranked, told_votes
-    from .together import read_together
+    from .ranking import ranked, told_votes, wins_of
+    from .together import problems_told, read_together
 
     if len(args.runs) < 2:
         raise UserError("got one run, expected two or more; name those that it is compared with, too")
@@ -41,7 +42,12 @@ def _compare(args: argparse.Namespace) -> None:
     runs = read_together(args.runs)
     first, *others = runs
     if args.votes is not None:
-        print("\n".join(told_votes(read_votes(args.votes, args.key, runs))))
+        votes = read_votes(args.votes, args.key, runs)
+        if args.json:
+            counted = [{"first": a, "second": b, "wins": asdict(wins)} for a, b, wins in wins_of(votes)]
+            print(json.dumps(counted, indent=1))
+        else:
+            _say(told_votes(votes))
         return
     found = [one for other in others for one in compared(first, other)]
     if not found:
@@ -50,11 +56,16 @@ def _compare(args: argparse.Namespace) -> None:
         rows = [{**asdict(one), "measure": one.measure.name, "cannot": one.measure.cannot} for one in found]
         print(json.dumps(rows, indent=1))
         return
+    _say(f"{run.name}: {problems_told(run)}" for run in runs if run.header.problems)
     for other in others:
-        print(f"{first.name} less {other.name}")
-        for one in found:
-            if one.second == other.name:
-                print(f"  {told(one)}")
+        _say([f"{first.name} less {other.name}"])
+        _say((told(one) for one in found if one.second == other.name), "  ")
     if len(runs) > 2:
         print("strengths of Bradley and Terry, the best first")
-        print("\n".join(f"  {line}" for line in ranked(runs)))
+        _say(ranked(runs), "  ")
+
+
+def _say(lines: Iterable[str], before: str = "") -> None:
+    """Print lines of which a stranger's names shall command no terminal."""
+    for line in lines:
+        print(before + "".join(letter if letter.isprintable() else " " for letter in line))

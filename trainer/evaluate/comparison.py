@@ -26,6 +26,8 @@ class Compared:
     """The first's number less the second's."""
     wins: Interval
     """Share of the pairs in which the first is better; equal ones count half."""
+    alone: int = 0
+    """Pictures that only one of them has a number of; they are left out."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,8 @@ def compared(first: ScoredRun, second: ScoredRun) -> list[Compared]:
             [score for score in run.scores if score.task == task and score.whose == "model"] for run in (first, second)
         )
         for card in ordered(first.header.measures):
-            pairs = pairs_of(*(numbers_of(scores, card)[0] for scores in (mine, theirs)))
+            there = [numbers_of(scores, card)[0] for scores in (mine, theirs)]
+            pairs = pairs_of(*there)
             if not pairs:
                 continue
             a, b = (numbers_of([getattr(p, side) for p in pairs], card)[1] for side in ("first", "second"))
@@ -66,6 +69,7 @@ def compared(first: ScoredRun, second: ScoredRun) -> list[Compared]:
                     second.name,
                     interval(differences, *units),
                     interval(wins, *units, bounds=(0.0, 1.0)),
+                    sum(map(len, there)) - 2 * len(pairs),
                 )
             )
     return found
@@ -76,7 +80,9 @@ def told(one: Compared) -> str:
     sure = "" if one.difference.holds(0) else f", {_better(one)}"
     cannot = f"; {one.measure.name} {one.measure.cannot}" if one.measure.cannot else ""
     difference, wins = interval_told(one.difference, "+.4f"), interval_told(one.wins, ".2f")
-    return f"{one.task} {one.measure.name}: {difference}, wins {wins}, {one.difference.count} pairs{sure}{cannot}"
+    alone = f", {one.alone} of one run alone left out" if one.alone else ""
+    count = f"{one.difference.count} pairs{alone}"
+    return f"{one.task} {one.measure.name}: {difference}, wins {wins}, {count}{sure}{cannot}"
 
 
 def interval_told(found: Interval, form: str) -> str:

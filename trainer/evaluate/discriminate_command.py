@@ -56,7 +56,7 @@ def _discriminate(args: argparse.Namespace) -> int:
 
     require_counts(args, "draws")
     pictures = labelled_pictures(args.folder)
-    where = args.device or device()
+    where = device(args.device)
     judges = []
     for text in args.judge:
         name, _, file = text.partition("=")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -101,11 +102,24 @@ def find_measures(
         found += weight_free_measures()
     for path in paths:
         make = object_at(path, "measures", "correct --measures")
-        if not callable(make):
-            raise UserError(f"{path} is no function of judges and device that returns measures; correct --measures")
-        found += make(judges, device)
+        found += _made(path, make, judges, device)
     names = [measure.card.name for measure in found]
     strange = [name for name in without if name not in names]
     if strange:
         raise UserError(f"there is no measure {strange[0]} to leave out; there are {', '.join(names)}")
     return [measure for measure in found if measure.card.name not in without]
+
+
+def _made(path: str, make: Any, judges: Sequence[Judge], device: torch.device | str) -> list[Measure]:
+    """Return what the callable of an import path makes."""
+    wrong = f"{path} is no function of judges and device that returns measures; correct --measures"
+    try:
+        takes = inspect.signature(make)
+        takes.bind(judges, device)
+    except (TypeError, ValueError) as error:  # no function, or other arguments; or none that Python knows
+        raise UserError(wrong) from error
+    made = make(judges, device)
+    found = list(made) if isinstance(made, Iterable) else [made]
+    if not all(isinstance(measure, Measure) for measure in found):
+        raise UserError(wrong)
+    return found

@@ -12,14 +12,15 @@ from pathlib import Path
 from PIL import Image
 
 from ...uso_model.errors import UserError
+from ...uso_model.untrusted import named
 from .bench import TASKS, Bench, Row, Task, read_bench
-from .looks import opened
+from .looks import look_at, opened
 from .run_pictures import picture_path
-from .scores import MeasureCard, Score
+from .scores import Header, MeasureCard, Score
 from .summary import ordered
 from .together import ScoredRun
 
-__all__ = ["BenchFiles", "Gallery", "Shown", "galleries", "open_bench", "thumbnail"]
+__all__ = ["BenchFiles", "Gallery", "Shown", "bench_of", "changed", "galleries", "open_bench", "thumbnail"]
 
 MOST = 6
 """Pictures at either end."""
@@ -45,8 +46,10 @@ class Shown:
     value: float
     prompt: str
     drawing: str | None
-    """As a data: URI, and so the others; None where the file is gone."""
+    """As a data: URI, and so the others; None where the file is gone or has changed."""
     references: list[str] = field(default_factory=list)
+    instead: str = "not there any more"
+    """What is said where there is no drawing."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,19 @@ class Gallery:
     measure: str
     worst: list[Shown]
     best: list[Shown]
+
+
+def bench_of(header: Header, moved: Path | None) -> BenchFiles | None:
+    """Return the bench of scores, None where it is not where it was any more.
+
+    Raises:
+        UserError: it is not where it was moved to.
+    """
+    where = moved or (Path(header.bench_folder) if header.bench_folder else None)
+    found = open_bench(where, header.bench)
+    if moved is not None and found is None:
+        raise UserError(f"got --bench {named(moved)}, expected the bench that was scored; correct the path")
+    return found
 
 
 def open_bench(folder: Path | None, digest: str) -> BenchFiles | None:
@@ -110,13 +126,22 @@ def _shown(run: ScoredRun, score: Score, column: str, bench: BenchFiles | None, 
     if bench is not None and row is not None:
         keys = [key for key in (row.content, row.style) if key is not None]
         references = [reference(bench.folder / bench.bench.pictures[key].path) for key in keys]
+    path = picture_path(run.folder, score)
+    other = changed(path, score)
     return Shown(
         name,
         score.values[column] or 0.0,
         row.prompt if row else "",
-        thumbnail(picture_path(run.folder, score)),
+        None if other else thumbnail(path),
         [thumbnail for thumbnail in references if thumbnail],
+        "changed since it was scored" if other else "not there any more",
     )
+
+
+def changed(path: Path, score: Score) -> bool:
+    """Say whether a drawing is there and is another than the one that was scored."""
+    picture = opened(path) if score.sha256 else "missing"
+    return isinstance(picture, Image.Image) and look_at(picture).sha256 != score.sha256
 
 
 def thumbnail(path: Path, side: int = _SIDE) -> str | None:

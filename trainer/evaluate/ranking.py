@@ -7,11 +7,11 @@ from itertools import combinations
 
 from .comparison import compared, interval_told
 from .pairs import Vote
-from .statistics import interval
+from .statistics import Interval, interval
 from .strengths import strengths
 from .together import ScoredRun
 
-__all__ = ["ranked", "told_votes"]
+__all__ = ["ranked", "told_votes", "wins_of"]
 
 MOST_WITHOUT = 2
 """Of two models the share of wins says it all."""
@@ -32,17 +32,23 @@ def ranked(runs: Sequence[ScoredRun]) -> Iterator[str]:
 
 def told_votes(votes: Sequence[Vote]) -> Iterator[str]:
     """Yield the share of wins of each pair of runs with its interval, and the strengths of three or more."""
+    for a, b, taken in wins_of(votes):
+        yield f"{a} wins over {b}: {interval_told(taken, '.2f')}, {taken.count} votes"
+    names = sorted({name for vote in votes for name in (vote.first, vote.second)})
+    if len(names) > MOST_WITHOUT:
+        counted = [(v.first, v.second, v.wins) for v in votes] + [(v.second, v.first, 1 - v.wins) for v in votes]
+        yield f"strengths of Bradley and Terry: {_listed(strengths(names, counted))}"
+
+
+def wins_of(votes: Sequence[Vote]) -> Iterator[tuple[str, str, Interval]]:
+    """Yield each pair of runs that has votes, with the share of wins of the first."""
     names = sorted({name for vote in votes for name in (vote.first, vote.second)})
     for a, b in combinations(names, 2):
         chosen = [vote for vote in votes if {vote.first, vote.second} == {a, b}]
         if chosen:
             wins = [vote.wins if vote.first == a else 1 - vote.wins for vote in chosen]
             shown = [vote.score.style_name or vote.score.subject or vote.score.row for vote in chosen]
-            taken = interval(wins, shown, [vote.score.prompt_id for vote in chosen], (0.0, 1.0))
-            yield f"{a} wins over {b}: {interval_told(taken, '.2f')}, {taken.count} votes"
-    if len(names) > MOST_WITHOUT:
-        counted = [(v.first, v.second, v.wins) for v in votes] + [(v.second, v.first, 1 - v.wins) for v in votes]
-        yield f"strengths of Bradley and Terry: {_listed(strengths(names, counted))}"
+            yield a, b, interval(wins, shown, [vote.score.prompt_id for vote in chosen], (0.0, 1.0))
 
 
 def _listed(found: dict[str, float]) -> str:

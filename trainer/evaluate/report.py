@@ -15,10 +15,10 @@ import jinja2
 import yaml
 
 from ...uso_model.writing import atomic_write
-from .gallery import BenchFiles, galleries, open_bench
+from .gallery import BenchFiles, bench_of, galleries
 from .statistics import DRAWS, SEED
 from .summary import Cell, Table, tables
-from .together import ScoredRun
+from .together import ScoredRun, problems_told
 
 __all__ = ["write_report"]
 
@@ -37,11 +37,10 @@ def write_report(runs: Sequence[ScoredRun], out: Path, bench: Path | None = None
         bench: where the bench is now; None: where it was when the first run was scored.
 
     Raises:
+        UserError: the bench is not where it was moved to.
         OSError: a file cannot be written.
     """
-    header = runs[0].header
-    where = bench or (Path(header.bench_folder) if header.bench_folder else None)
-    files = open_bench(where, header.bench)
+    files = bench_of(runs[0].header, bench)
     found = tables(runs)
     parts = {
         "report.json": json.dumps(_as_json(runs, found, files), indent=1, ensure_ascii=False),
@@ -73,16 +72,6 @@ def _pins(runs: Sequence[ScoredRun], files: BenchFiles | None) -> dict[str, Any]
         "intervals": f"95 %, {DRAWS} draws over subjects or styles and over prompts, seed {SEED}",
         "models": {run.name: run.header.model for run in runs},
     }
-
-
-def _problems(run: ScoredRun) -> str:
-    """Say what is wrong with a run's pictures."""
-    header = run.header
-    kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(header.problems.items()))
-    wrong = sum(header.problems.values())
-    return (
-        f"{header.expected} pictures, {wrong} with something wrong: {kinds}" if wrong else f"{header.expected} pictures"
-    )
 
 
 def _published(found: Sequence[Table]) -> list[dict[str, Any]]:
@@ -146,7 +135,7 @@ def _markdown_lines(runs: Sequence[ScoredRun], found: Sequence[Table], files: Be
     pins = _pins(runs, files)
     yield f"# {_plain(pins['protocol'])}"
     yield ""
-    yield from (f"- {_plain(run.name)}: {_plain(_problems(run))}" for run in runs)
+    yield from (f"- {_plain(run.name)}: {_plain(problems_told(run))}" for run in runs)
     yield from (f"- {_plain(note)}" for note in pins["notes"])
     yield from (f"- {_plain(card.name)}: {_plain(card.says)}" for card in runs[0].header.measures if card.says)
     for table in found:
@@ -205,7 +194,7 @@ def _as_page(runs: Sequence[ScoredRun], found: Sequence[Table], files: BenchFile
     ]
     return template.render(
         pins=_pins(runs, files),
-        runs=[(run.name, _problems(run)) for run in runs],
+        runs=[(run.name, problems_told(run)) for run in runs],
         wrong=wrong[:100],
         more_wrong=max(0, len(wrong) - 100),
         measures=[card for card in runs[0].header.measures if card.says],

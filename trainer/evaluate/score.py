@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -16,7 +17,7 @@ from ...uso_model.judging.judge import Card
 from ...uso_model.untrusted import field, named, parse_json, read_text
 from .baselines import real_pictures, shuffled_references
 from .bench import Bench, Row, picture_name, read_bench, require_pictures
-from .features import Features
+from .features import Features, text_key
 from .looks import Look, Problem
 from .measures import Measure, Values
 from .run import RUN
@@ -195,9 +196,12 @@ def _scored(
     problem: Problem | None = look.problem
     if (look.width, look.height) != (bench.width, bench.height):
         problem = problem or "wrong size"
-    if look.sha256 in references.features.not_finite:
+    view = View(row, look.sha256, references)
+    values = _values(view, measures)
+    seen = {look.sha256, text_key(row.prompt)}
+    # A measure, too, may give numbers that are none.
+    if seen & references.features.not_finite or not all(map(_finite, values.values())):
         problem = "not finite"
-    values = _values(View(row, look.sha256, references), measures)
     return _line(row, drawing.sample, "model", values, look.sha256, problem)
 
 
@@ -205,7 +209,10 @@ def _values(view: View, measures: Sequence[Measure], sees: Sequence[str] | None 
     """Return the numbers of one picture; of measures that see something else, or whose judge gave none, nothing."""
     found: dict[str, float | None] = {}
     for measure in measures:
-        there = all(view.references.features.has(describer.name, view.sha256) for describer in measure.needs)
+        features = view.references.features
+        there = all(features.has(describer.name, view.sha256) for describer in measure.needs)
+        if measure.texts and view.row.prompt.strip():
+            there = there and features.has(measure.texts.name, text_key(view.row.prompt))
         asked = sees is None or measure.card.sees in sees
         taken: Values = measure.of(view) if there and asked else {}
         found |= {column: taken.get(column) for column in measure.card.columns}
@@ -214,7 +221,15 @@ def _values(view: View, measures: Sequence[Measure], sees: Sequence[str] | None 
 
 def _chance(score: Score, row: Row, measures: Sequence[Measure], references: References) -> Score:
     values = _values(View(row, score.sha256 or "", references), measures, ("style", "subject", "copying", "leak"))
-    return score.model_copy(update={"whose": "chance", "values": values, "problem": None})
+    return score.model_copy(update={"whose": "chance", "values": _known(values), "problem": None})
+
+
+def _known(values: dict[str, float | None]) -> dict[str, float | None]:
+    return {name: value if _finite(value) else None for name, value in values.items()}
+
+
+def _finite(value: float | None) -> bool:
+    return value is None or math.isfinite(value)
 
 
 _OF = {"subject": ("subject",), "style": ("style", "leak")}
@@ -246,7 +261,7 @@ def _line(
         style_name=row.style_name,
         prompt_id=row.prompt_id,
         sha256=sha256,
-        values={name: None if value is None else round(value, 7) for name, value in values.items()},
+        values={name: None if value is None else round(value, 7) for name, value in _known(values).items()},
         problem=problem,
     )
 

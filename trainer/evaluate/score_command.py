@@ -79,7 +79,7 @@ def _score(args: argparse.Namespace, known: Sequence[str]) -> int:
 
     shard = shard_from(args.shard)
     log_to_terminal()
-    where = args.device or device()
+    where = device(args.device)
     protocol = own_protocol(args.bench, known, args.protocol)
     judges = []
     for text in args.judge:

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from ...uso_model.errors import UserError
-from ...uso_model.untrusted import json_lines, quoted
+from ...uso_model.untrusted import json_lines, named, quoted
 from ...uso_model.writing import atomic_write
 from ..settings.base import Settings
 from .bench import ROW_ID, Task
@@ -41,6 +41,12 @@ class MeasureCard(Settings):
     cannot: str | None = None
     """What it cannot tell apart here, such as `cannot tell styles apart here (AUC .52, .47 to .57)`."""
 
+    @model_validator(mode="after")
+    def _enough_columns(self) -> MeasureCard:
+        if self.aggregate == "area" and len(self.columns) < 2:
+            raise ValueError(f"the area {self.name} has one column, expected two")
+        return self
+
 
 class Header(Settings):
     """Who judged, of which bench, and what was wrong."""
@@ -58,7 +64,7 @@ class Header(Settings):
     """Of the packages that the numbers depend on."""
     bench_folder: str | None = None
     """Where the bench lay; a report takes prompts and references from there, if they are there still."""
-    shard: tuple[int, int] = (1, 1)
+    shard: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] = (1, 1)
     expected: int = 0
     """Pictures that the bench asks for in this shard."""
     problems: dict[str, int] = Field(default_factory=dict)
@@ -106,18 +112,24 @@ def write_scores(path: Path, header: Header, scores: Iterable[Score]) -> None:
 
 
 def read_scores(folder: Path) -> tuple[Header, list[Score]]:
-    """Return header and lines of all shards of a run, which must be complete and of one bench and the same judges.
+    """Return header and lines of all shards of a run, which must be complete and of one model, bench and judges.
+
+    The lines are in the order of their rows, however many shards there are: the draws of intervals hang on it.
 
     Raises:
-        UserError: no scores, a shard is missing, shards that do not belong together, or a damaged line with its place.
+        UserError: no scores, a shard is missing, shards that do not belong together, a picture that stands twice, or a
+            damaged line with its place.
     """
     files = sorted(folder.glob("scores*.jsonl"))
     if not files:
         raise UserError(f"{folder} holds no scores; make them with `uso eval score`, or correct the path")
     headers: list[Header] = []
     scores: list[Score] = []
+    seen: set[tuple[str, int, Whose]] = set()
     for file in files:
-        lines = json_lines(file, "score the run again with `uso eval score`")
+        lines = list(json_lines(file, "score the run again with `uso eval score`"))
+        if not lines:
+            raise UserError(f"{named(file)} is empty, expected scores; score the run again with `uso eval score`")
         for number, line in enumerate(lines):
             if line.problem:
                 raise UserError(line.problem)
@@ -129,20 +141,32 @@ def read_scores(folder: Path) -> tuple[Header, list[Score]]:
             except ValidationError as error:
                 told = quoted(error.errors()[0]["msg"])
                 raise UserError(f"{line.place}: {told}; score the run again with `uso eval score`") from error
-    return _merged(folder, headers), scores
+            if number and scores[-1].whose != "oracle":  # a row may have real pictures of its subject and of its style
+                place = (scores[-1].row, scores[-1].sample, scores[-1].whose)
+                if place in seen:
+                    raise UserError(
+                        f"{line.place}: the picture stands twice, expected once; score the run again with "
+                        "`uso eval score`"
+                    )
+                seen.add(place)
+    return _merged(folder, headers), sorted(scores, key=lambda score: (score.row, score.sample, score.whose))
 
 
 def _merged(folder: Path, headers: list[Header]) -> Header:
     first = headers[0]
     of = first.shard[1]
     found = sorted(header.shard[0] for header in headers)
-    if any(header.shard[1] != of for header in headers) or found != list(range(1, of + 1)):
+    strange = any(header.shard[1] != of for header in headers) or len(headers) != of
+    if strange or found != list(range(1, of + 1)):
         raise UserError(f"{folder} holds the shards {found} of {of}; score the others, or take strange files away")
     for header in headers[1:]:
-        same = ("protocol", "bench", "judges", "measures")
+        same = ("protocol", "bench", "model", "judges", "measures", "versions")
         other = [name for name in same if getattr(header, name) != getattr(first, name)]
         if other:
-            raise UserError(f"shards of {folder} differ in {', '.join(other)}; score them all with the same settings")
+            raise UserError(
+                f"shards of {named(folder)} differ in {', '.join(other)}, expected the same in all; score them all "
+                "with the same settings"
+            )
     problems: dict[str, int] = {}
     for header in headers:
         for name, count in header.problems.items():

@@ -11,7 +11,7 @@ from ...uso_model.errors import UserError
 from ...uso_model.untrusted import named, quoted
 from .scores import Header, MeasureCard, Score, read_scores
 
-__all__ = ["ScoredRun", "read_together"]
+__all__ = ["ScoredRun", "problems_told", "read_together"]
 
 
 @dataclass(frozen=True)
@@ -30,15 +30,24 @@ def read_together(folders: Sequence[Path]) -> list[ScoredRun]:
     Raises:
         UserError: one cannot be read, or they differ in protocol, bench, seeds, noise, judges or measures.
     """
-    runs: list[ScoredRun] = []
-    for folder in folders:
-        header, scores = read_scores(folder)
-        name = str(header.model.get("name") or folder.absolute().name)
-        if any(run.name == name for run in runs):
-            name = f"{name} ({folder.absolute().name}, {len(runs) + 1})"
-        runs.append(ScoredRun(folder, name, header, scores))
-        _require_same(runs[0], runs[-1])
+    read = [(folder, *read_scores(folder)) for folder in folders]
+    own = [folder.absolute().name for folder in folders]
+    names = [str(header.model.get("name") or name) for name, (_, header, _) in zip(own, read, strict=True)]
+    # All that one drawer has drawn is called alike.
+    names = [a if names.count(a) == 1 else f"{a} ({b})" for a, b in zip(names, own, strict=True)]
+    names = [name if names.count(name) == 1 else f"{name} {number}" for number, name in enumerate(names, 1)]
+    runs = [ScoredRun(folder, name, header, scores) for name, (folder, header, scores) in zip(names, read, strict=True)]
+    for run in runs:
+        _require_same(runs[0], run)
     return runs
+
+
+def problems_told(run: ScoredRun) -> str:
+    """Say whether something is wrong with a run's pictures."""
+    header = run.header
+    kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(header.problems.items()))
+    wrong = sum(header.problems.values())
+    return f"{header.expected} pictures" + (f", {wrong} with something wrong: {kinds}" if wrong else "")
 
 
 def _require_same(first: ScoredRun, other: ScoredRun) -> None:

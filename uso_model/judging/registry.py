@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -188,7 +189,7 @@ def _candidates(folders: Sequence[str | Path]) -> Iterator[Path]:
 
 
 def _made(path: str, file: str | Path | None, device: str | torch.device) -> Judge:
-    """Return what the callable of an import path makes."""
+    """Return what the callable of an import path makes, with the hash of its file where it has none itself."""
     make = object_at(path, "judge", "correct the judge's name")
     if not callable(make):
         raise UserError(f"{path} is not callable, expected a function that returns a judge; correct the judge's name")
@@ -205,4 +206,15 @@ def _made(path: str, file: str | Path | None, device: str | torch.device) -> Jud
     judge = make(**wanted)
     if not (isinstance(judge, Judge) and isinstance(judge.card, Card)):
         raise UserError(f"{path} returned {type(judge).__name__} and no judge; correct the judge's name")
+    if "path" in wanted and file is not None and judge.card.sha256 is None:
+        judge.card = replace(judge.card, sha256=_hash_at(Path(file)))
     return judge
+
+
+def _hash_at(path: Path) -> str | None:
+    """Return the hash of a file, or of all files of a folder; None where nothing is."""
+    if not path.is_dir():
+        return sha256_of(path) if path.is_file() else None
+    files = sorted(file for file in path.rglob("*") if file.is_file())
+    told = "".join(f"{file.relative_to(path).as_posix()} {sha256_of(file)}\n" for file in files)
+    return hashlib.sha256(told.encode("utf-8", "surrogateescape")).hexdigest()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -58,8 +59,9 @@ def is_vision_tower(shapes: Mapping[str, tuple[int, ...]]) -> bool:
 class StyleEncoder(EncoderJudge):
     """Pictures to unit style descriptors."""
 
-    def __init__(self, network: nn.Module):
-        super().__init__(CARD, PREPROCESSING)
+    def __init__(self, network: nn.Module, activation: str = "quick_gelu"):
+        # Features are kept under what the card says, and weights do not tell the activation.
+        super().__init__(replace(CARD, preprocessing=f"{CARD.preprocessing}; {activation}"), PREPROCESSING)
         self.network = network
 
     def features(self, prepared: Tensor) -> Tensor:
@@ -86,7 +88,7 @@ def load_style_encoder(path: str | Path, device: str | torch.device = "cpu") -> 
         return CLIPVisionModelWithProjection(CLIPVisionConfig(**sizes, num_hidden_layers=layers))
 
     layers = block_count(tensors, _LAYERS, path.name)
-    return StyleEncoder(filled(make, layers, tensors, path.name)).to(device)
+    return StyleEncoder(filled(make, layers, tensors, path.name), sizes["hidden_act"]).to(device)
 
 
 def _sizes(tensors: Mapping[str, Tensor], path: Path) -> dict[str, Any]:

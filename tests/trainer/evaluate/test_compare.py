@@ -54,10 +54,18 @@ def test_pairs_take_away_what_both_share(tmp_path: Path):
     assert (same.difference.mean, same.difference.low, same.wins.mean, same.wins.high) == (0, 0, 0.5, 0.5)
 
 
-def test_pictures_that_one_lacks_are_left_out(tmp_path: Path):
+def test_pictures_that_one_lacks_are_left_out_and_counted(tmp_path: Path, capsys):
     a = made(tmp_path / "a", 0.02, lambda style, prompt: style != 3)
     b = made(tmp_path / "b", 0, lambda style, prompt: prompt != 2)
-    assert compared(*read_together([a, b]))[0].difference.count == 7 * 5
+    found = compared(*read_together([a, b]))[0]
+    assert found.difference.count == 7 * 5 and found.alone == 7 + 5
+    file = b / "scores.jsonl"
+    head, _, lines = file.read_text().partition("\n")
+    file.write_text(json.dumps({**json.loads(head), "expected": 48, "problems": {"missing": 8}}) + "\n" + lines)
+    assert main(["eval", "compare", str(a), str(b)]) == 0
+    told = capsys.readouterr().out
+    assert "b: 48 pictures, 8 with something wrong: 8 missing" in told
+    assert "35 pairs, 12 of one run alone left out" in told
 
 
 def test_the_command_says_who_is_better(tmp_path: Path, capsys):
@@ -79,3 +87,16 @@ def test_what_cannot_be_compared_is_refused_in_one_line(tmp_path: Path, capsys):
     empty = str(made(tmp_path / "c", 0, lambda style, prompt: False))
     assert main(["eval", "compare", a, empty]) == 2
     assert "no picture in common" in capsys.readouterr().err
+
+
+def test_names_command_no_terminal(tmp_path: Path, capsys):
+    runs = [made(tmp_path / "a", 0.02), made(tmp_path / "b", 0)]
+    file = runs[0] / "scores.jsonl"
+    head, _, lines = file.read_text().partition("\n")
+    told = json.loads(head)
+    told["model"]["name"] = "\x1b[31mEVIL\x1b]0;title\x07\nline"
+    told["problems"] = {"\x1b[2J": 1}
+    file.write_text(json.dumps(told) + "\n" + lines)
+    assert main(["eval", "compare", *map(str, runs)]) == 0
+    out = capsys.readouterr().out
+    assert "EVIL" in out and "\x1b" not in out and "\x07" not in out and "\nline" not in out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -53,6 +54,9 @@ def test_votes_come_back(page: Path, tmp_path: Path, capsys):
     assert told.index("strengths") < told.rindex("alpha") < told.rindex("beta") < told.rindex("gamma")
     assert main([*compare, str(vote(page, lambda left, right: "equal"))]) == 0
     assert "alpha wins over beta: 0.50" in capsys.readouterr().out
+    assert main([*compare, str(votes), "--json"]) == 0
+    wins = json.loads(capsys.readouterr().out)[0]["wins"]
+    assert wins["mean"] == 0.5 and wins["count"] == 10
     assert main(["eval", "compare", *runs]) == 0
     assert "style csd: alpha +" in capsys.readouterr().out.partition("strengths")[2]
 
@@ -66,6 +70,7 @@ def test_votes_that_do_not_belong_are_refused(page: Path, tmp_path: Path, capsys
         ({"format": "x"}, "is no file of uso-votes-1"),
         ({"votes": {"strange": "left"}}, "has a vote strange"),
         ({"votes": {next(iter(told["votes"])): "both"}}, "save the votes again"),
+        ({"votes": {next(iter(told["votes"])): []}}, "save the votes again"),
         ({"votes": {}}, "has no votes of these runs"),
     ):
         votes.write_text(json.dumps({**told, **change}))
@@ -76,6 +81,32 @@ def test_votes_that_do_not_belong_are_refused(page: Path, tmp_path: Path, capsys
     assert "name the runs of the page" in capsys.readouterr().err
     assert main(["eval", "compare", *runs, "--votes", str(votes)]) == 2
     assert main(["eval", "pairs", runs[0], "--out", str(page)]) == 2
+
+
+def test_votes_go_to_the_pictures_that_were_shown(page: Path, tmp_path: Path, capsys):
+    for name in ("alpha", "beta", "gamma"):
+        file = tmp_path / name / "scores.jsonl"
+        head, _, lines = file.read_text().partition("\n")
+        header = json.loads(head)
+        header["model"]["name"] = "flux"
+        file.write_text(json.dumps(header) + "\n" + lines)
+    alpha, beta, gamma = (str(tmp_path / name) for name in ("alpha", "beta", "gamma"))
+    assert main(["eval", "pairs", alpha, gamma, "--out", str(page), "--count", "9"]) == 0
+    votes = vote(page, lambda left, right: "left" if "alpha" in left else "right")
+    given = ["--votes", str(votes), "--key", str(page / "key.json")]
+    assert main(["eval", "compare", gamma, alpha, *given]) == 0
+    assert "flux (alpha) wins over flux (gamma): 1.00" in capsys.readouterr().out
+    assert main(["eval", "compare", beta, gamma, *given]) == 2
+    assert "got other pictures" in capsys.readouterr().err
+    assert main(["eval", "pairs", alpha, alpha, "--out", str(page)]) == 2
+    assert "the same pictures" in capsys.readouterr().err
+    key = json.loads((page / "key.json").read_text())
+    (page / "key.json").write_text(json.dumps({**key, "bench": "0"}))
+    told = json.loads(votes.read_text())
+    digest = hashlib.sha256((page / "key.json").read_bytes()).hexdigest()
+    votes.write_text(json.dumps({**told, "key": digest}))
+    assert main(["eval", "compare", alpha, gamma, *given]) == 2
+    assert "is of another bench" in capsys.readouterr().err
 
 
 def test_strengths_are_log_odds():

@@ -16,6 +16,7 @@ from comfyui_uso.trainer.evaluate.scores import Header, MeasureCard, Score, read
 from comfyui_uso.trainer.evaluate.summary import tables, units_of
 from comfyui_uso.trainer.evaluate.together import read_together
 from comfyui_uso.uso_model.errors import UserError
+from PIL import Image
 
 from .judged import draw, write_judged_bench
 
@@ -70,6 +71,20 @@ def test_hostile_text_stays_text(runs: list[Path], tmp_path: Path):
     assert "<script" not in table.partition("```json")[0]
     assert len({line.count(" | ") for line in table.split("## style")[0].splitlines() if line.startswith("| ")}) == 1
     assert (tmp_path / "out" / "report.csv").read_text().count("'=1+1") > 0
+
+
+def test_pictures_that_changed_are_not_shown_beside_old_numbers(runs: list[Path], tmp_path: Path, capsys):
+    out = tmp_path / "out"
+    write_report(read_together(runs), out)
+    shown = (out / "report.html").read_text().count("data:image/jpeg")
+    for path in (runs[0] / "pictures").iterdir():
+        Image.new("RGB", (32, 32), "red").save(path)
+    write_report(read_together(runs), out)
+    page = (out / "report.html").read_text()
+    changed = page.count("changed since it was scored")
+    assert 6 < changed == shown - page.count("data:image/jpeg") and "not there any more" not in page
+    assert main(["eval", "pairs", *map(str, runs), "--out", str(tmp_path / "pairs")]) == 2
+    assert "has changed since it was scored; score" in capsys.readouterr().err
 
 
 def made(folder: Path, score: Callable[[int, int], Score], cards: list[MeasureCard], **settings) -> Path:
@@ -144,6 +159,9 @@ def test_areas_and_units(tmp_path: Path):
 def test_what_cannot_be_reported_is_one_line(runs: list[Path], tmp_path: Path, capsys):
     assert main(["eval", "report", str(tmp_path)]) == 2
     assert "holds no scores" in capsys.readouterr().err
+    for command in (["report", str(runs[0])], ["pairs", *map(str, runs), "--out", str(tmp_path / "out")]):
+        assert main(["eval", *command, "--bench", str(tmp_path / "absent")]) == 2
+        assert "absent, expected the bench that was scored" in capsys.readouterr().err
     header, scores = read_scores(runs[1])
     for update, words in (
         ({"protocol": "other"}, "other protocol than"),

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+import math
 import struct
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from comfyui_uso.trainer.evaluate.baselines import shuffled_references
-from comfyui_uso.trainer.evaluate.bench import read_bench
-from comfyui_uso.trainer.evaluate.measures import standard_measures
+from comfyui_uso.cli import main
+from comfyui_uso.trainer.evaluate.baselines import real_pictures, shuffled_references
+from comfyui_uso.trainer.evaluate.bench import Row, read_bench
+from comfyui_uso.trainer.evaluate.measures import Measure, standard_measures
 from comfyui_uso.trainer.evaluate.score import Scored, score_run
-from comfyui_uso.trainer.evaluate.scores import Header, read_scores, write_scores
+from comfyui_uso.trainer.evaluate.scores import Header, MeasureCard, read_scores, write_scores
 from comfyui_uso.uso_model.errors import UserError
 from PIL import Image
 
@@ -96,6 +99,11 @@ def test_real_pictures_are_more_and_shuffled_references_less(bench: Path, run: P
     assert shuffled_references(rows) == shuffled_references(rows)
 
 
+def test_a_pair_of_real_pictures_of_a_style_comes_once():
+    row = Row(id="a", task="style", prompt="x", prompt_id="x", style="k1", style_name="s", against_style=["k1", "k2"])
+    assert [(real.key, real.row.style) for real in real_pictures([row])] == [("k2", "k1")]
+
+
 def bomb(path: Path, side: int) -> None:
     """Write a small PNG whose header says that it is huge."""
     Image.new("RGB", (8, 8), "red").save(path)
@@ -122,7 +130,8 @@ def test_what_is_wrong_is_named_and_the_rest_is_scored(bench: Path, run: Path):
         "missing": 2, "unreadable": 3, "too large": 1, "black": 1, "one colour": 1, "wrong size": 1,
     }  # fmt: skip
     header, scores = read_scores(run)
-    assert header == done.header and scores == done.scores
+    assert header == done.header
+    assert scores == sorted(done.scores, key=lambda score: (score.row, score.sample, score.whose))
     by_name = {f"{s.row}_{s.sample}": s for s in scores if s.whose == "model"}
     assert len(by_name) == 27
     assert by_name["subject-0-1_0"].problem == "too large" and by_name["subject-0-1_0"].values["clip_i"] is None
@@ -148,6 +157,23 @@ def test_numbers_that_are_none_are_counted_and_not_kept(bench: Path, run: Path):
         assert done.header.problems == {"not finite": 1}
         score = next(s for s in done.scores if s.problem)
         assert score.values["csd"] is None and score.values["clip_t"] is not None
+
+
+class Speechless(Projection):
+    """A judge that has no numbers for texts."""
+
+    def embed_texts(self, texts: Sequence[str]) -> torch.Tensor:
+        return super().embed_texts(texts) * torch.nan
+
+
+def test_measures_and_texts_without_numbers_end_no_scoring(bench: Path, run: Path):
+    card = MeasureCard(name="own", sees="style", columns=["own"])
+    own = Measure(card, lambda view: {"own": math.nan if view.row.id == "style-ink-0" else math.inf})
+    done = score_run(bench, run, [own])
+    assert done.header.problems == {"not finite": 27} and all(s.values == {"own": None} for s in done.scores)
+    done = score_run(bench, run, standard_measures([Speechless()]))
+    assert done.header.problems == {"not finite": sum(s.task in ("subject", "style") for s in done.scores if s.problem)}
+    assert {s.values["clip_t"] for s in done.scores} == {None} and done.scores[0].values["clip_i"] is not None
 
 
 def test_shards_make_what_one_scoring_makes(bench: Path, run: Path):
@@ -201,3 +227,24 @@ def test_scores_of_a_stranger_name_no_file_outside(wrong: dict[str, object], tmp
 def test_any_folder_of_pictures_can_be_scored(bench: Path, run: Path):
     done = scored(bench, run / "pictures")
     assert done.header.problems == {} and done.header.model == {"name": "pictures"}
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (("--device", "foo"), "got --device 'foo', expected a device of this machine"),
+        (("--device", "cuda:77"), "got --device 'cuda:77', expected a device"),
+        (("--measures", "os:getcwd"), "os:getcwd is no function of judges and device"),
+        (("--measures", f"{__package__}.judged:SIDE"), "SIDE is no function of judges and device"),
+        (("--measures", f"{__name__}:no_measures"), "no_measures is no function of judges and device"),
+    ],
+)
+def test_strange_devices_and_measures_are_one_line(bench: Path, run: Path, capsys, given, words: str):
+    assert main(["eval", "score", str(bench), str(run), *given]) == 2
+    told = capsys.readouterr().err.splitlines()
+    assert len(told) == 1 and words in told[0]
+
+
+def no_measures(judges, device) -> list[str]:
+    """Return what no function of measures returns."""
+    return ["csd"]

@@ -170,6 +170,28 @@ def test_a_judge_by_import_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
             load_judge(name)
 
 
+class Filed(Constant):
+    """Reads a file, and does not say which."""
+
+    def __init__(self, path=None):
+        super().__init__()
+
+
+def test_the_file_of_a_judge_by_import_path_is_on_its_card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Features are kept under it, so another file must not have the features of the first."""
+    module = type(sys)("judges_of_ours")
+    module.Constant, module.Filed = Constant, Filed
+    monkeypatch.setitem(sys.modules, "judges_of_ours", module)
+    file = tmp_path / "weights.bin"
+    file.write_bytes(b"1")
+    assert load_judge("judges_of_ours:Filed", file).card.sha256 == sha256_of(file)
+    of_folder = load_judge("judges_of_ours:Filed", tmp_path).card.sha256
+    file.write_bytes(b"2")
+    assert of_folder and load_judge("judges_of_ours:Filed", tmp_path).card.sha256 not in (None, of_folder)
+    assert load_judge("judges_of_ours:Filed").card.sha256 is None and Filed.card.sha256 is None
+    assert load_judge("judges_of_ours:Constant", file).card.sha256 is None, "it does not read the file"
+
+
 def test_a_judge_from_a_folder_with_its_hash(tmp_path: Path) -> None:
     """As Hugging Face's own folders lie on the disk."""
     transformers = pytest.importorskip("transformers")

@@ -279,7 +279,9 @@ def test_the_style_encoder_is_transformers(width, heads, act, tmp_path) -> None:
     assert found.shape == (1, 96) and unlike(found, expected) < 1e-5
     other = "gelu" if act == "quick_gelu" else "quick_gelu"
     (tmp_path / "config.json").write_text(f'{{"hidden_size": {width}, "hidden_act": "{other}"}}', encoding="utf-8")
-    assert unlike(described(style_encoder.load_style_encoder(path), PICTURES[:1]), expected) > 1e-7
+    changed = style_encoder.load_style_encoder(path)
+    assert unlike(described(changed, PICTURES[:1]), expected) > 1e-7
+    assert changed.card.preprocessing != judge.card.preprocessing
     (tmp_path / "config.json").write_text(f'{{"hidden_size": {width}, "hidden_act": "magic"}}', encoding="utf-8")
     with pytest.raises(CheckpointError, match="'magic', expected gelu or quick_gelu"):
         style_encoder.load_style_encoder(path)
