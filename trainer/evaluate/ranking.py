@@ -37,8 +37,13 @@ def told_votes(votes: Sequence[Vote]) -> Iterator[str]:
         chosen = [vote for vote in votes if {vote.first, vote.second} == {a, b}]
         if chosen:
             wins = [vote.wins if vote.first == a else 1 - vote.wins for vote in chosen]
-            shown = [vote.score.style_name or vote.score.subject or vote.score.row for vote in chosen]
-            taken = interval(wins, shown, [vote.score.prompt_id for vote in chosen], (0.0, 1.0))
+            scores = [vote.score for vote in chosen]
+            units = (
+                [score.style_name or score.subject or score.row for score in scores],
+                [score.prompt_id for score in scores],
+                [score.subject or score.row for score in scores],
+            )
+            taken = interval(wins, *units, bounds=(0.0, 1.0), shares=True)
             yield f"{a} wins over {b}: {interval_told(taken, '.2f')}, {taken.count} votes"
     if len(names) > MOST_WITHOUT:
         counted = [(v.first, v.second, v.wins) for v in votes] + [(v.second, v.first, 1 - v.wins) for v in votes]
