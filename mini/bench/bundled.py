@@ -37,11 +37,11 @@ def bench_bundled(out: Path, quick: bool = False) -> list[Path]:
     folder, run = out / "bench", out / "run"
     count = QUICK if quick else CASES
     if not (folder / HEADER).is_file():
-        build_bench(mini_bench, None, folder, Asked(limit=count))
+        build_bench(mini_bench, None, folder, Asked(limit=count), force=True)  # a stopped build has left pictures
     bench, rows, _ = read_bench(folder)
     if bench.protocol != mini_bench.name or len(rows) != count * len(MODES):
         raise UserError(f"{folder} holds another bench, of {len(rows)} rows; choose another folder")
     draw_bench(folder, run, bundled_drawer(Inputs(folder, bench)))
-    judges = usual_judges(folder)
-    score_run(folder, run, find_measures(folder, judges), [judge.card for judge in judges])
+    judges = usual_judges(mini_bench)
+    score_run(folder, run, find_measures(mini_bench, judges), [judge.card for judge in judges])
     return write_report(read_together([run]), run / "report", folder)

@@ -24,6 +24,8 @@ from ..settings.base import Settings
 __all__ = [
     "HEADER",
     "PICTURES",
+    "ROWS",
+    "ROW_ID",
     "TASKS",
     "Bench",
     "Count",
@@ -45,7 +47,8 @@ with a prompt that asks for another layout; neither, but compared with both: wha
 Source of all but the last: arXiv 2508.18966, section 4.1."""
 
 HEADER, ROWS, PICTURES = "bench.json", "rows.jsonl", "pictures"
-_ID = r"^[0-9a-z-]{1,64}$"
+ROW_ID = r"^[0-9a-z-]{1,64}$"
+"""Ids are parts of file names, and lead out of no folder."""
 
 
 class Picture(Settings):
@@ -71,7 +74,7 @@ class Picture(Settings):
 class Row(Settings):
     """What is drawn, and what the drawings are compared with."""
 
-    id: str = Field(pattern=_ID)
+    id: str = Field(pattern=ROW_ID)
     task: Task
     prompt: str
     prompt_id: str

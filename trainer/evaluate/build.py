@@ -11,7 +11,7 @@ from typing import NamedTuple
 from ...uso_model.errors import UserError
 from ...uso_model.untrusted import named
 from ..problems import Problems
-from .bench import HEADER, PICTURES, Bench, Count, Row, Task, write_bench
+from .bench import HEADER, PICTURES, ROWS, Bench, Count, Row, Task, read_bench, write_bench
 from .protocols.protocol import Asked, BenchProtocol, ProblemList
 from .protocols.store import Store
 
@@ -43,16 +43,16 @@ def build_bench(
         source: its folder or list; None where the protocol needs none.
         out: folder of the bench.
         asked: what differs from the protocol.
-        force: write over a bench that is there.
+        force: write over a bench that is there, or into a folder that has parts of one.
         leave_out: build without what has problems, and say so in the bench.
 
     Raises:
         Problems: something of the source cannot be used.
-        UserError: the source is none of this protocol, nothing is left, or a bench is there already.
+        UserError: the source is none of this protocol, nothing is left, or `out` has a bench or parts of one.
         OSError: the folder cannot be written to.
     """
-    if (out / HEADER).exists() and not force:
-        raise UserError(f"{named(out)} holds a bench already; choose another folder, or write over it with --force")
+    if not force:
+        _require_free(out)
     store, problems = Store(), ProblemList()
     built = protocol.build(source, store, asked, problems)
     rows = list(built.rows)
@@ -65,6 +65,7 @@ def build_bench(
     notes = list(built.notes)
     if problems:
         notes.append(f"{len(problems)} problems of the source were left out")
+    before = _listed(out)
     if (out / HEADER).exists():
         (out / HEADER).unlink()  # from here on there is no bench, until there is the new one
     pictures = store.write(out, kept)
@@ -79,7 +80,9 @@ def build_bench(
         notes=notes,
     )
     write_bench(out, bench, rows)
-    _remove_others(out, bench)
+    for name in before - {picture.path.name for picture in pictures.values()}:
+        with suppress(OSError):  # it is in no one's way
+            (out / PICTURES / name).unlink(missing_ok=True)
     return Report(bench, problems)
 
 
@@ -98,11 +101,25 @@ def _counts(rows: Sequence[Row], published: Mapping[Task, int | None]) -> dict[T
     return found
 
 
-def _remove_others(out: Path, bench: Bench) -> None:
-    """Remove pictures of a bench that was written over: files whose names are hashes, and no others."""
-    own = {picture.path.name for picture in bench.pictures.values()}
-    for path in (out / PICTURES).glob("*"):
-        is_hash = len(path.stem) == 64 and not set(path.stem) - set("0123456789abcdef")
-        if is_hash and path.name not in own:
-            with suppress(OSError):  # it is in no one's way
-                path.unlink()
+def _require_free(out: Path) -> None:
+    """Make sure that nothing is written over.
+
+    Raises:
+        UserError: a bench is there, or files that would be taken for parts of one.
+    """
+    if (out / HEADER).exists():
+        raise UserError(f"{named(out)} holds a bench already; choose another folder, or write over it with --force")
+    for name in (PICTURES, ROWS):
+        if (out / name).exists():
+            raise UserError(
+                f"{named(out)} holds {name} and no {HEADER}: files of yours, or of a build that was stopped; choose "
+                f"another folder, or build there with --force, which keeps the pictures and writes over {ROWS}"
+            )
+
+
+def _listed(out: Path) -> set[str]:
+    """Return the names of the pictures of a bench that is written over: all that a build may remove."""
+    try:
+        return {picture.path.name for picture in read_bench(out)[0].pictures.values()}
+    except UserError:  # there is none, or nobody can say what was its own
+        return set()

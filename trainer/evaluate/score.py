@@ -15,7 +15,7 @@ from ...uso_model.errors import UserError
 from ...uso_model.judging.judge import Card
 from ...uso_model.untrusted import field, named, parse_json, read_text
 from .baselines import real_pictures, shuffled_references
-from .bench import Bench, Row, picture_name, read_bench
+from .bench import Bench, Row, picture_name, read_bench, require_pictures
 from .features import Features
 from .looks import Look, Problem
 from .measures import Measure, Values
@@ -66,13 +66,14 @@ def score_run(
         shard: which share of the rows to score. The first has the real pictures' scores, too.
 
     Raises:
-        UserError: the bench is damaged, or the run is of another bench.
+        UserError: the bench is damaged, one of its pictures was changed, or the run is of another bench.
         OSError: scores or features cannot be written.
     """
     bench, rows, digest = read_bench(bench_folder)
     if not run.is_dir():
         raise UserError(f"{named(run)} is no folder; draw the bench with `uso eval run`, or correct the path")
     _require_columns(measures)
+    require_pictures(bench_folder, bench)
     model = _drawn_by(run, digest)
     features = Features(cache or run.absolute().parent / "features")
     folder = pictures_folder(run)

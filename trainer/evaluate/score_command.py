@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from ...uso_model.untrusted import argument
@@ -53,31 +55,39 @@ def add_score(commands: argparse._SubParsersAction, names: ShortNames) -> None:
         metavar="NAME",
         help="leave a measure out, such as crop_content, which looks at 14 crops; may be given several times",
     )
+    score.add_argument(
+        "--protocol",
+        type=spelt_out(names),
+        metavar="PATH",
+        help="take the judges and measures of the bench's protocol, too: its import path package.module:object, whose "
+        "code runs; this pack's own need not be named",
+    )
     score.add_argument("--cache", type=Path, metavar="FOLDER", help="of what judges have seen (`features` beside RUN)")
     score.add_argument("--allow-missing", action="store_true", help="end with 0 whatever is wrong with pictures")
     score.add_argument("--shard", default="1/1", metavar="I/N", help="score the share I of N, for several machines")
     score.add_argument("--device", help="where judges run, such as cpu or cuda:1 (the GPU, if there is one)")
-    score.set_defaults(handler=_score)
+    score.set_defaults(handler=partial(_score, known=tuple(names.values())))
 
 
-def _score(args: argparse.Namespace) -> int:
+def _score(args: argparse.Namespace, known: Sequence[str]) -> int:
     from ...uso_model.judging.registry import load_judge
     from ..cli import complain, device, log_to_terminal
     from ..engine.telling import telling
-    from .find_measures import find_measures, usual_judges
+    from .find_measures import find_measures, own_protocol, usual_judges
     from .score import score_run
     from .shards import shard_from
 
     shard = shard_from(args.shard)
     log_to_terminal()
     where = args.device or device()
+    protocol = own_protocol(args.bench, known, args.protocol)
     judges = []
     for text in args.judge:
         name, _, file = text.partition("=")
         judges.append(load_judge(name, file or None, args.judges_folder, where))
     if not judges:
-        judges = usual_judges(args.bench, where)
-    measures = find_measures(args.bench, judges, args.measures, where, args.without)
+        judges = usual_judges(protocol, where)
+    measures = find_measures(protocol, judges, args.measures, where, args.without)
     cards = [judge.card for judge in judges]
     with telling(f"scoring {args.run}"):
         done = score_run(args.bench, args.run, measures, cards, args.cache, shard)

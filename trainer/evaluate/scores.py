@@ -15,7 +15,7 @@ from ...uso_model.errors import UserError
 from ...uso_model.untrusted import json_lines, quoted
 from ...uso_model.writing import atomic_write
 from ..settings.base import Settings
-from .bench import Task
+from .bench import ROW_ID, Task
 
 __all__ = ["Header", "MeasureCard", "Score", "Whose", "read_scores", "scores_name", "write_scores"]
 
@@ -68,8 +68,9 @@ class Header(Settings):
 class Score(Settings):
     """The numbers of one picture."""
 
-    row: str
-    sample: int
+    row: str = Field(pattern=ROW_ID)
+    """A part of the name of the picture's file."""
+    sample: int = Field(ge=0)
     task: Task
     whose: Whose = "model"
     subject: str | None = None

@@ -216,6 +216,28 @@ def test_a_bench_is_written_over_when_asked_and_never_else(tmp_path: Path) -> No
     require_pictures(out, read_bench(out)[0])
 
 
+@pytest.mark.parametrize("force", [False, True])
+def test_a_build_beside_its_source_removes_nothing_of_it(force: bool, tmp_path: Path) -> None:
+    of = entries(tmp_path)
+    (tmp_path / "pictures").mkdir()
+    for photo_ in (photo_ for entry in of for photo_ in entry.get("pictures", [])):
+        path = f"pictures/{photo_['sha256']}.png"
+        (tmp_path / photo_["path"]).rename(tmp_path / path)
+        photo_["path"] = path
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*.*")}
+    protocol, source = find_protocol("openstyle"), json_list(tmp_path, of)
+    if force:
+        build_bench(protocol, source, tmp_path, Asked(limit=1), force=True)
+    else:
+        with pytest.raises(UserError, match=r"pictures and no bench\.json.*--force, which keeps the pictures"):
+            build_bench(protocol, source, tmp_path, Asked(limit=1))
+    assert all(path.read_bytes() == data for path, data in before.items())
+    (tmp_path / "only").mkdir()
+    (tmp_path / "only" / "rows.jsonl").write_text("mine")
+    with pytest.raises(UserError, match=r"rows\.jsonl and no bench\.json"):
+        build_bench(protocol, source, tmp_path / "only")
+
+
 def test_the_command_names_problems_counts_and_notes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     of = entries(tmp_path)
     build = ["eval", "build", "openstyle", str(json_list(tmp_path, of)), "--out", str(tmp_path / "bench")]

@@ -175,6 +175,17 @@ def test_what_cannot_be_bound_is_said(graph: Any, binds: list[str], told: str) -
         bind(graph, binds, "style", Path("g.json"))
 
 
+def test_one_loader_does_not_take_both_pictures() -> None:
+    one = changed(n3={"_meta": {"title": "Style of the subject"}}, n4={"class_type": "Else", "inputs": {}})
+    both = ["style=Style of the subject", "content=Style of the subject"]
+    for task, binds in (("style", []), ("joint_kept", []), ("joint_kept", both)):
+        with pytest.raises(UserError, match="the node Style of the subject for both style and content: give a node"):
+            bind(one, binds, task, Path("g.json"))
+    assert "content" not in bind(one, both[:1], "style", Path("g.json")).places
+    with pytest.raises(UserError, match="has no node for content"):
+        bind(one, both[:1], "joint_kept", Path("g.json"))
+
+
 def test_files_of_graphs(tmp_path: Path) -> None:
     assert graph_files(["a.json", "subject=b.json"], ["subject", "style"]) == graph_files(
         ["subject=b.json", "a.json"], ["subject", "style"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import struct
 import zlib
 from pathlib import Path
@@ -13,7 +14,7 @@ from comfyui_uso.trainer.evaluate.baselines import shuffled_references
 from comfyui_uso.trainer.evaluate.bench import read_bench
 from comfyui_uso.trainer.evaluate.measures import standard_measures
 from comfyui_uso.trainer.evaluate.score import Scored, score_run
-from comfyui_uso.trainer.evaluate.scores import read_scores
+from comfyui_uso.trainer.evaluate.scores import Header, read_scores, write_scores
 from comfyui_uso.uso_model.errors import UserError
 from PIL import Image
 
@@ -176,8 +177,25 @@ def test_what_cannot_be_scored_is_one_sentence(bench: Path, run: Path, tmp_path:
     with pytest.raises(UserError, match="drawn of another bench"):
         scored(bench, run)
     next((bench / "pictures").iterdir()).unlink()
-    with pytest.raises(UserError, match=r"of the bench is missing; build the bench again"):
+    with pytest.raises(UserError, match="is not there; build the bench again"):
         scored(bench, tmp_path)
+
+
+def test_references_that_were_changed_are_not_scored_with(bench: Path, run: Path):
+    path = next(iter(read_bench(bench)[0].pictures.values())).path
+    Image.new("RGB", (32, 32), "red").save(bench / path)
+    with pytest.raises(UserError, match="holds something else than its name says"):
+        scored(bench, run)
+    assert not (run / "scores.jsonl").exists()
+
+
+@pytest.mark.parametrize("wrong", [{"row": "/etc/secret"}, {"row": "../../secret"}, {"sample": -1}])
+def test_scores_of_a_stranger_name_no_file_outside(wrong: dict[str, object], tmp_path: Path):
+    write_scores(tmp_path / "scores.jsonl", Header(protocol="p", bench="b"), [])
+    with (tmp_path / "scores.jsonl").open("a") as file:
+        file.write(json.dumps({"row": "a", "sample": 0, "task": "style", **wrong}) + "\n")
+    with pytest.raises(UserError, match=r"line 2.*score the run again"):
+        read_scores(tmp_path)
 
 
 def test_any_folder_of_pictures_can_be_scored(bench: Path, run: Path):

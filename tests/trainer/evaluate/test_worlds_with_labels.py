@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 import torch
+from comfyui_uso.cli import main
 from comfyui_uso.trainer.evaluate.baselines import real_pictures, shuffled_references
 from comfyui_uso.trainer.evaluate.bench import Row, read_bench
-from comfyui_uso.trainer.evaluate.find_measures import find_measures, usual_judges
+from comfyui_uso.trainer.evaluate.find_measures import find_measures, own_protocol, usual_judges
 from comfyui_uso.trainer.evaluate.short_names import spelt_out
+from comfyui_uso.uso_model.errors import UserError
 
-from .judged import judges, write_judged_bench
+from .judged import draw, judges, write_judged_bench
 
 
 def row(number: int, subject: str, style: str, **changed: Any) -> Row:
@@ -67,7 +69,9 @@ def test_a_row_may_name_no_picture_that_the_bench_lacks(tmp_path: Path) -> None:
 
 
 class Labelled:
-    """A protocol that brings judges and measures."""
+    """A protocol that brings judges and measures, and whose name is no import path."""
+
+    name = "judged"
 
     @staticmethod
     def judges(device: torch.device | str) -> list[Any]:
@@ -75,22 +79,36 @@ class Labelled:
 
     @staticmethod
     def measures(given: list[Any], device: torch.device | str) -> list[Any]:
-        return [measure for measure in find_measures(BENCHES[0], given, device=device) if measure.card.judge == "csd"]
+        return [measure for measure in find_measures(None, given, device=device) if measure.card.judge == "csd"]
 
 
-BENCHES: list[Path] = []
-
-
-def test_a_protocol_brings_its_judges_and_their_measures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    plain = write_judged_bench(tmp_path / "plain")
-    BENCHES[:] = [plain]
-    own = write_judged_bench(tmp_path / "own")
-    header = (own / "bench.json").read_text(encoding="utf-8")
-    (own / "bench.json").write_text(header.replace('"judged"', f'"{__name__}:Labelled"'), encoding="utf-8")
-    assert usual_judges(plain) == []
-    found = usual_judges(own)
-    names = [measure.card.name for measure in find_measures(own, found)]
+def test_a_protocol_brings_its_judges_and_their_measures(tmp_path: Path) -> None:
+    bench = write_judged_bench(tmp_path / "bench")
+    assert usual_judges(own_protocol(bench)) == []
+    protocol = own_protocol(bench, named=f"{__name__}:Labelled")
+    found = usual_judges(protocol)
+    names = [measure.card.name for measure in find_measures(protocol, found)]
     assert names[0] == "csd" and len(names) == len(set(names)) and "clip_i" in names
+    header = (bench / "bench.json").read_text(encoding="utf-8")
+    (bench / "bench.json").write_text(header.replace('"judged"', '"other"'), encoding="utf-8")
+    with pytest.raises(UserError, match=r"is the protocol judged, but the bench was made by other; correct --protocol"):
+        own_protocol(bench, named=f"{__name__}:Labelled")
+
+
+def test_code_that_a_bench_names_runs_only_if_it_is_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "brought_by_a_stranger.py").write_text("raise SystemExit('ran')")
+    monkeypatch.syspath_prepend(tmp_path)
+    bench = write_judged_bench(tmp_path / "bench")
+    run = draw(bench, tmp_path / "run")
+    header = (bench / "bench.json").read_text(encoding="utf-8")
+    evil = "brought_by_a_stranger:protocol"
+    (bench / "bench.json").write_text(header.replace('"judged"', f'"{evil}"'), encoding="utf-8")
+    assert main(["eval", "score", str(bench), str(run)]) == 0
+    assert "is none of this pack" in caplog.text
+    with pytest.raises(SystemExit, match="ran"):
+        own_protocol(bench, known=(evil,))
 
 
 def test_short_names_are_spelt_out_and_files_stay() -> None:

@@ -138,6 +138,7 @@ def bind(nodes: Nodes, texts: Sequence[str], task: Task, file: Path) -> BoundGra
         place = _asked(nodes, name, asked[name], file) if name in asked else _found(nodes, name)
         if place is not None:
             places[name] = place
+    _part_pictures(nodes, places, asked, file)
     needed = ["prompt", "seed"]
     needed += ["style"] if task in ("style", *_JOINT) else []
     needed += ["content"] if task in ("subject", *_JOINT) else []
@@ -152,6 +153,22 @@ def bind(nodes: Nodes, texts: Sequence[str], task: Task, file: Path) -> BoundGra
     if len(output) != 1:
         raise UserError(f"{named(file)} has {len(output)} nodes that may give the picture: {_hint(nodes, OUTPUT)}")
     return BoundGraph(nodes, places, output[0])
+
+
+def _part_pictures(nodes: Nodes, places: dict[str, Place], asked: Mapping[str, str], file: Path) -> None:
+    """Make sure that style and content do not enter one node; where one of them was named, the node is its own.
+
+    Raises:
+        UserError: they do.
+    """
+    style, content = places.get("style"), places.get("content")
+    if style is None or content is None or style.node != content.node:
+        return
+    guessed = [name for name in ("style", "content") if name not in asked]
+    if len(guessed) != 1:
+        title = quoted(_title(nodes[style.node]))
+        raise UserError(f"{named(file)} has the node {title} for both style and content: {_hint(nodes, 'style')}")
+    del places[guessed[0]]
 
 
 def _asked(nodes: Nodes, name: str, text: str, file: Path) -> Place:
