@@ -68,7 +68,7 @@ def compared(first: ScoredRun, second: ScoredRun) -> list[Compared]:
                     first.name,
                     second.name,
                     interval(differences, *units),
-                    interval(wins, *units, bounds=(0.0, 1.0)),
+                    interval(wins, *units, bounds=(0.0, 1.0), shares=True),
                     sum(map(len, there)) - 2 * len(pairs),
                 )
             )
@@ -87,8 +87,8 @@ def told(one: Compared) -> str:
 
 def interval_told(found: Interval, form: str) -> str:
     """Return a mean and its bounds as text."""
-    bounds = "" if found.low is None or found.high is None else f" ({found.low:{form}} to {found.high:{form}})"
-    return f"{found.mean:{form}}{bounds}"
+    known = found.low is not None and found.high is not None
+    return f"{found.mean:{form}} ({f'{found.low:{form}} to {found.high:{form}}' if known else 'bounds unknown'})"
 
 
 def _better(one: Compared) -> str:

@@ -47,8 +47,13 @@ def wins_of(votes: Sequence[Vote]) -> Iterator[tuple[str, str, Interval]]:
         chosen = [vote for vote in votes if {vote.first, vote.second} == {a, b}]
         if chosen:
             wins = [vote.wins if vote.first == a else 1 - vote.wins for vote in chosen]
-            shown = [vote.score.style_name or vote.score.subject or vote.score.row for vote in chosen]
-            yield a, b, interval(wins, shown, [vote.score.prompt_id for vote in chosen], (0.0, 1.0))
+            scores = [vote.score for vote in chosen]
+            units = (
+                [score.style_name or score.subject or score.row for score in scores],
+                [score.prompt_id for score in scores],
+                [score.subject or score.row for score in scores],
+            )
+            yield a, b, interval(wins, *units, bounds=(0.0, 1.0), shares=True)
 
 
 def _listed(found: dict[str, float]) -> str:

@@ -69,7 +69,7 @@ def _pins(runs: Sequence[ScoredRun], files: BenchFiles | None) -> dict[str, Any]
         "notes": files.bench.notes if files else [],
         "judges": header.judges,
         "versions": header.versions,
-        "intervals": f"95 %, {DRAWS} draws over subjects or styles and over prompts, seed {SEED}",
+        "intervals": f"95 %, {DRAWS} draws over subjects, styles and prompts, exact for shares, seed {SEED}",
         "models": {run.name: run.header.model for run in runs},
     }
 
@@ -160,8 +160,8 @@ def told(cell: Cell | None) -> str:
     if cell is None:
         return ""
     taken = cell.interval
-    bounds = "" if taken.low is None or taken.high is None else f" ({_number(taken.low)} to {_number(taken.high)})"
-    return f"{_number(taken.mean)}{bounds}{' above real pictures' if cell.above_oracle else ''}"
+    bounds = "bounds unknown" if taken.low is None else f"{_number(taken.low)} to {_number(taken.high)}"
+    return f"{_number(taken.mean)} ({bounds}){' above real pictures' if cell.above_oracle else ''}"
 
 
 def _number(value: float | None) -> str:

@@ -1,4 +1,4 @@
-"""Means with 95 % intervals that hold for other subjects or styles and for other prompts.
+"""Means with 95 % intervals that hold for other subjects, other styles and other prompts.
 
 Pictures of one subject are alike, and so are those of one prompt: intervals over pictures alone would be too narrow.
 """
@@ -7,14 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
+from itertools import combinations
 
 import numpy as np
-from scipy.stats import norm, rankdata, t
+from scipy.stats import beta, norm, rankdata, t
 
 __all__ = ["DRAWS", "SEED", "Interval", "interval", "placements"]
 
 DRAWS, SEED = 10_000, 0
 _LEVEL = 0.95
+_NOTHING = 1e-12
+"""Less is rounding alone."""
 _AT_ONCE = 1 << 22
 """Numbers that are drawn at once, so that memory stays small."""
 
@@ -25,7 +29,7 @@ class Interval:
 
     mean: float
     low: float | None
-    """None where only one subject and one prompt were seen: nothing is known of others."""
+    """None where nothing is known of others: one subject and one prompt, or numbers without any spread."""
     high: float | None
     count: int
     """Pictures."""
@@ -37,55 +41,68 @@ class Interval:
 
 def interval(
     values: Sequence[float] | np.ndarray,
-    first: Sequence[object],
-    second: Sequence[object],
+    *over: Sequence[object],
     bounds: tuple[float, float] = (-np.inf, np.inf),
+    shares: bool = False,
     draws: int = DRAWS,
     seed: int = SEED,
 ) -> Interval:
-    """Return the mean and its 95 % interval over two crossed units, such as subjects and prompts.
+    """Return the mean and its 95 % interval over crossed units, such as subjects, styles and prompts.
 
-    Subjects are drawn anew with replacement, and prompts, and both deviations from the mean are added. Their spread is
-    brought to the two-way cluster-robust variance, the sum of both less that of single cells and never less than one
-    of them (Cameron, Gelbach and Miller 2011, "Robust Inference With Multiway Clustering", eq. 2.12; MacKinnon, Nielsen
-    and Webb 2021, "Wild Bootstrap and Asymptotic Inference With Multiway Clustering", sect. 3): drawing both at once
-    would count the noise of single pictures three times (Owen 2007, "The pigeonhole bootstrap", theorem 3). For few
-    units the percentiles are widened as Student's t is wider than the normal distribution (Hesterberg 2015, "What
-    Teachers Should Know About the Bootstrap", sect. 3.3), with Satterthwaite's degrees of freedom.
+    Subjects are drawn anew with replacement, and so are prompts; their deviations from the mean are added. Their spread
+    is brought to the multiway cluster-robust variance: the sum of the units' less that of the cells of two, plus that
+    of the cells of three, and never less than one unit's (Cameron, Gelbach and Miller 2011, "Robust Inference With
+    Multiway Clustering", eq. 2.12 for two units and the section on multiway clustering for more; MacKinnon, Nielsen and
+    Webb 2021, "Wild Bootstrap and Asymptotic Inference With Multiway Clustering", sect. 3). It is divided by the share
+    of pairs of pictures that have no unit in common, for the mean is of the same pictures: of one unit with levels of
+    one size that is the usual G / (G - 1). Drawing all at once would count the noise of single pictures several times
+    (Owen 2007, "The pigeonhole bootstrap", theorem 3). For few units the percentiles are widened as Student's t is
+    wider than the normal distribution (Hesterberg 2015, "What Teachers Should Know About the Bootstrap", sect. 3.3),
+    with Satterthwaite's degrees of freedom.
+
+    Shares take the bounds of Clopper and Pearson (1934) with as many pictures as would have that variance if each stood
+    alone (Korn and Graubard 1998, "Confidence Intervals for Proportions With Small Expected Number of Positive Counts
+    Estimated From Survey Data"). Where all pictures are equal no variance is seen: each level then counts once.
 
     Args:
         values: one for each picture, `n`.
-        first: the picture's subject or style, `n`.
-        second: its prompt, `n`.
+        over: for each unit its level of each picture, `n`, such as the picture's subject.
         bounds: between which the mean can lie at all.
+        shares: the values are answers of yes or no, a tie being half; ignored where other values are among them.
         draws: how many.
         seed: of the draws.
     """
     numbers = np.asarray(values, float)
-    units = [unit for unit in (_numbered(first), _numbered(second)) if unit.max() > 0]
+    units = _crossed([unit for unit in map(_numbered, over) if unit.max() > 0])
     mean, count = float(numbers.mean()), len(numbers)
-    cells = _numbered(list(zip(*units, strict=True))) if len(units) > 1 else None
-    if cells is not None and cells.max() == units[1].max():
-        units = units[:1]  # each prompt belongs to one subject: who draws subjects draws prompts with them
-    elif cells is not None and cells.max() == units[0].max():
-        units = units[1:]
-    if not units:
+    residuals = numbers - mean
+    flat = bool((numbers == numbers[0]).all())
+    answers = shares and bool(np.isin(numbers, (0, 0.5, 1)).all())
+    if not units or (flat and not (answers and numbers[0] in (0, 1))):
         return Interval(mean, None, None, count)
-    rng = np.random.default_rng(seed)
-    deviations = np.zeros(draws)
-    variances, freedom = [], []
-    for unit in units:
-        deviations += _drawn(numbers - mean, unit, draws, rng)
-        freedom.append(int(unit.max()))
-        variances.append(_variance(numbers - mean, unit) * (1 + 1 / freedom[-1]))
-    counted_twice = _variance(numbers - mean, cells) if cells is not None and len(units) > 1 else 0.0
-    variance = max(sum(variances) - counted_twice, *variances)
-    spread = deviations.std()
-    if spread == 0 or variance == 0:
-        return Interval(mean, mean, mean, count)
+    if flat:
+        return Interval(mean, *_exact(mean, min(int(unit.max()) + 1 for unit in units)), count)
+    every = [
+        ((-1) ** (size + 1), reduce(_cells, some))
+        for size in range(1, len(units) + 1)
+        for some in combinations(units, size)
+    ]
+    freedom, ones = [int(unit.max()) for unit in units], np.ones(count)
+    variances = [_variance(residuals, unit) / (1 - _variance(ones, unit)) for unit in units]
+    apart = 1 - sum(sign * _variance(ones, cells) for sign, cells in every)
+    summed = sum(sign * _variance(residuals, cells) for sign, cells in every)
+    variance = max(summed / apart if apart > _NOTHING else 0.0, *variances)
+    if variance < _NOTHING * float((residuals**2).mean()):  # every level has the same mean: no spread is seen
+        return Interval(mean, None, None, count)
     degrees = sum(variances) ** 2 / sum(v**2 / f for v, f in zip(variances, freedom, strict=True))
     tail = (1 + _LEVEL) / 2
-    scale = np.sqrt(variance) / spread * t.ppf(tail, degrees) / norm.ppf(tail)
+    if answers:
+        alone = min(count, mean * (1 - mean) / variance)
+        alone *= (t.ppf(tail, count - 1) / t.ppf(tail, degrees)) ** 2
+        return Interval(mean, *_exact(mean, alone), count)
+    rng = np.random.default_rng(seed)
+    deviations = np.sum([_drawn(residuals, unit, draws, rng) for unit in units], axis=0)
+    scale = np.sqrt(variance) / deviations.std() * t.ppf(tail, degrees) / norm.ppf(tail)
     low, high = np.clip(mean + scale * np.quantile(deviations, [1 - tail, tail]), *bounds)
     return Interval(mean, float(low), float(high), count)
 
@@ -108,6 +125,31 @@ def placements(right: Sequence[float] | np.ndarray, wrong: Sequence[float] | np.
 def _numbered(labels: Sequence[object]) -> np.ndarray:
     numbers: dict[object, int] = {}
     return np.array([numbers.setdefault(label, len(numbers)) for label in labels], np.int64)
+
+
+def _crossed(units: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Return units without those inside others: where each prompt belongs to one subject, subjects draw prompts."""
+    found: list[np.ndarray] = []
+    for unit in units:
+        if not any(_inside(unit, other) for other in found):
+            found = [other for other in found if not _inside(other, unit)] + [unit]
+    return found
+
+
+def _inside(unit: np.ndarray, other: np.ndarray) -> bool:
+    return bool(_cells(unit, other).max() == unit.max())
+
+
+def _cells(unit: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Return a number for each pair of levels that a picture has."""
+    return np.unique(unit * (other.max() + 1) + other, return_inverse=True)[1]
+
+
+def _exact(share: float, pictures: float) -> tuple[float, float]:
+    """Return the bounds of Clopper and Pearson; pictures may be a fraction."""
+    yes, tail = share * pictures, (1 - _LEVEL) / 2
+    low = 0.0 if share == 0 else float(beta.ppf(tail, yes, pictures - yes + 1))
+    return low, 1.0 if share == 1 else float(beta.ppf(1 - tail, yes + 1, pictures - yes))
 
 
 def _sums(values: np.ndarray, unit: np.ndarray) -> np.ndarray:

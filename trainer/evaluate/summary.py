@@ -78,18 +78,15 @@ def numbers_of(scores: Sequence[Score], card: MeasureCard) -> tuple[list[Score],
     return there, placements(columns[0], columns[1]).tolist()
 
 
-def units_of(scores: Sequence[Score], card: MeasureCard) -> tuple[list[str | None], list[str | None]]:
-    """Return, for each picture, the two units over which an interval holds.
+def units_of(scores: Sequence[Score], card: MeasureCard) -> tuple[list[str | None], ...]:
+    """Return, for each picture, the three units over which an interval holds; those with one level say nothing.
 
-    The first is the style for measures of styles and the subject for those of subjects, where the task has them; the
-    second is the prompt, and where all pictures have one prompt, the other reference.
+    The first is the subject for measures of subjects, else the style, the second the prompt, and the third the other
+    reference: tasks with both references have an effect of each on every measure.
     """
     styles, subjects = [score.style_name for score in scores], [score.subject for score in scores]
-    prompts: list[str | None] = [score.prompt_id for score in scores]
-    first, second = (subjects, styles) if card.sees in ("subject", "copying") else (styles, subjects)
-    if all(name is None for name in first):
-        first, second = second, first
-    return first, prompts if len(set(prompts)) > 1 else second
+    first, third = (subjects, styles) if card.sees in ("subject", "copying") else (styles, subjects)
+    return first, [score.prompt_id for score in scores], third
 
 
 def _chosen(runs: Sequence[ScoredRun], task: Task, whose: Whose) -> list[Score]:
@@ -103,7 +100,8 @@ def _cells(scores: Sequence[Score], cards: Sequence[MeasureCard], oracle: dict[s
         if there:
             widest = (0.0, 1.0) if card.aggregate == "area" else (float("-inf"), float("inf"))
             bounds = card.bounds or widest
-            taken = interval(values, *units_of(there, card), bounds=bounds)
+            shares = card.aggregate == "mean" and card.bounds == (0, 1)
+            taken = interval(values, *units_of(there, card), bounds=bounds, shares=shares)
             real = oracle.get(card.name)
             above = real is not None and card.better == "higher" and taken.mean > real.interval.mean
             found[card.name] = Cell(taken, above)

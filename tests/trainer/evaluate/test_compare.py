@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from comfyui_uso.cli import main
-from comfyui_uso.trainer.evaluate.comparison import compared
+from comfyui_uso.trainer.evaluate.comparison import compared, told
 from comfyui_uso.trainer.evaluate.scores import Header, MeasureCard, Score, write_scores
 from comfyui_uso.trainer.evaluate.together import read_together
 
@@ -51,7 +51,8 @@ def test_pairs_take_away_what_both_share(tmp_path: Path):
     assert back.difference.mean == pytest.approx(-csd.difference.mean)
     assert back.wins.mean == pytest.approx(1 - csd.wins.mean)
     same = compared(a, a)[0]
-    assert (same.difference.mean, same.difference.low, same.wins.mean, same.wins.high) == (0, 0, 0.5, 0.5)
+    assert (same.difference.mean, same.difference.low, same.wins.mean, same.wins.high) == (0, None, 0.5, None)
+    assert "+0.0000 (bounds unknown), wins 0.50 (bounds unknown)" in told(same)
 
 
 def test_pictures_that_one_lacks_are_left_out_and_counted(tmp_path: Path, capsys):

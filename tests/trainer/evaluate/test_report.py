@@ -152,8 +152,33 @@ def test_areas_and_units(tmp_path: Path):
     pairs = [(s, p) for s in range(6) for p in range(1, 5)]
     expected = sum((s > p) + 0.5 * (s == p) for s, _ in pairs for _, p in pairs) / len(pairs) ** 2
     assert cell.mean == pytest.approx(expected) and 0 <= cell.low < cell.mean < cell.high <= 1
-    first, second = units_of(runs[0].scores, card)
-    assert set(first) == set("012345") and set(second) == set("01234"), "all have one prompt: styles are the other unit"
+    first, prompts, third = map(set, units_of(runs[0].scores, card))
+    assert (first, prompts, third) == (set("012345"), {""}, set("01234")), (
+        "all have one prompt: styles are the other unit"
+    )
+
+
+def test_numbers_without_spread_have_no_bounds_and_shares_exact_ones(tmp_path: Path):
+    cards = [
+        MeasureCard(name="flat", sees="text", columns=["flat"]),
+        MeasureCard(name="right", sees="text", columns=["right"], bounds=(0, 1)),
+    ]
+
+    def score(subject: int, prompt: int) -> Score:
+        found = {
+            "row": f"r{subject}{prompt}",
+            "sample": 0,
+            "task": "joint_shifted",
+            "values": {"flat": 0.3, "right": 1},
+        }
+        return Score(**found, subject=str(subject), style_name=str(subject % 3), prompt_id=str(prompt))
+
+    runs = read_together([made(tmp_path / "run", score, cards)])
+    write_report(runs, tmp_path)
+    assert "| 0.300 (bounds unknown) | 1.000 (0.292 to 1.000) |" in (tmp_path / "report.md").read_text()
+    page = (tmp_path / "report.html").read_text()
+    assert "<small>bounds unknown</small>" in page and "<small>0.292 to 1.000</small>" in page
+    assert ",flat,0.300000,,,30," in (tmp_path / "report.csv").read_text()
 
 
 def test_what_cannot_be_reported_is_one_line(runs: list[Path], tmp_path: Path, capsys):
