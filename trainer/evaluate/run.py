@@ -194,9 +194,14 @@ def _require_same(folder: Path, bench: Bench, digest: str, drawer: Drawer) -> No
         UserError: the folder has pictures of another bench or by another model, or its file of it is damaged.
     """
     path = folder / RUN
-    now = {"format": _FORMAT, "protocol": bench.protocol, "bench": digest, "drawer": drawer.describe()}
-    # Batches are dealt out to shards, so they must be the same ones for all.
-    now |= {"batch": drawer.batch, "noise": getattr(drawer, "noise", None)}
+    now: dict[str, Any] = {
+        "format": _FORMAT,
+        "protocol": bench.protocol,
+        "bench": digest,
+        "drawer": drawer.describe(),
+        "batch": drawer.batch,  # batches are dealt out to shards, so they must be the same ones for all
+        "noise": getattr(drawer, "noise", None),
+    }
     now = json.loads(json.dumps(now))
     cure = "use another folder for these pictures"
     if not path.is_file():
