@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
 from ...uso_model.untrusted import argument
@@ -66,10 +64,10 @@ def add_score(commands: argparse._SubParsersAction, names: ShortNames) -> None:
     score.add_argument("--allow-missing", action="store_true", help="end with 0 whatever is wrong with pictures")
     score.add_argument("--shard", default="1/1", metavar="I/N", help="score the share I of N, for several machines")
     score.add_argument("--device", help="where judges run, such as cpu or cuda:1 (the GPU, if there is one)")
-    score.set_defaults(handler=partial(_score, known=tuple(names.values())))
+    score.set_defaults(handler=_score, known=tuple(names.values()))
 
 
-def _score(args: argparse.Namespace, known: Sequence[str]) -> int:
+def _score(args: argparse.Namespace) -> int:
     from ...uso_model.judging.registry import load_judge
     from ..cli import complain, device, log_to_terminal
     from ..engine.telling import telling
@@ -80,7 +78,7 @@ def _score(args: argparse.Namespace, known: Sequence[str]) -> int:
     shard = shard_from(args.shard)
     log_to_terminal()
     where = device(args.device)
-    protocol = own_protocol(args.bench, known, args.protocol)
+    protocol = own_protocol(args.bench, args.known, args.protocol)
     judges = []
     for text in args.judge:
         name, _, file = text.partition("=")
