@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from .short_names import ShortNames, spelt_out
+from .judge_options import add_judge_options, named_by
+from .short_names import ShortNames
 
 __all__ = ["add_discriminate"]
 
@@ -25,31 +26,13 @@ def add_discriminate(commands: argparse._SubParsersAction, names: ShortNames) ->
         metavar="FOLDER",
         help="STYLE/SUBJECT.png in a folder for each style, or SUBJECT.STYLE.png in one",
     )
-    command.add_argument(
-        "--judge",
-        type=spelt_out(names),
-        action="append",
-        default=[],
-        metavar="NAME[=FILE]",
-        help="clip, dino, dinov2, dinov3, csd or style_encoder, or an import path package.module:object, beside the "
-        "measures without weights; without a file it is looked for in --judges-folder; may be given several times",
-    )
-    command.add_argument(
-        "--judges-folder",
-        type=Path,
-        action="append",
-        default=[],
-        metavar="FOLDER",
-        help="where the judges' files are; may be given several times",
-    )
+    add_judge_options(command, names, ", beside the measures without weights")
     command.add_argument("--csls", action="store_true", help="read each judge by CSLS (k = 10), too")
     command.add_argument("--draws", type=int, default=1000, help="draws of the bootstrap (%(default)s)")
-    command.add_argument("--device", help="where judges run, such as cpu or cuda:1 (the GPU, if there is one)")
     command.set_defaults(handler=_discriminate)
 
 
 def _discriminate(args: argparse.Namespace) -> int:
-    from ...uso_model.judging.registry import load_judge
     from ..cli import complain, device, require_counts
     from .discriminate import discriminate_folder, table
     from .labelled import labelled_pictures
@@ -57,10 +40,7 @@ def _discriminate(args: argparse.Namespace) -> int:
     require_counts(args, "draws")
     pictures = labelled_pictures(args.folder)
     where = device(args.device)
-    judges = []
-    for text in args.judge:
-        name, _, file = text.partition("=")
-        judges.append(load_judge(name, file or None, args.judges_folder, where))
+    judges = named_by(args, where)
     result = discriminate_folder(pictures, judges, where, args.draws, args.csls)
     print(f"{result.pictures} pictures, {result.styles} styles, {result.subjects} subjects\n")
     print(table(result))

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from ...uso_model.untrusted import argument
+from .judge_options import add_judge_options, named_by
 from .short_names import ShortNames, spelt_out
 
 __all__ = ["add_score"]
@@ -22,23 +23,7 @@ def add_score(commands: argparse._SubParsersAction, names: ShortNames) -> None:
     )
     score.add_argument("bench", type=Path, metavar="BENCH", help="folder that `uso eval build` made")
     score.add_argument("run", type=Path, metavar="RUN", help="folder of the drawings")
-    score.add_argument(
-        "--judge",
-        type=spelt_out(names),
-        action="append",
-        default=[],
-        metavar="NAME[=FILE]",
-        help="clip, dino, dinov2, dinov3, csd or style_encoder, or an import path package.module:object; without a "
-        "file it is looked for in --judges-folder; may be given several times",
-    )
-    score.add_argument(
-        "--judges-folder",
-        type=Path,
-        action="append",
-        default=[],
-        metavar="FOLDER",
-        help="where the judges' files are; may be given several times",
-    )
+    add_judge_options(score, names)
     score.add_argument(
         "--measures",
         action="append",
@@ -63,12 +48,10 @@ def add_score(commands: argparse._SubParsersAction, names: ShortNames) -> None:
     score.add_argument("--cache", type=Path, metavar="FOLDER", help="of what judges have seen (`features` beside RUN)")
     score.add_argument("--allow-missing", action="store_true", help="end with 0 whatever is wrong with pictures")
     score.add_argument("--shard", default="1/1", metavar="I/N", help="score the share I of N, for several machines")
-    score.add_argument("--device", help="where judges run, such as cpu or cuda:1 (the GPU, if there is one)")
     score.set_defaults(handler=_score, known=tuple(names.values()))
 
 
 def _score(args: argparse.Namespace) -> int:
-    from ...uso_model.judging.registry import load_judge
     from ..cli import complain, device, log_to_terminal
     from ..engine.telling import telling
     from .find_measures import find_measures, own_protocol, usual_judges
@@ -79,10 +62,7 @@ def _score(args: argparse.Namespace) -> int:
     log_to_terminal()
     where = device(args.device)
     protocol = own_protocol(args.bench, args.known, args.protocol)
-    judges = []
-    for text in args.judge:
-        name, _, file = text.partition("=")
-        judges.append(load_judge(name, file or None, args.judges_folder, where))
+    judges = named_by(args, where)
     if not judges:
         judges = usual_judges(protocol, where)
     measures = find_measures(protocol, judges, args.measures, where, args.without)
