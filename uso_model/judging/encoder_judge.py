@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
@@ -12,7 +14,7 @@ from .preprocessing import Preprocessing
 __all__ = ["EncoderJudge"]
 
 
-class EncoderJudge(nn.Module):
+class EncoderJudge(nn.Module, ABC):
     """Describes pictures by the normalised features of a vision tower; called with pixels, it is `embed_pixels`."""
 
     def __init__(self, card: Card, preprocessing: Preprocessing):
@@ -20,9 +22,9 @@ class EncoderJudge(nn.Module):
         self.card = card
         self.preprocessing = preprocessing
 
+    @abstractmethod
     def features(self, prepared: Tensor) -> Tensor:
         """Return the features `b D`, of any length, of prepared pictures `b 3 s s`."""
-        raise NotImplementedError
 
     def prepare(self, picture: Image.Image) -> Tensor:
         """Return a picture as the network takes it, `3 s s`, resized and cut by Pillow.
