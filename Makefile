@@ -43,7 +43,7 @@ setup: $(TOOLS)
 demo: $(RUNTIME)
 	@OMP_NUM_THREADS=$${OMP_NUM_THREADS:-$(THREADS)} HF_HUB_OFFLINE=1 $(BIN)/uso demo --out out/demo.png
 
-RUN_TESTS = HF_HUB_OFFLINE=1 COMFYUI_PATH="$(COMFYUI)" $(BIN)/python -m pytest -rs
+RUN_TESTS = HF_HUB_OFFLINE=1 COMFYUI_PATH="$(COMFYUI)" $(BIN)/python -m pytest -rfEs
 
 # One process for each core, with one thread: tests have small tensors. Those that share a server ask for one process;
 # pytest-xdist 3.8 does not heed it under pytest 9.2, and starts a server in each.
@@ -80,7 +80,7 @@ $(RUNTIME): pyproject.toml tests/constraints.txt | $(MADE)
 
 $(TOOLS): $(RUNTIME)
 	@echo "installing the training and test packages into $(VENV)"
-	@$(INSTALL) -e '.[train,test]'
+	@$(INSTALL) -e '.[train,curate,cluster,test]'
 	@touch $@
 
 ifdef COMFY

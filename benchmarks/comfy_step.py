@@ -11,13 +11,14 @@ import gc
 import os
 import sys
 import time
-from functools import partial
+from functools import cached_property, partial
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import torch
+from torch.profiler import ProfilerActivity, profile
 
 STYLE_LAYERS, STYLE_TOKENS, STYLE_WIDTH = 27, 729, 1152
 TEXT_TOKENS, TEXT_WIDTH, POOLED_WIDTH = 512, 64, 32
@@ -53,14 +54,19 @@ def arguments(description: str) -> argparse.Namespace:
     return parser.parse_args()
 
 
-def start_comfy() -> None:
-    """Import ComfyUI into this process, which is started anew with ComfyUI's folder among the import paths."""
+def start_comfy(*options: str) -> None:
+    """Import ComfyUI into this process, which is started anew with ComfyUI's folder among the import paths.
+
+    Args:
+        options: of ComfyUI's command line; none: `--cpu`.
+    """
     folder = Path(os.environ.get("COMFYUI_PATH") or "~/comfy/ComfyUI").expanduser()
     if not (folder / "main.py").is_file():
         sys.exit(f"no ComfyUI in {folder}: set COMFYUI_PATH to a checkout")
     if find_spec("comfy") is None:  # ComfyUI is no installed package
-        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, "PYTHONPATH": str(folder)})
-    sys.argv = ["comfyui", "--cpu"]  # ComfyUI reads the command line when imported
+        folders = os.pathsep.join([str(folder), *filter(None, [os.environ.get("PYTHONPATH")])])
+        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, "PYTHONPATH": folders})
+    sys.argv = ["comfyui", *(options or ("--cpu",))]  # ComfyUI reads the command line when imported
     import comfy.options
 
     comfy.options.enable_args_parsing()
@@ -68,15 +74,14 @@ def start_comfy() -> None:
 
 
 class Bench:
-    """One random FLUX and projector, and the graphs over them."""
+    """One random FLUX and projector, and the graphs over them, on the device that ComfyUI chooses."""
 
-    def __init__(self, width: int, double_blocks: int, single_blocks: int):
+    def __init__(self, width: int, double_blocks: int, single_blocks: int, dtype: torch.dtype = torch.float32):
+        import comfy.model_management
         import comfy.model_patcher
-        import comfy.ops
         import comfy.supported_models
-        from comfy_extras.nodes_model_patch import SigLIPMultiFeatProjModel
 
-        cpu = torch.device("cpu")
+        self.width, self.device = width, comfy.model_management.get_torch_device()
         sizes = {
             "image_model": "flux",
             "in_channels": 16,
@@ -96,20 +101,34 @@ class Bench:
             "txt_ids_dims": [],
         }
         config = comfy.supported_models.Flux(sizes)
-        config.set_inference_dtype(torch.float32, None)
-        config.unet_config["dtype"] = torch.float32
-        flux = config.get_model({})
-        projector = SigLIPMultiFeatProjModel(hidden_size=width, operations=comfy.ops.manual_cast)
+        config.set_inference_dtype(dtype, None)
+        config.unet_config["dtype"] = dtype
+        flux = config.get_model({}, device=self.device)
+        self.fill(flux.diffusion_model)
         self.generator = torch.Generator().manual_seed(0)
-        for parameter in (*flux.diffusion_model.parameters(), *projector.parameters()):
-            parameter.copy_(torch.randn(parameter.shape, generator=self.generator) * 0.02)
-        self.model = comfy.model_patcher.CoreModelPatcher(flux, cpu, cpu)
-        self.projector = comfy.model_patcher.CoreModelPatcher(projector, cpu, cpu)
+        self.model = comfy.model_patcher.CoreModelPatcher(flux, self.device, self.device)
         noise = partial(torch.randn, generator=self.generator)
         self.seen = [noise(1, STYLE_LAYERS, STYLE_TOKENS, STYLE_WIDTH) for _ in range(2)]
         self.latents = [noise(1, 16, CONTENT_PIXELS // 8, CONTENT_PIXELS // 8) for _ in range(3)]
         pooled = {"pooled_output": noise(1, POOLED_WIDTH), "guidance": 4.0}
         self.prompt = [[noise(1, TEXT_TOKENS, TEXT_WIDTH), pooled]]
+
+    def fill(self, module: torch.nn.Module) -> None:
+        """Give a module random weights."""
+        generator = torch.Generator(self.device).manual_seed(0)
+        for parameter in module.parameters():
+            parameter.normal_(std=0.02, generator=generator)
+
+    @cached_property
+    def projector(self) -> Any:
+        """Return the random projector."""
+        import comfy.model_patcher
+        import comfy.ops
+        from comfy_extras.nodes_model_patch import SigLIPMultiFeatProjModel
+
+        projector = SigLIPMultiFeatProjModel(hidden_size=self.width, operations=comfy.ops.manual_cast)
+        self.fill(projector)
+        return comfy.model_patcher.CoreModelPatcher(projector, self.device, self.device)
 
     def style(self, styles: int) -> Any:
         """Return USO_STYLE of some of the made-up pictures."""
@@ -147,15 +166,15 @@ class Bench:
         return Case(model, positive, pixels)
 
 
-def sampled(case: Case) -> torch.Tensor:
-    """Run one Euler step through ComfyUI's sampler and return the latent."""
+def sampled(case: Case, steps: int = 1) -> torch.Tensor:
+    """Run Euler steps through ComfyUI's sampler and return the latent."""
     import comfy.sample
 
     side = case.pixels // 8
     empty = torch.zeros(1, 16, side, side)
     noise = torch.randn(empty.shape, generator=torch.Generator().manual_seed(1))
     return comfy.sample.sample(
-        case.model, noise, 1, 1.0, "euler", "simple", case.positive, [], empty, disable_pbar=True
+        case.model, noise, steps, 1.0, "euler", "simple", case.positive, [], empty, disable_pbar=True
     )
 
 
@@ -176,3 +195,16 @@ def seconds(case: Case) -> Seconds:
     model.add_wrapper_with_key(WrappersMP.PREDICT_NOISE, "benchmark", timed)
     sampled(case._replace(model=model))
     return taken[0]
+
+
+def peak_mb(case: Case, steps: int = 1) -> float:
+    """Return the most memory that sampling has allocated at a time, beyond what was there before."""
+    gc.collect()
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+        sampled(case, steps)
+    events = [event for event in profiler.profiler.kineto_results.events() if event.name() == "[memory]"]
+    now = peak = 0
+    for event in sorted(events, key=lambda event: event.start_ns()):
+        now += event.nbytes()
+        peak = max(peak, now)
+    return peak / 2**20

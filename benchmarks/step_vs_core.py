@@ -12,15 +12,13 @@ FLUX.1 does, so the costs are larger here than at full width (--width 3072).
 
 from __future__ import annotations
 
-import gc
 import json
 import statistics
 import sys
 from typing import NamedTuple
 
 import torch
-from comfy_step import SIZES, Bench, Case, Seconds, arguments, sampled, seconds, start_comfy
-from torch.profiler import ProfilerActivity, profile
+from comfy_step import SIZES, Bench, Case, Seconds, arguments, peak_mb, sampled, seconds, start_comfy
 
 MIXES = {  # name: (styles, contents)
     "none": (0, 0),
@@ -127,19 +125,6 @@ def held_mb(case: Case) -> float:
     held += sum(model.model_size() for model in {model for patch in core for model in patch.models()})
     held += sum(values["uso_style"].nbytes for _, values in case.positive if "uso_style" in values)
     return held / 2**20
-
-
-def peak_mb(case: Case) -> float:
-    """Return the most memory that one sampling step has allocated at a time, beyond what was there before."""
-    gc.collect()
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
-        sampled(case)
-    events = [event for event in profiler.profiler.kineto_results.events() if event.name() == "[memory]"]
-    now = peak = 0
-    for event in sorted(events, key=lambda event: event.start_ns()):
-        now += event.nbytes()
-        peak = max(peak, now)
-    return peak / 2**20
 
 
 if __name__ == "__main__":

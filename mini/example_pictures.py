@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["EXAMPLES", "Example", "example", "example_names", "examples"]
+__all__ = ["EXAMPLES", "TRAINING_PICTURES", "Example", "example", "example_names", "examples"]
 
 EXAMPLES = Path(__file__).parent / "examples"
 """Folder of `N_style.png`, `N_content.png`, `N_prompt.txt` and `N_name.txt`."""
+
+TRAINING_PICTURES = EXAMPLES / "training"
+"""Folder of sixteen pictures in one style of the procedural world, which the miniature has not seen, with captions."""
 
 
 class Example(NamedTuple):

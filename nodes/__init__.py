@@ -14,11 +14,15 @@ from .load_models import LoadModels
 from .mix_styles import MixStyles
 from .pages import register_pages
 from .reference import StyleReference, SubjectReference
+from .reuse import ReuseReferences
 from .sampler import Sampler
 from .scheduler import Scheduler
 from .score import Score
 from .style import EncodeStyle, ProjectStyle
 from .style_files import LoadStyle, SaveStyle, register_folder
+from .train import Train
+from .training_set import TrainingSetNode
+from .triplet_sets import LoadTriplet, SaveTriplet
 
 __all__ = ["NODES", "UsoExtension", "comfy_entrypoint"]
 
@@ -35,9 +39,14 @@ NODES: list[type[io.ComfyNode]] = [
     SaveStyle,
     LoadStyle,
     Apply,
+    ReuseReferences,
     Scheduler,
     Sampler,
     Score,
+    SaveTriplet,
+    LoadTriplet,
+    TrainingSetNode,
+    Train,
 ]
 
 

@@ -12,7 +12,7 @@ from ..uso_model.errors import UserError
 from .graph.checks import projector_sizes
 from .graph.folders import AUTO, chosen_files, safetensors_files
 from .graph.host_types import Model
-from .graph.lora import blocks_input, with_lora
+from .graph.lora import blocks_input
 from .graph.model_checks import ENCODER_FILE, block_counts, check_flux, hidden_size
 from .graph.node_text import show_on_node
 from .graph.projector_patch import projector_patch
@@ -113,6 +113,7 @@ class LoadModels(io.ComfyNode):
         from ..uso_model.checkpoints.files import read_metadata, read_safetensors
         from .graph.lora_twice import misplaced
         from .graph.model_files import EncoderFile, Found, LoraFile, MissingFile, ModelFile, ProjectorFile, find
+        from .graph.trained_lora import with_lora_file
 
         check_flux(model)
         width = hidden_size(model)
@@ -138,7 +139,7 @@ class LoadModels(io.ComfyNode):
         warning = ""
         if "LoRA" in found:
             name, path, *_ = found["LoRA"]
-            patched = with_lora(model, read_safetensors(path), lora_strength, name, lora_blocks)
+            patched = with_lora_file(model, path, lora_strength, name, lora_blocks)
             if warning := misplaced(model, patched, name, read_metadata(path)):
                 logger.warning("%s", warning)
             model = patched

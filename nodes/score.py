@@ -7,7 +7,6 @@ from typing import Any, Literal
 
 from comfy_api.latest import io
 
-from ..uso_model.judging.likeness import layout_likeness, style_likeness
 from .graph.folders import BUNDLED
 from .graph.left_out import LEFT_OUT, NOTHING_TO_SHOW, needed
 from .graph.model_checks import check_given
@@ -196,6 +195,9 @@ class Score(io.ComfyNode):
         notes = [*_without_score(pictures), *notes]
         shown = list(columns)
         if references["style"]:
+            # Not above: the judges' networks are slow to import.
+            from ..uso_model.judging.likeness import layout_likeness, style_likeness
+
             columns[STROKES] = by_pairs(pictures, references["style"], style_likeness)
             columns["layout"] = by_pairs(pictures, references["style"], layout_likeness)
             shown += [STROKES] if sort_by == STROKES else []

@@ -21,6 +21,7 @@ __all__ = [
     "ModelPatchSocket",
     "Style",
     "StyleSocket",
+    "TrainingSetSocket",
     "advanced",
     "schema",
 ]
@@ -30,6 +31,7 @@ CATEGORY = "USO"
 FeaturesSocket = io.Custom("USO_FEATURES")
 StyleSocket = io.Custom("USO_STYLE")
 ContentSocket = io.Custom("USO_CONTENT")
+TrainingSetSocket = io.Custom("USO_TRAINING_SET")
 ModelPatchSocket = getattr(io, "ModelPatch", None) or io.Custom("MODEL_PATCH")
 
 

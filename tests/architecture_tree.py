@@ -21,6 +21,7 @@ PACKAGES = ("nodes", "uso_model", "trainer", "mini")
 # Folders without an __init__.py cannot speak for themselves.
 FOLDERS = {
     "trainer/recipes": "commented recipes by name, and configurations of accelerate",
+    "trainer/curate/instructions": "what experts are told, by family of style",
     "mini/recipes": "the recipe of each stage of USO-mini",
     "mini/weights": "the weights of USO-mini",
     "mini/examples": "pictures for the templates and the demonstration",

@@ -7,6 +7,7 @@ import difflib
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
+from .engine.reporting import report_error
 from .reading.other_trainers import same_setting
 
 __all__ = ["CommandParser"]
@@ -20,6 +21,8 @@ class CommandParser(argparse.ArgumentParser):
 
     def __init__(self, **settings: Any):
         self._options: list[str] = []
+        self._flags: list[str] = []
+        self._commands: argparse._SubParsersAction | None = None
         self._mixing = False
         super().__init__(**settings)
         # Without a default, so that a command does not take back what stands before its name.
@@ -33,7 +36,21 @@ class CommandParser(argparse.ArgumentParser):
             settings.setdefault("default", [])  # without one argparse lists it among what is required
         action = super().add_argument(*names, **settings)
         self._options += action.option_strings
+        if action.nargs == 0:
+            self._flags += action.option_strings
         return action
+
+    def add_subparsers(self, **settings: Any) -> argparse._SubParsersAction:
+        """Add commands; see `argparse`."""
+        self._commands = super().add_subparsers(**settings)
+        return self._commands
+
+    def flags(self, words: Sequence[str]) -> list[str]:
+        """Return the options without a value that the command has which these words name."""
+        for place, word in enumerate(words):
+            if self._commands is not None and word in self._commands.choices:
+                return self._flags + self._commands.choices[word].flags(words[place + 1 :])
+        return self._flags
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Parse; a command refuses what it does not know.
@@ -54,7 +71,9 @@ class CommandParser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print one line and exit with 2."""
-        self.exit(2, f"uso: {' '.join(message.split())}; see `{self.prog} --help`\n")
+        text = f"{' '.join(message.split())}; see `{self.prog} --help`"
+        report_error(text)
+        self.exit(2, f"uso: {text}\n")
 
 
 def _unknown(words: Sequence[str], options: Sequence[str]) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .cli import complain, device, log_to_terminal
+from .engine.reporting import PROGRESS
 
 if TYPE_CHECKING:
     from .recipe import TrainConfig
@@ -45,6 +46,12 @@ def add_training_commands(commands: argparse._SubParsersAction) -> None:
             help="settings that differ: loop.steps=200; data=FOLDER takes manifest.jsonl and cache in that folder",
         )
         command.add_argument("--name", help="name of the run: its folder is runs/NAME, its files are in runs/NAME/out")
+    train.add_argument(
+        PROGRESS,
+        choices=("json",),
+        help="for programs: write events as JSON lines to standard output, and take `stop` and `save` from standard "
+        "input, whose end is a stop, too; docs/training.md lists the events",
+    )
     train.add_argument("--allow-change", action="store_true", help="go on with other settings than the run began with")
     cache.add_argument("--prune", action="store_true", help="remove what other recipes have left in the cache")
     cache.set_defaults(handler=_cache)

@@ -54,14 +54,14 @@ def draw_latents(
         empty: returns the text of the empty prompt, for guidance without references.
         check: is called before each pass of the transformer.
     """
-    device, (transformer, projector) = networks.device, networks
+    device, (transformer, projector, isolated) = networks.device, networks
     found, batches = [], stack_by_shape(samples)
     for batch in batches:
         rows = [torch.Generator().manual_seed(seeds[place]) for place in batch.places]
         noise = torch.stack([torch.randn(batch.latent.shape[1:], generator=generator) for generator in rows])
         height, width = (PIXELS_PER_LATENT * side for side in batch.latent.shape[-2:])
         guidance = torch.full((len(rows),), manner.guidance)
-        follow = velocity(transformer, conditioning_of(batch, projector, guidance, device))
+        follow = velocity(transformer, conditioning_of(batch, projector, guidance, device, isolated))
         if manner.cfg != 1:
             away = velocity(transformer, unconditional(empty(), guidance, device))
             follow = guided(follow, away, manner.cfg)

@@ -24,7 +24,7 @@ from .memory.heap import LARGE, return_freed_memory
 from .memory.load import load_frozen
 from .memory.modulation import offload_modulation
 from .recipe import TrainConfig
-from .starting_files import lora_file, projector_file, transformer_file
+from .starting_files import lora_file, projector_file, require_same_references, transformer_file
 
 __all__ = ["Networks", "build_networks"]
 
@@ -37,6 +37,8 @@ class Networks(NamedTuple):
     transformer: UsoTransformer
     projector: HierarchicalProjector | None
     """None in stage `base`, and where styles go the content's way."""
+    isolated: bool = False
+    """Whether references see only themselves; see `uso_model.isolation`."""
 
     @property
     def device(self) -> torch.device:
@@ -64,6 +66,8 @@ def build_networks(config: TrainConfig, device: torch.device) -> Networks:
     """
     path = lora_file(config)
     lora = None if path is None else read_lora(path)
+    if path is not None and lora is not None:
+        require_same_references(config, lora, path.name)
     merged = lora if config.lora.start == "add" or config.stage == "style" else None
     transformer = _transformer(config, device, merged)
     without = config.stage == "base" or config.conditions.style_path == "vae"
@@ -84,7 +88,7 @@ def build_networks(config: TrainConfig, device: torch.device) -> Networks:
         checkpoint_blocks(transformer)
     if config.memory.compile:
         compile_blocks(transformer)
-    return Networks(transformer, projector)
+    return Networks(transformer, projector, config.conditions.isolated)
 
 
 def _add_branches(config: TrainConfig, transformer: UsoTransformer, start: Lora | None) -> None:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import traceback
 
-from safetensors import SafetensorError
-
-__all__ = ["advice"]
+__all__ = ["advice", "tells_of_memory"]
 
 _TOLD = (
     "out of memory",  # CUDA, ROCm, MPS, cuDNN
+    "outofmemoryerror",  # the name of torch's exception
     "not enough memory",  # DefaultCPUAllocator
     "can't allocate memory",
     "cannot allocate memory",
@@ -83,6 +82,11 @@ _PHASES = (
 )
 
 
+def tells_of_memory(text: str) -> bool:
+    """Whether the message of an error says that memory ran out."""
+    return any(words in text.lower() for words in _TOLD)
+
+
 def advice(error: BaseException) -> str | None:
     """Return one sentence about memory that ran out, None for any other error."""
     if not _is_of_memory(error):
@@ -104,4 +108,6 @@ def _is_of_memory(error: BaseException | None) -> bool:
         return True  # a file that could not be mapped is no damaged one
     # torch.OutOfMemoryError is a RuntimeError that says so; an OSError may name a file that is called anything.
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return isinstance(error, (RuntimeError, OSError, SafetensorError)) and any(words in text.lower() for words in _TOLD)
+    # By its name: the command line says of a Python without safetensors what it lacks.
+    of_file = type(error).__name__ == "SafetensorError"
+    return (of_file or isinstance(error, (RuntimeError, OSError))) and tells_of_memory(text)

@@ -1,4 +1,4 @@
-"""Several things that are wrong at once."""
+"""Kinds of what a user has to mend: several things at once, and a run that began otherwise."""
 
 from __future__ import annotations
 
@@ -6,7 +6,11 @@ from collections.abc import Sequence
 
 from ..uso_model.errors import UserError
 
-__all__ = ["Problems"]
+__all__ = ["ChangedError", "Problems"]
+
+
+class ChangedError(UserError):
+    """A run to be gone on with began with other settings or other data."""
 
 
 class Problems(UserError):

@@ -131,6 +131,9 @@ class ConditionsConfig(Settings):
         "siglip", description="vae: the style goes the content's way, the paper's run without disentangled encoders"
     )
     style_levels: list[Level] = Field(["high", "mid", "low"], min_length=1, description="depths that give tokens")
+    isolated: bool = Field(
+        False, description="references see only themselves, so that their keys and values can be kept for all steps"
+    )
 
 
 class FlowConfig(Settings):

@@ -20,6 +20,7 @@ from ..uso_model.errors import UserError
 from ..uso_model.untrusted import argument, named
 from .engine.checkpoint import checkpoints
 from .export.names import OWN, PROJECTOR, newest
+from .problems import ChangedError
 from .reading.recipe_files import load_recipe, make_recipe, recipe_file
 from .recipe import TrainConfig
 from .same_files import fingerprints, only_moved
@@ -94,7 +95,7 @@ def require_unchanged(config: TrainConfig) -> None:
         _json(folder / IDENTITY)  # every export will ask for it
     if not checkpoints(folder):
         if any(newest(config.folder, part) is not None for part in (OWN, PROJECTOR)):
-            raise UserError(
+            raise ChangedError(
                 f"{named(folder)} has trained files and no checkpoint any more, so the run would begin anew and write "
                 "over them: put a checkpoint back, use another name, or pass --allow-change"
             )
@@ -111,9 +112,26 @@ def require_unchanged(config: TrainConfig) -> None:
     if listed or replaced:
         told = [f"{name} was {began.get(name)} and is now {now.get(name)}" for name in listed]
         changes = ", ".join([*told, *(f"{name} holds something else by now" for name in sorted(replaced))])
-        raise UserError(
+        raise ChangedError(
             f"{folder.name} began with other settings: {changes}; put them back, use another name, or pass "
             "--allow-change"
+        )
+
+
+def require_same_references(config: TrainConfig) -> None:
+    """Make sure that a run to be gone on with isolates its references as before: its files are marked by its settings.
+
+    Raises:
+        UserError: it has checkpoints of the other way.
+    """
+    folder = config.loop.run_dir
+    if not (folder / CONFIG).is_file() or not checkpoints(folder):
+        return
+    began, now = (str(one.conditions.isolated).lower() for one in (read_run(folder), config))
+    if began != now:
+        raise ChangedError(
+            f"{folder.name} has checkpoints with conditions.isolated={began} and cannot go on with {now}, not even by "
+            "--allow-change: put it back, or use another name"
         )
 
 
@@ -134,7 +152,7 @@ def require_same_data(config: TrainConfig, fingerprint: str) -> None:
     if not (folder / DATA).is_file() or not checkpoints(folder):
         return
     if read_data(folder).get(DATA_HASH) != fingerprint:
-        raise UserError(
+        raise ChangedError(
             f"{folder.name} began with other data: rows or pictures have changed since; put them back, use another "
             "name, or pass --allow-change"
         )

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ..uso_model.checkpoints import Lora
 from ..uso_model.errors import UserError
 from .export.names import meant
 from .family import family_of
 from .recipe import TrainConfig
 
-__all__ = ["lora_file", "projector_file", "transformer_file"]
+__all__ = ["lora_file", "projector_file", "require_same_references", "transformer_file"]
 
 
 def transformer_file(config: TrainConfig) -> Path | None:
@@ -64,3 +65,22 @@ def lora_file(config: TrainConfig) -> Path | None:
             "none with `new`"
         )
     return path
+
+
+def require_same_references(config: TrainConfig, lora: Lora, name: str) -> None:
+    """Make sure that a LoRA's references are those of a recipe; training may begin with joint ones and isolate them.
+
+    Raises:
+        UserError: they are not.
+    """
+    isolated = config.conditions.isolated
+    if lora.isolated and not isolated:
+        raise UserError(
+            f"{name} was trained with isolated references, but conditions.isolated is false: set it to true, or use a "
+            "LoRA of joint references"
+        )
+    if isolated and not lora.isolated and config.stage != "triplet":
+        raise UserError(
+            f"{name} was trained with joint references, but conditions.isolated is true: set it to false, or train the "
+            "LoRA on with isolated ones in stage triplet first"
+        )

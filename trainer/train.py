@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 
 from accelerate import Accelerator
@@ -24,8 +24,9 @@ from .data.sources import held_out_rows, training_rows
 from .encoders import Encoders
 from .encoders.judges import rewarding
 from .encoders.open import open_encoders
-from .engine.checkpoint import Checkpoint, checkpoints
+from .engine.checkpoint import Checkpoint, latest
 from .engine.distributed import agree, wait_for_all
+from .engine.events import EVENTS
 from .engine.launch import launch
 from .engine.lock import locked
 from .engine.loop import run
@@ -45,7 +46,8 @@ from .objective.reward import RewardObjective, reward_weight
 from .objective.step import flow_matching_term
 from .preflight import require_ready
 from .recipe import TrainConfig
-from .run_folder import require_same_data, require_unchanged, write_run
+from .run_events import planned, steps_done, tell_end, told
+from .run_folder import require_same_data, require_same_references, require_unchanged, write_run
 
 __all__ = ["encode", "held_out_data", "train", "training_data"]
 
@@ -67,20 +69,27 @@ def train(config: TrainConfig, encoders: Encoders | None = None, allow_change: b
         UserError: settings, rows or files that do not fit, with what to do.
         FloatingPointError: a loss or gradient was not finite; see `loop.run`.
     """
-    accelerator = launch(config.loop)
-    # 1. What can be known before anything is encoded, or the run's folder made.
-    with Interruptible(), telling("looking at what the recipe names"):
-        require_ready(config, encoders is None, accelerator.is_main_process)
-        require_usable(config.loop, accelerator.device)
-    with locked(config.loop.run_dir) if accelerator.is_main_process else nullcontext():
-        return _train(config, encoders, allow_change, accelerator)
+    with told(config):
+        accelerator = launch(config.loop)
+        # 1. What can be known before anything is encoded, or the run's folder made.
+        with Interruptible(), telling("looking at what the recipe names"):
+            require_ready(config, encoders is None, accelerator.is_main_process)
+            require_usable(config.loop, accelerator.device)
+        with locked(config.loop.run_dir) if accelerator.is_main_process else nullcontext():
+            done, steps = _train(config, encoders, allow_change, accelerator)
+        tell_end(config, done, steps)  # here, because whoever reads it may begin the next run in this folder
+    return done
 
 
-def _train(config: TrainConfig, encoders: Encoders | None, allow_change: bool, accelerator: Accelerator) -> int:
-    """Do what `train` says."""
+def _train(
+    config: TrainConfig, encoders: Encoders | None, allow_change: bool, accelerator: Accelerator
+) -> tuple[int, int | None]:
+    """Do what `train` says; return the finished steps and all of them, None where their number was not yet known."""
     if accelerator.is_main_process:
         logger.info("%s\n%s", config.loop.run_dir.name, places_text(config))
-    if not allow_change:
+    if allow_change:
+        require_same_references(config)
+    else:
         require_unchanged(config)
     # 2. Rows and their encodings; every process encodes what the others have not.
     encoders = encoders or open_encoders(config, accelerator.device)
@@ -89,6 +98,8 @@ def _train(config: TrainConfig, encoders: Encoders | None, allow_change: bool, a
         fingerprint = data.fingerprint()
     if not allow_change:
         require_same_data(config, fingerprint)
+    if (finished := _finished(config, data, accelerator)) is not None:
+        return finished
     requests, begin = StopSignals(config.loop.run_dir), accelerator.process_index / accelerator.num_processes
     whole = all(encode(rows, begin, requests.stop) for rows in (data, held_out) if rows is not None)
     wait_for_all("it encodes pictures and prompts")
@@ -97,7 +108,7 @@ def _train(config: TrainConfig, encoders: Encoders | None, allow_change: bool, a
         if accelerator.is_main_process:
             requests.answered()
             logger.info("stopped while encoding; what is encoded stays: start again to go on")
-        return max((found.step for found in checkpoints(config.loop.run_dir)), default=0)
+        return steps_done(config), planned(config)
     if config.loop.epochs is not None:
         epochs, config = config.loop.epochs, config.model_copy(update={"loop": config.loop.of_length(data.epoch)})
         logger.info("%g epochs of %d samples are %d steps", epochs, data.epoch, config.loop.steps)
@@ -145,7 +156,19 @@ def _train(config: TrainConfig, encoders: Encoders | None, allow_change: bool, a
             logger.info("stopped after step %d of %d; %s", done, config.loop.steps, again)
         else:
             logger.info("%s", advice(config, done))
-    return done
+    return done, config.loop.steps
+
+
+def _finished(config: TrainConfig, data: TripletDataset, accelerator: Accelerator) -> tuple[int, int] | None:
+    """Return finished and planned steps of a run with nothing left to do, before its networks are read for nothing."""
+    steps = config.loop.steps if config.loop.epochs is None else config.loop.of_length(data.epoch).steps
+    found = latest(config.loop.run_dir) if steps_done(config) >= steps else None
+    whole = found is not None and found.step >= steps and complete(config, found)
+    if any(agree([not whole], accelerator.device)) or found is None:
+        return None
+    if accelerator.is_main_process:
+        logger.info("all %d steps are done and exported\n%s", steps, advice(config, found.step))
+    return found.step, steps
 
 
 def _terms(config: TrainConfig, networks: Networks, encoders: Encoders, data: TripletDataset) -> list[LossTerm]:
@@ -182,7 +205,7 @@ def held_out_data(config: TrainConfig, encoders: Encoders) -> TripletDataset | N
     return _dataset(config.model_copy(update={"data": config.data.plain()}), encoders, rows)
 
 
-def _dataset(config: TrainConfig, encoders: Encoders, rows: list[Row]) -> TripletDataset:
+def _dataset(config: TrainConfig, encoders: Encoders, rows: Sequence[Row]) -> TripletDataset:
     return TripletDataset(rows, encoders, Cache(config.data.cache, int(config.data.cache_memory * 2**30)), config)
 
 
@@ -202,6 +225,7 @@ def encode(data: TripletDataset, begin: float = 0.0, stopping: Callable[[], bool
 
         def tell(done: int, total: int) -> None:
             phase.now = f"encoded {done} of {total}"
+            EVENTS.often("encode", always=done == total, done=done, total=total)
             if done == total:
                 logger.info("encoded %d of %d", done, total)
             elif stopping():

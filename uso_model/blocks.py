@@ -14,7 +14,8 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from .math import attention
+from .isolation import Isolation
+from .math import attend, attention, rotate
 
 __all__ = ["DoubleStreamBlock", "LastLayer", "MLPEmbedder", "SingleStreamBlock"]
 
@@ -28,6 +29,24 @@ class Modulation(NamedTuple):
 
     def apply(self, x: Tensor) -> Tensor:
         return (1 + self.scale) * x + self.shift
+
+    def gated(self, x: Tensor) -> Tensor:
+        return self.gate * x
+
+
+class PartModulation(NamedTuple):
+    """Modulations of a stream whose parts have different ones."""
+
+    parts: tuple[Modulation, ...]
+    lengths: tuple[int, ...]
+
+    def apply(self, x: Tensor) -> Tensor:
+        pieces = zip(self.parts, x.split(self.lengths, dim=1), strict=True)
+        return torch.cat([mod.apply(piece) for mod, piece in pieces], dim=1)
+
+    def gated(self, x: Tensor) -> Tensor:
+        pieces = zip(self.parts, x.split(self.lengths, dim=1), strict=True)
+        return torch.cat([mod.gated(piece) for mod, piece in pieces], dim=1)
 
 
 class MLPEmbedder(nn.Module):
@@ -53,6 +72,21 @@ class ModulationLayer(nn.Module):
     def forward(self, vec: Tensor) -> tuple[Modulation, ...]:
         parts = self.lin(F.silu(vec))[:, None, :].chunk(3 * self.sublayers, dim=-1)
         return tuple(Modulation(*parts[3 * i : 3 * i + 3]) for i in range(self.sublayers))
+
+
+def _by_part(modulation: Modulation, before: int, own: int, after: int) -> PartModulation:
+    """Give `own` tokens their row's modulation, and the references before and after them that of the last row.
+
+    Args:
+        modulation: `B+1 1 D`, the last row that of the fixed vector; see `isolation`.
+        before: reference tokens at the start of the stream.
+        own: text and image tokens.
+        after: reference tokens at the end.
+    """
+    usual, fixed = Modulation(*(part[:-1] for part in modulation)), Modulation(*(part[-1:] for part in modulation))
+    parts = [(mod, length) for mod, length in ((fixed, before), (usual, own), (fixed, after)) if length]
+    parts = parts or [(fixed, 0)]  # a stream without tokens, in a pass of the references alone
+    return PartModulation(tuple(mod for mod, _ in parts), tuple(length for _, length in parts))
 
 
 class RMSNorm(nn.Module):
@@ -116,19 +150,34 @@ class DoubleStreamBlock(nn.Module):
         self.txt_norm2 = _plain_norm(dim)
         self.txt_mlp = nn.Sequential(nn.Linear(dim, mlp_size), nn.GELU(approximate="tanh"), nn.Linear(mlp_size, dim))
 
-    def forward(self, img: Tensor, txt: Tensor, vec: Tensor, pe: Tensor) -> tuple[Tensor, Tensor]:
-        img_mod1, img_mod2 = self.img_mod(vec)
-        txt_mod1, txt_mod2 = self.txt_mod(vec)
+    def forward(
+        self, img: Tensor, txt: Tensor, vec: Tensor, pe: Tensor, isolation: Isolation | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Return image and text stream after the block.
+
+        Args:
+            img: image and content tokens, `B L D`.
+            txt: style and text tokens, `B L D`.
+            vec: `B D`; `B+1 D` with isolation, the last row the references' own.
+            pe: rotary table of the joint sequence.
+            isolation: lengths of a sequence whose references see only themselves; None: all tokens see all.
+        """
+        img_mods, txt_mods = self.img_mod(vec), self.txt_mod(vec)
+        if isolation is not None:
+            img_mods = [_by_part(mod, 0, isolation.image, sum(isolation.refs)) for mod in img_mods]
+            txt_mods = [_by_part(mod, isolation.style, isolation.text, 0) for mod in txt_mods]
+        (img_mod1, img_mod2), (txt_mod1, txt_mod2) = img_mods, txt_mods
 
         img_qkv = self.img_attn.heads(img_mod1.apply(self.img_norm1(img)))
         txt_qkv = self.txt_attn.heads(txt_mod1.apply(self.txt_norm1(txt)))
         q, k, v = (torch.cat(pair, dim=2) for pair in zip(txt_qkv, img_qkv, strict=True))
-        txt_attn, img_attn = attention(q, k, v, pe).split([txt.shape[1], img.shape[1]], dim=1)
+        joint = attention(q, k, v, pe) if isolation is None else isolation.attention(q, k, v, pe)
+        txt_attn, img_attn = joint.split([txt.shape[1], img.shape[1]], dim=1)
 
-        img = img + img_mod1.gate * self.img_attn.proj(img_attn)
-        img = img + img_mod2.gate * self.img_mlp(img_mod2.apply(self.img_norm2(img)))
-        txt = txt + txt_mod1.gate * self.txt_attn.proj(txt_attn)
-        txt = txt + txt_mod2.gate * self.txt_mlp(txt_mod2.apply(self.txt_norm2(txt)))
+        img = img + img_mod1.gated(self.img_attn.proj(img_attn))
+        img = img + img_mod2.gated(self.img_mlp(img_mod2.apply(self.img_norm2(img))))
+        txt = txt + txt_mod1.gated(self.txt_attn.proj(txt_attn))
+        txt = txt + txt_mod2.gated(self.txt_mlp(txt_mod2.apply(self.txt_norm2(txt))))
         return img, txt
 
 
@@ -149,13 +198,40 @@ class SingleStreamBlock(nn.Module):
         self.pre_norm = _plain_norm(dim)
         self.modulation = ModulationLayer(dim, 1)
 
-    def forward(self, x: Tensor, vec: Tensor, pe: Tensor) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        vec: Tensor,
+        pe: Tensor,
+        isolation: Isolation | None = None,
+        read: tuple[int, int] | None = None,
+    ) -> Tensor:
+        """Return the joint sequence `B L D` after the block; see `DoubleStreamBlock.forward`.
+
+        Args:
+            x: joint sequence, `B L D`.
+            vec: as in a double block.
+            pe: likewise.
+            isolation: likewise.
+            read: first of the image tokens, and the token after them, where nobody reads the others: only these are
+                computed and returned, from the keys and values of all.
+        """
         (mod,) = self.modulation(vec)
-        x_mod = mod.apply(self.pre_norm(x))
+        whole = mod if isolation is None else _by_part(mod, isolation.style, isolation.own, sum(isolation.refs))
+        x_mod = whole.apply(self.pre_norm(x))
         q, k, v = rearrange(self.linear1_qkv(x_mod), "B L (K H D) -> K B H L D", K=3, H=self.num_heads)
         q, k = self.norm(q, k, v)
+        if read is None:
+            joint = attention(q, k, v, pe) if isolation is None else isolation.attention(q, k, v, pe)
+        else:
+            some = slice(*read)
+            if isolation is not None:
+                isolation.show(k, v)
+                whole = _by_part(mod, 0, read[1] - read[0], 0)
+            joint = attend(rotate(q[:, :, some], pe[..., some, :]), rotate(k, pe), v)
+            x, x_mod = x[:, some], x_mod[:, some]
         mlp = F.gelu(self.linear1_mlp(x_mod), approximate="tanh")
-        return x + mod.gate * self.linear2(torch.cat([attention(q, k, v, pe), mlp], dim=-1))
+        return x + whole.gated(self.linear2(torch.cat([joint, mlp], dim=-1)))
 
 
 class LastLayer(nn.Module):

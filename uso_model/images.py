@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import torch
+from typing import TYPE_CHECKING
+
 from PIL import Image
-from torch import Tensor
 
 from .errors import UserError
 from .packing import PIXELS_PER_TOKEN
-from .picture_formats import PICTURE_FORMATS, PICTURE_SUFFIXES, picture_formats
+from .picture_formats import MOST_PIXELS, PICTURE_FORMATS, PICTURE_SUFFIXES, picture_formats
+
+if TYPE_CHECKING:  # sizes are asked for by commands that do not wait for torch
+    from torch import Tensor
 
 __all__ = [
     "CONTENT_LONG_SIDE",
@@ -23,9 +26,6 @@ __all__ = [
     "picture_tensor",
     "tensor_pictures",
 ]
-
-MOST_PIXELS = 100_000_000
-"""Of a picture that is decoded; a file of some kilobytes may claim any number."""
 
 CONTENT_LONG_SIDE = 512
 """Long side of a content reference in pixels, the official default."""
@@ -105,6 +105,8 @@ def fit_content_image(picture: Image.Image, long_side: int = CONTENT_LONG_SIDE) 
 
 def picture_tensor(picture: Image.Image) -> Tensor:
     """Return an RGB picture as `1 3 h w` in -1..1."""
+    import torch
+
     pixels = torch.frombuffer(bytearray(picture.convert("RGB").tobytes()), dtype=torch.uint8)
     return pixels.view(1, picture.height, picture.width, 3).movedim(-1, 1).float() / 127.5 - 1
 

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
 
-__all__ = ["attention", "rotary_table", "rotate", "timestep_embedding"]
+__all__ = ["attend", "attention", "rotary_table", "rotate", "timestep_embedding"]
 
 
 def rotary_table(ids: Tensor, axes_dim: tuple[int, ...], theta: int) -> Tensor:
@@ -46,8 +46,12 @@ def rotate(x: Tensor, pe: Tensor) -> Tensor:
 
 def attention(q: Tensor, k: Tensor, v: Tensor, pe: Tensor) -> Tensor:
     """Attend jointly over all tokens, without a mask: `B H L D` x 3 -> `B L (H D)`."""
-    x = F.scaled_dot_product_attention(rotate(q, pe), rotate(k, pe), v)
-    return rearrange(x, "B H L D -> B L (H D)")
+    return attend(rotate(q, pe), rotate(k, pe), v)
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Attend with queries and keys that have their positions, without a mask: `B H L D` x 3 -> `B L (H D)`."""
+    return rearrange(F.scaled_dot_product_attention(q, k, v), "B H L D -> B L (H D)")
 
 
 def timestep_embedding(t: Tensor, dim: int, max_period: int = 10_000, time_factor: float = 1000.0) -> Tensor:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from einops import rearrange
-from torch import Tensor
 
 from .config import FLUX_AE
 from .errors import UserError
+
+if TYPE_CHECKING:  # sizes in tokens are asked for where torch is not
+    from torch import Tensor
 
 __all__ = ["PATCH", "PIXELS_PER_LATENT", "PIXELS_PER_TOKEN", "pack", "token_grid", "unpack"]
 

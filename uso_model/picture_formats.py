@@ -1,10 +1,13 @@
-"""Which pictures are read."""
+"""Which pictures are read, and how large they may be."""
 
 from __future__ import annotations
 
 from PIL import Image
 
-__all__ = ["PICTURE_FORMATS", "PICTURE_SUFFIXES", "picture_formats"]
+__all__ = ["MOST_PIXELS", "PICTURE_FORMATS", "PICTURE_SUFFIXES", "picture_formats"]
+
+MOST_PIXELS = 100_000_000
+"""Of a picture that is decoded; a file of some kilobytes may claim any number."""
 
 PICTURE_FORMATS = {
     "PNG": (".png",),

@@ -30,6 +30,8 @@ class Conditioning:
     guidance: float | Tensor = 4.0
     """Distilled guidance, one for all or `B`."""
     placement: Placement = "d"
+    isolated: bool = False
+    """Whether references see only themselves; see `isolation`."""
 
 
 def reference_tokens(
@@ -59,6 +61,7 @@ def velocity(model: UsoTransformer, conditioning: Conditioning) -> Callable[[Ten
             style=conditioning.style,
             refs=refs,
             ref_ids=ref_ids,
+            isolated=conditioning.isolated,
         )
         return unpack(tokens, *grid)
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from .blocks import DoubleStreamBlock, LastLayer, MLPEmbedder, SingleStreamBlock
 from .config import FluxConfig
 from .errors import UserError
+from .isolation import ISOLATED_GUIDANCE, ISOLATED_TIME, Isolation
 from .math import rotary_table, timestep_embedding
 from .positions import text_ids
 
@@ -59,6 +60,7 @@ class UsoTransformer(nn.Module):
         style: Tensor | None = None,
         refs: Sequence[Tensor] = (),
         ref_ids: Sequence[Tensor] = (),
+        isolated: bool = False,
     ) -> Tensor:
         """Return the velocity of the target tokens, `B L C`.
 
@@ -73,6 +75,7 @@ class UsoTransformer(nn.Module):
             style: projected style tokens, `B S D`; None where there is no style reference.
             refs: packed content references, each `B L C`.
             ref_ids: their positions, each `L 3` or `B L 3`.
+            isolated: references see only themselves and know neither time nor prompt; see `isolation`.
 
         Raises:
             UserError: guidance missing, or positions that do not match the tokens.
@@ -88,20 +91,86 @@ class UsoTransformer(nn.Module):
 
         txt = self.txt_in(txt)
         ids = [txt_ids, img_ids, *ref_ids]
+        isolation = None
+        if isolated and (style is not None or refs):
+            isolation = Isolation(
+                0 if style is None else style.shape[1], txt.shape[1], img.shape[1], tuple(ref.shape[1] for ref in refs)
+            )
+            vec = torch.cat([vec, self._isolated_vec(vec)])
         if style is not None:
             txt = torch.cat([style, txt], dim=1)
             ids = [text_ids(style.shape[1]).to(img_ids), *ids]
         length = img.shape[1]
         img = torch.cat([self.img_in(tokens) for tokens in (img, *refs)], dim=1)
         pe = self._positions(ids, batch=img.shape[0], expected=txt.shape[1] + img.shape[1])
+        read = (txt.shape[1], txt.shape[1] + length)
+        x = self._blocks(img, txt, vec, pe, isolation, read)
+        return self.final_layer(x, vec if isolation is None else vec[:-1])
 
+    @torch.no_grad()
+    def reference_keys(
+        self, style: Tensor | None = None, refs: Sequence[Tensor] = (), ref_ids: Sequence[Tensor] = ()
+    ) -> list[tuple[Tensor, Tensor]]:
+        """Return all that others can see of isolated references, in every block, the double ones first.
+
+        Args:
+            style: as in `forward`.
+            refs: as in `forward`.
+            ref_ids: as in `forward`; where the grids begin does not matter.
+
+        Returns:
+            Keys before rotary, and values, each `B H L D`, of the tokens `[style, refs]`.
+
+        Raises:
+            UserError: no reference, or positions that do not match the tokens.
+        """
+        given = [part for part in (style, *refs) if part is not None]
+        if not given:
+            raise UserError("got no reference, expected style tokens or content tokens; pass one of them")
+        nothing = given[0].new_zeros(len(given[0]), 0, self.config.hidden_size)
+        txt = nothing if style is None else style
+        img = torch.cat([self.img_in(tokens) for tokens in refs], dim=1) if refs else nothing
+        pe = self._positions(
+            [text_ids(txt.shape[1]).to(img.device), *ref_ids], len(img), expected=txt.shape[1] + img.shape[1]
+        )
+        found: list[tuple[Tensor, Tensor]] = []
+        isolation = Isolation(
+            txt.shape[1], 0, 0, tuple(ref.shape[1] for ref in refs), lambda k, v: found.append((k, v))
+        )
+        self._blocks(img, txt, self._isolated_vec(nothing), pe, isolation, read=(0, 0))
+        return found
+
+    def _isolated_vec(self, like: Tensor) -> Tensor:
+        """Return the vector `1 D` that modulates isolated references, in the dtype of `like`."""
+
+        def features(value: float) -> Tensor:
+            return timestep_embedding(torch.full((1,), value, device=like.device), TIME_FEATURES).to(like.dtype)
+
+        vec = self.time_in(features(ISOLATED_TIME))
+        if self.config.guidance_embed:
+            vec = vec + self.guidance_in(features(ISOLATED_GUIDANCE))
+        return vec + self.vector_in(like.new_zeros(1, self.config.vec_in_dim))
+
+    def _blocks(
+        self,
+        img: Tensor,
+        txt: Tensor,
+        vec: Tensor,
+        pe: Tensor,
+        isolation: Isolation | None,
+        read: tuple[int, int],
+    ) -> Tensor:
+        """Return the tokens from the first to the second of `read` in the joint sequence after all blocks."""
         for block in self.double_blocks:
-            img, txt = block(img, txt, vec, pe)
+            img, txt = block(img, txt, vec, pe, isolation)
         x = torch.cat([txt, img], dim=1)
-        for block in self.single_blocks:
-            x = block(x, vec, pe)
-        start = txt.shape[1]
-        return self.final_layer(x[:, start : start + length], vec)
+        *blocks, last = self.single_blocks
+        for block in blocks:
+            x = block(x, vec, pe, isolation)
+        if isolation is None and torch.is_grad_enabled():
+            # Weights' gradients would be summed in another order, and runs could not be repeated to the digit.
+            return last(x, vec, pe)[:, slice(*read)]
+        return last(x, vec, pe, isolation, read)
 
     def _positions(self, ids: Sequence[Tensor], batch: int, expected: int) -> Tensor:
         joint = torch.cat([part if part.ndim == 3 else part.expand(batch, -1, -1) for part in ids], dim=1)

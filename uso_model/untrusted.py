@@ -30,6 +30,7 @@ __all__ = [
 ]
 
 _QUOTED = 80
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _PLAIN = re.compile(r"[\w./\\:~+@=-]+")
 _LONGEST_PATH = 300
 _DEEPEST = 64
@@ -45,10 +46,10 @@ _KINDS = {
 }
 
 
-def quoted(text: object) -> str:
-    """Return a value as an error may quote it: on one line, printable, and at most 80 characters long."""
+def quoted(text: object, most: int = _QUOTED) -> str:
+    """Return a value as an error may quote it: on one line, printable, and at most 80 characters long, or `most`."""
     shown = _printable(str(text))
-    return shown if len(shown) <= _QUOTED else f"{shown[: _QUOTED - 4]} ..."
+    return shown if len(shown) <= most else f"{shown[: most - 4]} ..."
 
 
 def named(path: str | os.PathLike[str]) -> str:
@@ -64,7 +65,9 @@ def argument(path: str | os.PathLike[str]) -> str:
 
 
 def _printable(text: str) -> str:
-    return " ".join(text.split()).encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")
+    one_line = " ".join(text.split()).encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")
+    # A terminal obeys control characters.
+    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", one_line)
 
 
 def kind_of(value: object) -> str:

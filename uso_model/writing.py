@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 
 from .untrusted import named, quoted
 
-__all__ = ["atomic_write", "fsync", "remove_leftovers", "retried", "sha256_of", "unwritten"]
+__all__ = ["atomic_write", "fsync", "is_full", "remove_leftovers", "retried", "sha256_of", "synced", "unwritten"]
 
 _LEFTOVER = "*.part"
 _PAUSES = (0.1, 0.2, 0.4, 0.8, 1.6)
@@ -82,6 +82,15 @@ def unwritten(path: str | os.PathLike[str], error: BaseException) -> OSError:
     return kind(f"{named(Path(path))} cannot be written ({quoted(error)}); {_cure(error)}")
 
 
+def is_full(error: BaseException | None) -> bool:
+    """Say whether an error, or what it was raised from, is that of a full disk or quota."""
+    while error is not None:
+        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        error = error.__cause__
+    return False
+
+
 _CURES = {
     errno.ENOSPC: "make room on the disk",
     112: "make room on the disk",  # Windows' own number, as safetensors tells it
@@ -137,6 +146,22 @@ def fsync(path: str | os.PathLike[str]) -> None:
     flags = os.O_RDONLY if Path(path).is_dir() else os.O_RDWR
     descriptor = os.open(path, flags)
     try:
-        os.fsync(descriptor)
+        synced(descriptor)
     finally:
         os.close(descriptor)
+
+
+_NO_FSYNC = frozenset({errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP})
+
+
+def synced(descriptor: int) -> None:
+    """Wait until what was written to an open file is on the disk; some network drives have no way to ask for it.
+
+    Raises:
+        OSError: it did not get there.
+    """
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _NO_FSYNC:
+            raise

@@ -29,11 +29,12 @@ def drawing(config: TrainConfig, files: Path, steps: int, cfg: float) -> Draw:
     base = transformer_file(config)
     assert base is not None  # only stage `base` starts from nothing
     transformer = load_transformer(base, torch.float32)
-    merge_lora(transformer, read_lora(meant(files, "lora")))
+    lora = read_lora(meant(files, "lora"))
+    merge_lora(transformer, lora)
     vae = config.conditions.style_path == "vae"
     assert isinstance(config.models, MiniFiles)
     encoders = load_encoders(config.models.files)
     projector = None
     if not vae:
         projector = load_projector(meant(files, "projector"), levels=config.conditions.style_levels).float().eval()
-    return draw_with(MiniModels(transformer.eval(), projector, encoders), steps, cfg, vae)
+    return draw_with(MiniModels(transformer.eval(), projector, encoders, lora.isolated), steps, cfg, vae)

@@ -60,6 +60,7 @@ def generate(
             for column in contents
         ],
         guidance=guidance,
+        isolated=models.isolated,
     )
     side = PICTURE_SIZE // PIXELS_PER_LATENT
     generator = torch.Generator().manual_seed(seed)

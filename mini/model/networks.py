@@ -77,6 +77,8 @@ class MiniModels(NamedTuple):
     projector: HierarchicalProjector | None
     """None only where style references go the content's way."""
     encoders: MiniEncoders
+    isolated: bool = False
+    """Whether references see only themselves; see `uso_model.isolation`."""
 
 
 def load_mini(folder: Path = WEIGHTS, lora_strength: float = 1.0) -> MiniModels:
@@ -88,12 +90,14 @@ def load_mini(folder: Path = WEIGHTS, lora_strength: float = 1.0) -> MiniModels:
     _require(folder, *NAMES)
     files = weight_files(folder)
     transformer = load_transformer(files["flux"], torch.float32)
+    lora = read_lora(files["lora"])
     if lora_strength:
-        merge_lora(transformer, read_lora(files["lora"]), lora_strength)
+        merge_lora(transformer, lora, lora_strength)
     return MiniModels(
         transformer.eval(),
         load_projector(files["projector"]).float().eval(),
         load_encoders(folder),
+        lora.isolated and lora_strength != 0,
     )
 
 

@@ -168,7 +168,7 @@ def write_identity(folder: Path) -> None:
     Photos and styled pictures alternate; the style reference of a photo is another photo. A copy is the simplest use of
     a content reference: it teaches attention where to look.
     """
-    triplets = read_rows(folder / TRIPLETS)
+    triplets = [*read_rows(folder / TRIPLETS)]
     rows = []
     for number, (triplet, other) in enumerate(zip(triplets, triplets[1:] + triplets[:1], strict=True)):
         photo = number % 2 == 0
@@ -213,7 +213,7 @@ def write_singles(folder: Path, seed: int) -> None:
     _write(folder / SINGLES, rows)
 
 
-def read_rows(path: Path) -> list[Row]:
+def read_rows(path: Path) -> Sequence[Row]:
     """Return the rows of a manifest, of all splits; a world of no pictures has manifests of no rows."""
     return [] if path.is_file() and path.stat().st_size == 0 else read_manifest(path, split=None)
 

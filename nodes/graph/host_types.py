@@ -5,7 +5,7 @@ What its own code is imported from stays unchecked; what passes through ours is 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any, Protocol
 
 import torch
@@ -23,6 +23,12 @@ class Model(Protocol):
     patches: dict[str, list[tuple[Any, ...]]]
     """By weight: strength, LoRA or other change, strength of the weight itself, part of the weight, and a function."""
     load_device: torch.device
+    patches_uuid: Hashable
+    """Changes with the patches, and is the same on clones that have the same ones."""
+    injections: dict[str, list[Any]]
+    """What wraps layers while the network is loaded."""
+    object_patches: dict[str, Any]
+    """Parts of the diffusion model that are exchanged, by name."""
 
     def clone(self) -> Model:
         """Return a MODEL of the same weights that can be patched apart from this one."""
@@ -38,6 +44,9 @@ class Model(Protocol):
 
     def add_patches(self, patches: dict[Any, Any], strength_patch: float) -> list[Any]:
         """Add weights, such as a LoRA's, and return the keys that were taken."""
+
+    def get_combined_hook_patches(self, hooks: Any) -> dict[str, list[tuple[Any, ...]]]:
+        """Return the patches that hooks of a conditioning add, as in `patches`."""
 
 
 class Guider(Protocol):

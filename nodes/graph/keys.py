@@ -14,14 +14,19 @@ __all__ = [
     "END",
     "GUARD",
     "GUIDANCE",
+    "ISOLATED",
+    "KEPT",
+    "LORAS",
     "METHOD",
     "MODEL_CONDS",
     "PLACES",
     "PLAN",
     "POOLED",
     "READER",
+    "READING",
     "REFERENCES",
     "REGIONS",
+    "REUSE",
     "RUN",
     "START",
     "STYLE",
@@ -29,7 +34,9 @@ __all__ = [
     "STYLE_DIALS",
     "TEXT_BIAS",
     "TEXT_STRENGTH",
+    "TURN",
     "UNO_METHOD",
+    "UUID",
 ]
 
 # On a conditioning entry. Other packs may read these and graphs are kept for years: names and values stay as they are.
@@ -58,6 +65,9 @@ UNO_METHOD = "uxo"
 
 MODEL_CONDS = "model_conds"
 """What ComfyUI asks for at every model call: objects of comfy.conds."""
+
+UUID = "uuid"
+"""By which caches know an entry of one sampling."""
 
 GUIDANCE = "guidance"
 POOLED = "pooled_output"
@@ -91,6 +101,24 @@ ATTENTION = "uso_attention_inputs"
 
 RUN = "uso_run"
 """What has happened in this run so far."""
+
+REUSE = "uso_reuse"
+"""Settings of reusing references, on a MODEL."""
+
+KEPT = "uso_kept"
+"""What one sampling keeps of references."""
+
+TURN = "uso_turn"
+"""Whether this call computes the references or reads what was kept of them."""
+
+LORAS = "uso_loras"
+"""What this pack's loaders know of the LoRAs with references on a MODEL: a tuple of `trained_lora.Loaded`."""
+
+ISOLATED = "uso_isolated"
+"""The isolated references of one sampling."""
+
+READING = "uso_reading"
+"""What this call reads of them."""
 
 READER = "uso"
 """Under which our wrappers are filed in a MODEL."""

@@ -73,7 +73,7 @@ def with_lora(
         groups[_factor(key, factors)][key] = patch
     patched = model.clone()
     taken = {key for factor, part in groups.items() for key in patched.add_patches(part, strength * factor)}
-    applied = {layer for layer in layers if known.get(layer) in taken}
+    applied = {layer for layer in layers if not taken.isdisjoint(_patched(known.get(layer)))}
     strangers = [key for key in strangers if not key.startswith(PREFIX)]
     if not taken:
         raise UserError(f"{name} {_useless(layers, strangers, misfits)}, expected {expected}.")
@@ -106,6 +106,11 @@ def _known_layers(model: Model) -> dict[str, Any]:
             rows, columns = _size(model, target) or (0, 0)
             known[f"{layer}_mlp"] = (target, (0, 3 * columns, rows - 3 * columns))
     return known
+
+
+def _patched(target: Any) -> set[Any]:
+    """Return the names under which a layer's patches are taken: its weight, or rows of it, and its bias."""
+    return {target, f"{target.removesuffix('.weight')}.bias"} if isinstance(target, str) else {target}
 
 
 def _size(model: Model, target: Any) -> tuple[int, int] | None:

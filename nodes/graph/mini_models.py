@@ -24,11 +24,11 @@ from ...uso_model.errors import UserError
 from ...uso_model.packing import PIXELS_PER_LATENT
 from .checks import projector_sizes
 from .folders import BUNDLED
-from .lora import with_lora
 from .mini_size import with_size_check
 from .mini_text import mini_clip
 from .model_files import LoraFile, ProjectorFile, find
 from .projector_patch import projector_patch
+from .trained_lora import with_lora_file
 
 __all__ = ["host_models"]
 
@@ -64,7 +64,7 @@ def host_models(
         if lora != BUNDLED:
             name, path, *_ = find(LoraFile(sizes.dim_out, instead=_FOR_MINI), lora)
         expected = f"a LoRA for USO-mini: {_FOR_MINI}"
-        model = with_lora(model, read_safetensors(path), lora_strength, name, lora_blocks, expected)
+        model = with_lora_file(model, path, lora_strength, name, lora_blocks, expected)
     if projector != BUNDLED:
         wanted = ProjectorFile(sizes.dim_out, sizes, _FOR_MINI)
         name, path, *_ = find(wanted, projector)

@@ -15,6 +15,7 @@ from .host_types import Model
 
 __all__ = [
     "ENCODER_FILE",
+    "FLUX_FILE",
     "LORA_FILE",
     "PROJECTOR_FILE",
     "VAE_FILE",

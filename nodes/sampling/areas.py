@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from uuid import uuid4
 
 from torch import Tensor
 
-from ..graph.keys import AREA, AREA_KEYS, AREA_OF_MASK, END, START
+from ..graph.keys import AREA, AREA_KEYS, AREA_OF_MASK, END, START, UUID
 
 __all__ = ["with_partners"]
 
@@ -53,4 +54,5 @@ def _has_area(entry: Mapping[str, Any]) -> bool:
 
 def _partner(part: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[str, Any]:
     """Return a part in the area of an entry."""
-    return {**part, **{key: entry[key] for key in AREA_KEYS if key in entry}}
+    area = {key: entry[key] for key in AREA_KEYS if key in entry}
+    return {**part, **area, UUID: uuid4()}  # what others keep of an entry is not kept for its partner

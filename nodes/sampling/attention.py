@@ -20,7 +20,7 @@ from ...uso_model.packing import PATCH
 from ..graph.keys import ATTENTION
 from .plan import Plan
 
-__all__ = ["AttentionInputs", "attention_inputs", "grown", "layout_of", "patch_attention"]
+__all__ = ["AttentionInputs", "attention_inputs", "content_tokens", "grown", "layout_of", "patch_attention"]
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,11 @@ class AttentionInputs:
         """Whether a mask alone does it, the same in all blocks."""
         return len(self.masks) == 1 and self.values == (None,)
 
+    def rows(self, start: int, stop: int) -> AttentionInputs:
+        """Return the same for queries of these tokens alone; keys stay."""
+        cut = (mask if mask is None or mask.shape[2] == 1 else mask[:, :, start:stop] for mask in self.masks)
+        return replace(self, masks=tuple(cut))
+
 
 def layout_of(x: Tensor, context: Tensor, style: Tensor | None, references: Sequence[Tensor]) -> Layout:
     """Return how many tokens of each sort a call has.
@@ -55,8 +60,13 @@ def layout_of(x: Tensor, context: Tensor, style: Tensor | None, references: Sequ
         references: content latents `b c h w`.
     """
     grid = tuple(-(-side // PATCH) for side in x.shape[-2:])
-    tokens = tuple((-(-ref.shape[-2] // PATCH)) * (-(-ref.shape[-1] // PATCH)) for ref in references)
+    tokens = content_tokens(references)
     return Layout(0 if style is None else style.shape[1], context.shape[1], (grid[0], grid[1]), tokens)
+
+
+def content_tokens(references: Sequence[Tensor]) -> tuple[int, ...]:
+    """Return how many tokens each content latent `b c h w` has."""
+    return tuple((-(-ref.shape[-2] // PATCH)) * (-(-ref.shape[-1] // PATCH)) for ref in references)
 
 
 def attention_inputs(layout: Layout, plan: Plan, other: Tensor | None) -> AttentionInputs:

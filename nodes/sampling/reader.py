@@ -14,7 +14,7 @@ look again whether its transformer options hold a style.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -30,24 +30,33 @@ from ..graph.host_types import Guider, Model
 from ..graph.keys import (
     ATTENTION,
     ATTENTION_MASK,
+    ISOLATED,
+    KEPT,
     METHOD,
     MODEL_CONDS,
     PLACES,
     PLAN,
     READER,
+    READING,
     REFERENCES,
     RUN,
     STYLE,
+    TURN,
     UNO_METHOD,
 )
 from ..graph.model_checks import check_content_fits, check_flux, check_style_fits
 from ..sockets import Content
 from .areas import with_partners
-from .attention import AttentionInputs, attention_inputs, layout_of, patch_attention
+from .attention import AttentionInputs, layout_of, patch_attention
 from .compile_guard import trace_anew
 from .host_call import HostCall
-from .placement import placed
+from .insertion import insert_references
+from .isolated.hooks import isolated_run, take_reading, with_reserve
+from .isolated.patch import patch_isolated
+from .known_inputs import KnownInputs
 from .plan import Plan, entry_conds, take_plan
+from .reuse.hooks import reuse_run, take_turn
+from .reuse.patch import patch_references
 
 __all__ = ["has_reader", "install_reader"]
 
@@ -67,6 +76,8 @@ class _Run:
     """Whether a call had something for the input patch."""
     inserted: bool = False
     """Whether the input patch ran."""
+    inputs: KnownInputs = field(default_factory=KnownInputs)
+    """What the attention of its calls gets."""
 
 
 def hand_over(executor: Any, *args: Any, **kwargs: Any) -> Any:
@@ -90,17 +101,25 @@ def hand_over(executor: Any, *args: Any, **kwargs: Any) -> Any:
             found = found or bool(conds)
             if conds or entry.get(METHOD) == UNO_METHOD:
                 _check_entry(entry, model)
-    run = _Run(_patches(guider.conds) if found else {})
+    isolated = isolated_run(guider, dtype)
+    reuse = reuse_run(guider, noise.shape[0], dtype) if isolated is None else None
+    found = found or isolated is not None or reuse is not None
+    inner = [patch_references] if reuse is not None else [patch_isolated] if isolated is not None else []
+    run = _Run(_patches(guider.conds, inner) if found else {})
     trace_anew(model, run.patches)
     if not found:
         return executor(*args, **kwargs)
     guider.conds = with_partners(guider.conds)
     before = guider.model_options
-    guider.model_options = _watched(before, run)
+    watched = _watched(before, {RUN: run, KEPT: reuse, ISOLATED: isolated})
+    guider.model_options = watched if isolated is None else with_reserve(watched)
     try:
         out = executor(*args, **kwargs)
     finally:
         guider.model_options = before
+        for part in (isolated, reuse):
+            if part is not None:
+                part.end()
     if run.sent and not run.inserted:
         logger.error(
             "The style, or the subject's placement, had no effect: something (such as Nunchaku, or another node that "
@@ -120,10 +139,23 @@ def route(executor: Any, *args: Any, **kwargs: Any) -> Any:
     layout = layout_of(call.get("x"), call.get("c_crossattn"), style, call.get("ref_latents") or ())
     # Another node's mask has to grow with the sequence, and is joined with ours, whichever of our tensors is there.
     ours = style is not None or bool(layout.references) or plan.changes_attention
-    inputs = attention_inputs(layout, plan, call.get(ATTENTION_MASK) if ours else None)
     options = call.get("transformer_options", {})
+    run: _Run | None = options.get(RUN)
+    known = KnownInputs() if run is None else run.inputs
+    inputs = known.of(layout, plan, call.get(ATTENTION_MASK) if ours else None)
     _check_others(options.get("patches", {}), inputs)
     added: dict[str, Any] = {}
+    reading = take_reading(executor.class_obj, options, style, call.get("ref_latents") or ())
+    turn = take_turn(options, layout, call.get("x"), executor.class_obj)
+    if reading is not None:  # content tokens leave the sequence where the network has given them positions
+        added[READING], style = reading, None
+    if turn is not None:
+        added[TURN] = turn
+    if turn is not None and turn.replays:  # what was kept stands in for the tokens, at the places they had
+        style, plan = None, replace(plan, places=())
+        call.take("ref_latents")
+    if reading is not None or (turn is not None and turn.replays):
+        inputs = inputs.rows(layout.style, layout.length - sum(layout.references))
     if style is not None:
         added[STYLE] = style
     if plan.places:
@@ -133,31 +165,16 @@ def route(executor: Any, *args: Any, **kwargs: Any) -> Any:
         call.take(ATTENTION_MASK)  # it is part of every block's own mask
     elif inputs.masks[0] is not None:
         call.set(ATTENTION_MASK, inputs.masks[0])
-    run: _Run | None = options.get(RUN)
     if run is not None:
         added["patches"] = _joined(run.patches, options.get("patches", {}))
         run.sent = run.sent or STYLE in added or PLACES in added
     if added:
         call.set("transformer_options", {**options, **added})
-    return call.pass_on(executor)
-
-
-@torch.compiler.disable
-def insert_references(inputs: dict[str, Any]) -> dict[str, Any]:
-    """Put the style tokens before the text tokens (`B L D`), with position ids of zero, and move references."""
-    options = inputs["transformer_options"]
-    style, places = options.get(STYLE), options.get(PLACES)
-    if style is not None:
-        txt: Tensor = inputs["txt"]
-        ids: Tensor = inputs["txt_ids"]
-        style = style.to(txt).expand(txt.shape[0], -1, -1)
-        inputs["txt"] = torch.cat([style, txt], dim=1)
-        inputs["txt_ids"] = torch.cat([ids.new_zeros(ids.shape[0], style.shape[1], ids.shape[2]), ids], dim=1)
-    if places is not None:
-        inputs["img_ids"] = placed(inputs["img_ids"], options["reference_image_num_tokens"], places)
-    if RUN in options:
-        options[RUN].inserted = True
-    return inputs
+    try:
+        return call.pass_on(executor)
+    finally:
+        if turn is not None:
+            options[KEPT].finish(turn)
 
 
 def has_reader(model: Model) -> bool:
@@ -235,11 +252,17 @@ def _check_entry(entry: dict[str, Any], model: Model) -> None:
         check_content_fits(Content(latents=tuple(entry[REFERENCES])), model)
 
 
-def _patches(conds: dict[str, list[dict[str, Any]]]) -> Patches:
-    """Return the patches that the entries of a run need."""
+def _patches(conds: dict[str, list[dict[str, Any]]], references: list[Any]) -> Patches:
+    """Return the patches that the entries of a run need.
+
+    Args:
+        conds: entries of all sides.
+        references: patches inside attention that bring references back, before dials scale values.
+    """
     plans = [entry[MODEL_CONDS][PLAN].cond for part in conds.values() for entry in part if PLAN in entry[MODEL_CONDS]]
     inner = any(plan.blocks or plan.fast for plan in plans)
-    return {"post_input": [insert_references], **({"attn1_patch": [patch_attention]} if inner else {})}
+    attention = [*references, *([patch_attention] if inner else [])]
+    return {"post_input": [insert_references], **({"attn1_patch": attention} if attention else {})}
 
 
 def _joined(ours: Patches, others: Patches) -> Patches:
@@ -247,9 +270,10 @@ def _joined(ours: Patches, others: Patches) -> Patches:
     return {**others, **{kind: [*patches, *others.get(kind, ())] for kind, patches in ours.items()}}
 
 
-def _watched(options: dict[str, Any], run: _Run) -> dict[str, Any]:
-    """Return a MODEL's options with a run in the transformer options of every call."""
-    return {**options, "transformer_options": {**options.get("transformer_options", {}), RUN: run}}
+def _watched(options: dict[str, Any], added: dict[str, Any]) -> dict[str, Any]:
+    """Return a MODEL's options with a run, and what it keeps, in the transformer options of every call."""
+    there = {key: part for key, part in added.items() if part is not None}
+    return {**options, "transformer_options": {**options.get("transformer_options", {}), **there}}
 
 
 def _compute_dtype(model: Any) -> torch.dtype | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["api_format"]
+__all__ = ["api_format", "unfit"]
 
 _NOTES = ("Note", "MarkdownNote")
 _OFF = (2, 4)
@@ -39,6 +39,19 @@ def api_format(workflow: dict[str, Any], info: dict[str, Any]) -> dict[str, Any]
     return graph
 
 
+def unfit(graph: dict[str, Any], info: dict[str, Any]) -> list[str]:
+    """Return what inputs the nodes of a graph lack or have too many."""
+    found = []
+    for node in graph.values():
+        known = info[node["class_type"]]["input"]
+        given = {name.partition(".")[0] for name in node["inputs"]}  # inputs that grow are named `inputs.input0`
+        wanted = set(known.get("required", {})) - given
+        strange = given - {name for group in known.values() for name in group}
+        if wanted or strange:
+            found.append(f"{node['class_type']}: without {wanted}, with {strange}")
+    return found
+
+
 def _widget_values(node: dict[str, Any], values: list[Any] | dict[str, Any]) -> dict[str, Any]:
     """Give the saved values, a plain list, back to the inputs that have a widget."""
     if isinstance(values, dict):
@@ -52,10 +65,8 @@ def _widget_values(node: dict[str, Any], values: list[Any] | dict[str, Any]) -> 
                 continue
             result[name] = left.pop(0)
             # The page adds a widget of its own after a seed, and one after a picture to upload.
-            if (
-                options.get("control_after_generate")
-                or name in ("seed", "noise_seed")
-                or (options.get("image_upload") and left)
+            if options.get("control_after_generate", name in ("seed", "noise_seed")) or (
+                options.get("image_upload") and left
             ):
                 left.pop(0)
     if left:

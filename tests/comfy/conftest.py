@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -56,16 +57,28 @@ def pytest_runtest_makereport(item: pytest.Item) -> Any:
         report.sections.append(("ComfyUI's log", _server.log_tail()))
 
 
+def make_server_folder(base: Path) -> Path:
+    """Make the folders of a server that has nothing but the pack, and return where they are."""
+    for name in FOLDERS:
+        (base / name).mkdir(parents=True)
+    (base / "custom_nodes" / PACK).symlink_to(HERE.parents[1], target_is_directory=True)
+    return base
+
+
+@contextmanager
+def server_folder(name: str) -> Iterator[Path]:
+    """Make such folders for as long as they are used; not pytest's temporary ones: those are kept for three runs."""
+    with tempfile.TemporaryDirectory(prefix=f"uso-{name}-", ignore_cleanup_errors=True) as folder:
+        yield make_server_folder(Path(folder))
+
+
 @pytest.fixture(scope="session")
 def comfy() -> Iterator[ComfyServer]:
     """Return the running server."""
     global _server
-    # Not pytest's temporary folders: those are kept for three runs, and the models are large.
-    with tempfile.TemporaryDirectory(prefix="uso-comfy-", ignore_cleanup_errors=True) as folder:
-        base = Path(folder)
-        for name in (*FOLDERS, *(f"models/{kind}" for kind in _MODELS)):
-            (base / name).mkdir()
-        (base / "custom_nodes" / PACK).symlink_to(HERE.parents[1], target_is_directory=True)
+    with server_folder("comfy") as base:
+        for kind in _MODELS:
+            (base / "models" / kind).mkdir()
         if GGUF.is_dir():
             (base / "custom_nodes" / GGUF.name).symlink_to(GGUF, target_is_directory=True)
         shutil.copy(HERE / "tool_nodes.py", base / "custom_nodes/uso_test_tools.py")

@@ -6,7 +6,7 @@ from typing import Any
 
 from .browser import nodes_2
 
-__all__ = ["covered", "show"]
+__all__ = ["covered", "fit", "show"]
 
 _SHOW = """graph => app.loadGraphData(graph, true, true, app.extensionManager.workflow.activeWorkflow)"""
 
@@ -15,7 +15,7 @@ _OPEN = """() => { for (const node of app.graph._nodes) {
     node.setSize([node.size[0], Math.max(node.size[1], node.computeSize()[1])]);
 } }"""
 
-# Nodes 2.0 only measures what lies on the screen.
+# The page only measures, and only shows pictures of, what lies on the screen.
 _FIT = """() => {
     const boxes = app.graph._nodes.map(node => [...node.boundingRect]);
     const left = Math.min(...boxes.map(b => b[0])), top = Math.min(...boxes.map(b => b[1]));
@@ -52,6 +52,11 @@ def show(page: Any, graph: dict[str, Any]) -> None:
     page.wait_for_timeout(800)
 
 
+def fit(page: Any) -> None:
+    """Bring the whole graph onto the screen."""
+    page.evaluate(_FIT)
+
+
 def covered(page: Any, graph: dict[str, Any], new: bool, advanced: bool) -> list[str]:
     """Return which nodes lie over others, and which hide a link, in one kind of rendering."""
     nodes_2(page, new)
@@ -59,7 +64,7 @@ def covered(page: Any, graph: dict[str, Any], new: bool, advanced: bool) -> list
     show(page, graph)
     if advanced and not new:
         page.evaluate(_OPEN)
-    page.evaluate(_FIT)
+    fit(page)
     page.wait_for_timeout(1200 if new else 300)
     page.evaluate("() => app.canvas.draw(true, true)")
     measured = page.evaluate(_COVERED)

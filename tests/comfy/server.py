@@ -21,7 +21,17 @@ from typing import Any
 import safetensors.torch
 from torch import Tensor
 
-__all__ = ["ComfyError", "ComfyServer", "Graph", "Node", "PromptRefused", "Run", "running_server"]
+__all__ = [
+    "ComfyError",
+    "ComfyServer",
+    "Graph",
+    "Node",
+    "PromptRefused",
+    "Run",
+    "free_port",
+    "running_server",
+    "started",
+]
 
 READY_SECONDS = 300
 RUN_SECONDS = 600
@@ -237,16 +247,10 @@ def running_server(comfy: Path, base: Path, *flags: str) -> Iterator[ComfyServer
     Raises:
         RuntimeError: when it does not get ready, with the end of its log.
     """
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, str(comfy / "main.py"), "--port", str(port), "--base-directory", str(base)]
-    env = {**os.environ, **_QUIET, "COMFY_TESTS_PARENT": str(os.getpid())}
-    with (base / "server.log").open("wb") as log:
-        process = subprocess.Popen([*command, *_FLAGS, *flags], cwd=base, env=env, stdout=log, stderr=subprocess.STDOUT)
-    server = ComfyServer(f"http://127.0.0.1:{port}", process, base)
+    server = started(comfy, base, free_port(), *flags)
+    process = server.process
     try:
-        _wait_until_ready(server)
+        wait_until_ready(server)
         yield server
     finally:
         process.terminate()
@@ -257,7 +261,28 @@ def running_server(comfy: Path, base: Path, *flags: str) -> Iterator[ComfyServer
             process.wait()
 
 
-def _wait_until_ready(server: ComfyServer) -> None:
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+def started(comfy: Path, base: Path, port: int, *flags: str) -> ComfyServer:
+    """Start ComfyUI, which is not ready yet; what it says is added to its log."""
+    command = [sys.executable, str(comfy / "main.py"), "--port", str(port), "--base-directory", str(base)]
+    env = {**os.environ, **_QUIET, "COMFY_TESTS_PARENT": str(os.getpid())}
+    with (base / "server.log").open("ab") as log:
+        process = subprocess.Popen([*command, *_FLAGS, *flags], cwd=base, env=env, stdout=log, stderr=subprocess.STDOUT)
+    return ComfyServer(f"http://127.0.0.1:{port}", process, base)
+
+
+def wait_until_ready(server: ComfyServer) -> None:
+    """Wait until a server that was started answers.
+
+    Raises:
+        RuntimeError: it ends, or takes too long.
+    """
     deadline = time.monotonic() + READY_SECONDS
     while time.monotonic() < deadline:
         if server.process.poll() is not None:

@@ -44,16 +44,19 @@ def test_fast_form(drawn: Draw, likeness: Callable[..., float]) -> None:
     assert rises(found), found
 
 
+@pytest.mark.long
 def test_range(drawn: Draw, likeness: Callable[..., float]) -> None:
     found = [likeness(drawn(style=end > 0, style_end=end or 1.0)) for end in (0.0, 0.34, 0.67, 1.0)]
     assert rises(found), found
 
 
+@pytest.mark.long
 def test_curve(drawn: Draw, likeness: Callable[..., float]) -> None:
     found = [likeness(drawn(style_curve=curve)) for curve in ("0.02", "0.02, 1", "1")]
     assert rises(found), found
 
 
+@pytest.mark.long
 def test_blocks(drawn: Draw, likeness: Callable[..., float]) -> None:
     found = [likeness(drawn(style_blocks=text)) for text in ("d0-1:0, s0-3:0", "s0-3:0", "")]
     assert rises(found), found
@@ -71,6 +74,7 @@ def test_region(drawn: Draw, likeness: Callable[..., float]) -> None:
     assert likeness(whole) > likeness(other)
 
 
+@pytest.mark.long
 def test_text_strength(drawn: Draw) -> None:
     """The weaker the prompt, the nearer the picture without it."""
     prompt = "a photo of a striped red and blue teapot on a sand floor"
@@ -82,6 +86,7 @@ def test_text_strength(drawn: Draw) -> None:
     assert away == sorted(away)
 
 
+@pytest.mark.long
 def test_negative_style_pushes_away(drawn: Draw, likeness: Callable[..., float]) -> None:
     found = [likeness(drawn(style_on=side, content_on_negative=True)) for side in ("negative", "positive")]
     assert found[0] < likeness(drawn(style=False, content_on_negative=True)) < found[1]

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -16,36 +14,19 @@ from pathlib import Path
 import pytest
 from torch import Tensor
 
+from .photographs import copy_photographs
 from .server import ComfyServer, Graph
 
 pytestmark = pytest.mark.long
 
 PAGE = Path(__file__).parents[2] / "docs/training.md"
-PHOTOS = [
-    "astronaut.png",
-    "brick.png",
-    "camera.png",
-    "cell.png",
-    "chelsea.png",
-    "clock_motion.png",
-    "coffee.png",
-    "coins.png",
-    "grass.png",
-    "gravel.png",
-    "hubble_deep_field.jpg",
-    "ihc.png",
-    "moon.png",
-    "motorcycle_left.png",
-    "rocket.jpg",
-    "retina.jpg",
-]
 INTERRUPTED = "Ctrl-C"
 """In the comment of a command: it is to be stopped when some steps are done."""
 
 
-def commands() -> list[tuple[str, bool]]:
-    """Return the lines of the page's evening, and whether each is to be interrupted."""
-    block = re.search(r"<!-- evening -->\n```sh\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+def commands(page: Path = PAGE, name: str = "evening") -> list[tuple[str, bool]]:
+    """Return the lines of a page's block, and whether each is to be interrupted."""
+    block = re.search(rf"<!-- {name} -->\n```sh\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
     assert block is not None
     lines = [line.partition("#") for line in block[1].splitlines() if line.strip()]
     return [(line.strip(), INTERRUPTED in comment) for line, _, comment in lines]
@@ -74,11 +55,7 @@ def steps(run: Path) -> list[int]:
 
 def test_the_evening(comfy: ComfyServer, tmp_path: Path) -> None:
     """Import, check, plan, train, stop, go on, export, copy; then ComfyUI draws with what was trained."""
-    found = importlib.util.find_spec("skimage")
-    assert found is not None and found.submodule_search_locations, "scikit-image is missing: make setup"
-    (tmp_path / "photos").mkdir()
-    for name in PHOTOS:
-        shutil.copy(Path(found.submodule_search_locations[0]) / "data" / name, tmp_path / "photos")
+    copy_photographs(tmp_path / "photos")
     (tmp_path / "ComfyUI").symlink_to(comfy.base, target_is_directory=True)
     log, run = tmp_path / "evening.log", tmp_path / "runs/photos"
     stopped = 0

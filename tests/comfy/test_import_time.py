@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import COMFY, FOLDERS, HERE, PACK
+from ..machine import slowness
+from .conftest import COMFY, PACK, make_server_folder
 
 TRIES = 3
 """The first run may have to compile the modules, and other work on the machine may get in between."""
@@ -19,20 +20,20 @@ TRIES = 3
 @pytest.mark.long
 def test_comfyui_reports_a_quick_import(tmp_path: Path) -> None:
     """ComfyUI rounds to tenths, so 0.1 stands for less than 0.15 seconds."""
-    for name in FOLDERS:
-        (tmp_path / name).mkdir()
-    (tmp_path / "custom_nodes" / PACK).symlink_to(HERE.parents[1], target_is_directory=True)
+    make_server_folder(tmp_path)
     command = [
         *(sys.executable, str(COMFY / "main.py"), "--cpu", "--quick-test-for-ci", "--disable-api-nodes"),
         *("--base-directory", str(tmp_path), "--database-url", "sqlite:///:memory:"),
     ]
+    # ComfyUI's second start has the bytecode of its first; a machine of tests may be told to write none.
+    env, bar = {**os.environ, "PYTHONDONTWRITEBYTECODE": ""}, 0.15 * slowness()
     reported = []
     for _ in range(TRIES):
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, env=os.environ)
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, env=env)
         log = done.stdout + done.stderr
         line = re.search(rf"([0-9.]+) seconds(.*): .*{PACK}", log)
         assert line and "FAILED" not in line[2], log[-3000:]
         reported.append(float(line[1]))
-        if reported[-1] <= 0.1:
+        if reported[-1] < bar:
             break
-    assert min(reported) <= 0.1, f"seconds that ComfyUI has reported: {reported}"
+    assert min(reported) < bar, f"seconds that ComfyUI has reported: {reported}"

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import io
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from .conftest import COMFY, FOLDERS, HERE, PACK
+from .conftest import COMFY, server_folder
 from .mini_graphs import OTHER, PAIR, Mini, Ref
 from .server import ComfyServer, running_server
 
@@ -25,13 +23,8 @@ def halves() -> Iterator[ComfyServer]:
     """Return a server that keeps pictures in float16, which ComfyUI 0.17 cannot."""
     if "--fp16-intermediates" not in (COMFY / "comfy/cli_args.py").read_text(encoding="utf-8"):
         pytest.skip("this ComfyUI has no --fp16-intermediates")
-    with tempfile.TemporaryDirectory(prefix="uso-comfy-", ignore_cleanup_errors=True) as folder:
-        base = Path(folder)
-        for name in FOLDERS:
-            (base / name).mkdir()
-        (base / "custom_nodes" / PACK).symlink_to(HERE.parents[1], target_is_directory=True)
-        with running_server(COMFY, base, "--fp16-intermediates") as server:
-            yield server
+    with server_folder("halves") as base, running_server(COMFY, base, "--fp16-intermediates") as server:
+        yield server
 
 
 def photo(graph: Mini, name: str) -> Any:

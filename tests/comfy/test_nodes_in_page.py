@@ -22,9 +22,14 @@ IDS = {
     "USO_SaveStyle": ("USO_STYLE",),
     "USO_LoadStyle": ("USO_STYLE", "IMAGE"),
     "USO_Apply": ("MODEL", "CONDITIONING", "CONDITIONING"),
+    "USO_ReuseReferences": ("MODEL",),
     "USO_Scheduler": ("SIGMAS",),
     "USO_Sampler": ("LATENT",),
     "USO_Score": ("IMAGE", "FLOAT", "INT", "STRING"),
+    "USO_SaveTriplet": ("STRING", "INT", "STRING"),
+    "USO_LoadTriplet": ("IMAGE", "IMAGE", "IMAGE", "STRING", "STRING", "STRING", "INT"),
+    "USO_TrainingSet": ("USO_TRAINING_SET", "IMAGE", "STRING"),
+    "USO_Train": ("*", "*", "*", "*", "IMAGE", "STRING", "STRING"),
 }
 """Frozen: saved graphs hold these names."""
 

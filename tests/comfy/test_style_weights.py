@@ -11,6 +11,7 @@ from .mini_graphs import OTHER, PAIR, Draw, Mini, Ref, rises
 from .server import ComfyServer
 
 
+@pytest.mark.long
 def test_levels(drawn: Draw, likeness: Callable[..., float]) -> None:
     def weighed(weight: float) -> Callable[[Mini], Ref]:
         return lambda graph: graph.style(low=weight, mid=weight, high=weight)
@@ -22,6 +23,7 @@ def test_levels(drawn: Draw, likeness: Callable[..., float]) -> None:
     assert not torch.equal(alone[0], alone[1]) and not torch.equal(alone[1], alone[2])
 
 
+@pytest.mark.long
 def test_level_presets(drawn: Draw, likeness: Callable[..., float]) -> None:
     def preset(name: str) -> Callable[[Mini], Ref]:
         return lambda graph: graph.style(preset=name)
@@ -36,6 +38,7 @@ def _only(level: str) -> dict[str, float]:
     return {name: float(name == level) for name in ("low", "mid", "high")}
 
 
+@pytest.mark.long
 def test_fewer_tokens_say_less(drawn: Draw) -> None:
     """Pooled tokens leave a picture nearer to the one without a style."""
     bare = drawn(style=False)
@@ -46,7 +49,9 @@ def test_fewer_tokens_say_less(drawn: Draw) -> None:
     assert away[0] < away[1]
 
 
-@pytest.mark.parametrize("mode", ["concat", "average", "lerp", "slerp"])
+@pytest.mark.parametrize(
+    "mode", ["concat", *(pytest.param(one, marks=pytest.mark.long) for one in ("average", "lerp", "slerp"))]
+)
 def test_mixing(mode: str, drawn: Draw, likeness: Callable[..., float]) -> None:
     def mixed(weight: float) -> Callable[[Mini], Ref]:
         return lambda graph: graph.add(

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 import torch
 
 from .mini_graphs import OTHER, PAIR, Draw, Mini, Ref
 
 
+@pytest.mark.long
 def test_lora_blocks(drawn: Draw) -> None:
     """Without the LoRA in any block the model is the base; in between it is in between."""
 
@@ -23,6 +25,7 @@ def test_lora_blocks(drawn: Draw) -> None:
     assert 0 < away[0] < away[1]
 
 
+@pytest.mark.long
 def test_places_and_backgrounds(drawn: Draw) -> None:
     def content(**options: Any) -> Callable[[Mini], Ref]:
         return lambda graph: graph.content(

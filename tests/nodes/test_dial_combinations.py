@@ -87,6 +87,7 @@ def _in_areas(conds: Any, area: dict[str, Any], late: bool) -> Any:
     return [entry for start, share in area["columns"] for entry in AREAS[area["kind"]](conds, start, share)]
 
 
+@pytest.mark.long
 @settings(max_examples=200, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(
     styles=PICTURES,

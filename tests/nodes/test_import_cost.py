@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
+from ..machine import slowness
 from .conftest import COMFY
 
 BAR = 0.15
-"""Seconds of one processor; ComfyUI's own report, in wall time, is read in tests/comfy."""
+"""Seconds of one processor of the machine of the bars; ComfyUI's own report, in wall time, is read in tests/comfy."""
 
 PROBE = """
 import asyncio, json, sys, time
@@ -35,14 +36,15 @@ print(json.dumps([time.process_time() - start, found, sorted(set(sys.modules) - 
 def load_pack() -> Any:
     """Return processor time, number of nodes and new modules of loading the pack in a ComfyUI that is up."""
     command = [sys.executable, "-c", PROBE, str(COMFY)]
-    env = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
+    # ComfyUI starts with the bytecode of its last start; a machine of tests may be told to write none.
+    env = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "PYTHONDONTWRITEBYTECODE": ""}
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True, env=env)
     return json.loads(done.stdout.splitlines()[-1])
 
 
 @pytest.mark.long
 def test_loading_the_pack_is_quick_and_brings_nothing_heavy() -> None:
-    taken = []
+    taken, bar = [], BAR * slowness()
     for _ in range(3):  # the first may have to compile the modules, and other work may get in between
         seconds, count, modules = load_pack()
         assert count >= 11
@@ -50,7 +52,9 @@ def test_loading_the_pack_is_quick_and_brings_nothing_heavy() -> None:
         assert not families & {"transformers", "huggingface_hub", "diffusers", "peft", "accelerate"}
         ours = [name for name in modules if name.startswith(("comfyui_uso.mini", "comfyui_uso.trainer"))]
         assert ours == ["comfyui_uso.mini", "comfyui_uso.mini.example_pictures"]
+        rooms = {name.split(".")[2] for name in modules if name.startswith("comfyui_uso.uso_model.")}
+        assert not rooms & {"checkpoints", "judging", "transformer", "autoencoder"}  # read once a node needs them
         taken.append(seconds)
-        if seconds <= BAR:
+        if seconds <= bar:
             break
-    assert min(taken) <= BAR, taken
+    assert min(taken) <= bar, taken

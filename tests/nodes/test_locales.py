@@ -87,7 +87,11 @@ def test_chinese_is_translated(expected: Texts) -> None:
 def test_chinese_has_words_for_the_values_of_our_own_lists(schemas: dict[str, Any]) -> None:
     """Names of files and of samplers keep their own; so does what is a number or a name."""
     judges = {"style_judge", "subject_judge", "prompt_judge"}
-    theirs = {"lora", "projector", "clip_vision", "sampler_name", ("USO_LoadStyle", "name")} | judges
+    theirs = (
+        {"lora", "projector", "clip_vision", "sampler_name", ("USO_LoadStyle", "name")}
+        | judges
+        | {("USO_TrainingSet", "folder"), ("USO_Train", "recipe")}
+    )
     numbers = {"1/2", "1/4", "1/8", "flux"}
     for node, chinese in read("zh").items():
         for item in schemas[node].inputs:
@@ -124,7 +128,7 @@ def test_no_character_that_the_page_would_read_as_its_own() -> None:
 
 def test_texts_name_inputs_by_the_labels_that_the_page_shows(schemas: dict[str, Any], expected: Texts) -> None:
     """In English a label is the input's id; in Chinese no id is shown anywhere."""
-    folders = {"clip_vision", "model_patches", "uso_styles", "attn_mask"}
+    folders = {"clip_vision", "model_patches", "uso_styles", "uso_sets", "uso_training", "attn_mask"}
     ids = {item.id for schema in schemas.values() for item in schema.inputs}
     for node, english in expected.items():
         own = set(english["inputs"]) | folders

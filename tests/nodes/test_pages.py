@@ -22,7 +22,7 @@ def test_every_page_is_shown_and_its_links_lead_on(place: str) -> None:
     assert "](" not in re.sub(r"<(code|pre)>.*?</\1>", "", text, flags=re.DOTALL), "a link was not read"
     for picture in re.findall(r'<img src="([^"]+)"', text):
         found = page((Path(place).parent / picture).as_posix())
-        assert found and found[1] == "image/jpeg", picture
+        assert found and found[1] == {".jpg": "image/jpeg", ".png": "image/png"}[Path(picture).suffix], picture
     for link, anchor in re.findall(r'<a href="(?!\w+:)([^"#]*)#?([^"]*)"', text):
         target = (ROOT / place).parent / link if link else ROOT / place
         place_of_target = target.resolve().relative_to(ROOT).as_posix()

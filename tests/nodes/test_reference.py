@@ -95,7 +95,7 @@ def same(one: Any, other: Any) -> bool:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("count", [1, 2])
-@pytest.mark.parametrize("strength", [1.0, 0.5, pytest.param(2.0, marks=pytest.mark.long)])
+@pytest.mark.parametrize("strength", [0.5, *(pytest.param(one, marks=pytest.mark.long) for one in (1.0, 2.0))])
 @pytest.mark.parametrize("masked", [False, True], ids=["whole", "mask"])
 def test_equal_to_the_big_nodes(kind: str, count: int, strength: float, masked: bool, graphs: Graphs) -> None:
     options = {"strength": strength, "mask": half(count) if masked else None}
@@ -105,7 +105,10 @@ def test_equal_to_the_big_nodes(kind: str, count: int, strength: float, masked: 
         assert not same(simple, graphs.simple(graphs.prompt(), kind, pictures(count), strength=strength))
 
 
-@pytest.mark.parametrize("order", [(a, b) for a in KINDS for b in KINDS], ids=" then ".join)
+@pytest.mark.parametrize(
+    "order",
+    [pytest.param((a, b), marks=[pytest.mark.long] * (a == b), id=f"{a} then {b}") for a in KINDS for b in KINDS],
+)
 @pytest.mark.parametrize("cfg", [pytest.param(1.0, marks=pytest.mark.long), 3.0])
 def test_two_in_a_row_draw_the_same(order: tuple[str, str], cfg: float, graphs: Graphs) -> None:
     ends = []

@@ -66,6 +66,7 @@ FACES = {
         ],
         ["MODEL", "CONDITIONING", "CONDITIONING"],
     ),
+    "USO_ReuseReferences": (["model", "every", "form", "first", "last", "tolerance"], ["MODEL"]),
     "USO_Scheduler": (
         ["model", "steps", "schedule", "width", "height", "mu", "denoise", "latent"],
         ["SIGMAS"],
@@ -101,6 +102,36 @@ FACES = {
         ],
         ["IMAGE", "FLOAT", "INT", "STRING"],
     ),
+    "USO_SaveTriplet": (
+        ["target", "style", "content", "style_2", "content_2", "prompt", "layout", "set_name"],
+        ["STRING", "INT", "STRING"],
+    ),
+    "USO_LoadTriplet": (
+        ["set_name", "index", "where"],
+        ["IMAGE", "IMAGE", "IMAGE", "STRING", "STRING", "STRING", "INT"],
+    ),
+    "USO_TrainingSet": (
+        ["folder", "kind", "captions", "caption", "trigger", "name", "sub_folders", "images", "triplets"],
+        ["USO_TRAINING_SET", "IMAGE", "STRING"],
+    ),
+    "USO_Train": (
+        [
+            "training_set",
+            "recipe",
+            "name",
+            "if_changed",
+            "steps",
+            "rank",
+            "size",
+            "learning_rate",
+            "save_every",
+            "sample_prompts",
+            "seed",
+            "python",
+            "settings",
+        ],
+        ["*", "*", "*", "*", "IMAGE", "STRING", "STRING"],
+    ),
 }
 DEFAULTS = {
     ("USO_LoadModels", "lora_strength"): 1.0,
@@ -117,6 +148,11 @@ DEFAULTS = {
     ("USO_Apply", "content_end"): 1.0,
     ("USO_Apply", "text_strength"): 1.0,
     ("USO_MixStyles", "mode"): "concat",
+    ("USO_ReuseReferences", "every"): 3,
+    ("USO_ReuseReferences", "form"): "corrected",
+    ("USO_ReuseReferences", "first"): 1,
+    ("USO_ReuseReferences", "last"): 0,
+    ("USO_ReuseReferences", "tolerance"): 0.0,
     ("USO_Scheduler", "steps"): 25,
     ("USO_Scheduler", "mu"): 1.15,
     ("USO_Scheduler", "schedule"): "official",
@@ -131,8 +167,26 @@ DEFAULTS = {
     ("USO_Score", "prompt_judge"): "bundled",
     ("USO_Score", "sort_by"): "style",
     ("USO_Score", "best_first"): True,
+    ("USO_SaveTriplet", "prompt"): "",
+    ("USO_SaveTriplet", "layout"): "shifted",
+    ("USO_SaveTriplet", "set_name"): "my set",
+    ("USO_LoadTriplet", "set_name"): "my set",
+    ("USO_LoadTriplet", "index"): 0,
+    ("USO_LoadTriplet", "where"): "",
+    ("USO_TrainingSet", "folder"): "none",
+    ("USO_TrainingSet", "kind"): "style",
+    ("USO_TrainingSet", "captions"): "files",
+    ("USO_TrainingSet", "name"): "",
+    ("USO_Train", "recipe"): "by kind",
+    ("USO_Train", "if_changed"): "refuse",
+    ("USO_Train", "steps"): 0,
+    ("USO_Train", "learning_rate"): 0.0,
+    ("USO_Train", "seed"): -1,
 }
-ALL_OPTIONAL = {"USO_EncodeStyle", "USO_ProjectStyle", "USO_SaveStyle", "USO_Score"}
+ALL_OPTIONAL = {
+    *("USO_EncodeStyle", "USO_ProjectStyle", "USO_SaveStyle"),
+    *("USO_Score", "USO_SaveTriplet", "USO_LoadTriplet", "USO_TrainingSet"),
+}
 WORDS = {
     "style transfer",
     "style reference",
@@ -201,6 +255,7 @@ def test_references_and_dials_may_be_left_out() -> None:
         *(("USO_Apply", dial) for dial in FACES["USO_Apply"][0][2:]),
         ("USO_Scheduler", "latent"),
         ("USO_Sampler", "negative"),
+        *(("USO_Train", item) for item in FACES["USO_Train"][0][1:]),
     }
 
 

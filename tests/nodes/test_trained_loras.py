@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +125,25 @@ def test_partial_loras_and_alpha_load_whole(
     with caplog.at_level(logging.WARNING):
         require_same(stock(base_model, weights), wanted)
     assert not caplog.records, "no key may be left unloaded"
+
+
+@pytest.mark.parametrize("layers", [None, ["qkv"]])
+def test_the_mark_of_isolated_references_changes_no_weight(
+    layers: list[str] | None, base_model: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    network = UsoTransformer(SIZES)
+    add_lora(network, 4, layers=chosen_layers(LoraSettings(rank=4, layers=layers), SIZES))
+    lora = replace(lora_from_parameters(dict(network.named_parameters())), isolated=True)
+    files = Writer(tmp_path, "x", 7, {}, torch.float32)
+    files.lora(OWN, lora, {})
+    weights = read_safetensors(tmp_path / file_name("x", 7, OWN))
+    assert f"{len(weights)}/{len(weights)} keys map in ComfyUI" in files.told[0]
+    with caplog.at_level(logging.WARNING):
+        found = stock(base_model, weights)
+    assert not caplog.records, "no key may be left unloaded, and none may have another shape"
+    changed = torch.ones(len(found["final_layer.linear.bias"]), dtype=torch.bfloat16)
+    assert torch.equal(changed + found["final_layer.linear.bias"].to(changed), changed)
+    assert found["final_layer.linear.bias"].abs().max() < 1e-20
 
 
 def test_a_lora_of_another_trainer_is_added_to_the_base_as_comfyui_adds_it(

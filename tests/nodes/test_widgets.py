@@ -11,8 +11,12 @@ from comfyui_uso.nodes import NODES
 from comfyui_uso.nodes.graph.widgets import widget_inputs
 from comfyui_uso.uso_model.errors import UserError
 
-FILES = {"LoadStyle": {"name"}, "Score": {"style_judge", "subject_judge", "prompt_judge"}}
-"""Choices of files, whose absence has a sentence of its own."""
+FILES = {
+    "LoadStyle": {"name"},
+    "Score": {"style_judge", "subject_judge", "prompt_judge"},
+    "TrainingSetNode": {"folder"},
+}
+"""Choices of files and folders, whose absence has a sentence of its own."""
 WIDGETS = [
     (node, item) for node in NODES for item in widget_inputs(node) if item.id not in FILES.get(node.__name__, set())
 ]

@@ -13,6 +13,7 @@ import pytest
 import yaml
 from comfyui_uso import cli
 from comfyui_uso.trainer import verify
+from comfyui_uso.trainer.cli import new_parser
 from comfyui_uso.trainer.recipe import TrainConfig
 from comfyui_uso.trainer.train import train
 from comfyui_uso.uso_model.errors import UserError
@@ -24,8 +25,7 @@ def command(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
     def handler(args: argparse.Namespace) -> int:
         raise error
 
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--debug", action="store_true")
+    parser = new_parser()
     parser.set_defaults(handler=handler)
     monkeypatch.setattr(cli, "build_parser", lambda: parser)
 

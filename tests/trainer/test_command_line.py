@@ -33,6 +33,24 @@ def test_quotes_that_a_shell_has_left_are_taken_off(word: str, found: str) -> No
 
 
 @pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        (["--where", "layout='shifted'"], "layout='shifted'"),
+        (["--where", 'group="a b"'], 'group="a b"'),
+        (["--where", "'a'='b'"], "'a'='b'"),
+        (["--where=group='ink'"], "--where=group='ink'"),
+        (["--where", "'csd>=.5'"], "csd>=.5"),
+        (["--debug", "data='a b'"], "data=a b"),
+        (["--out=x", "data='a b'"], "data=a b"),
+    ],
+)
+def test_quotes_in_the_value_of_an_option_are_part_of_it(words: list[str], found: str) -> None:
+    flags = cli.build_parser().flags(["curate", "accept", "RUN", *words])
+    assert {"--debug", "--suggest"} < set(flags) and "--where" not in flags
+    assert unquoted(words, flags)[-1] == found
+
+
+@pytest.mark.parametrize(
     ("texts", "words"),
     [
         (["loop.steps", "=5"], "blank before the equals sign: loop.steps=5"),

@@ -10,7 +10,7 @@ from comfyui_uso.trainer.reading.values import load_config
 from comfyui_uso.trainer.recipe import TrainConfig
 
 NAMES = recipe_names()
-PAPER = [name for name in NAMES if name.startswith(("paper", "adapt", "my_"))]
+PAPER = [name for name in NAMES if name.startswith(("paper", "adapt", "my_", "stylise"))]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -23,14 +23,14 @@ def test_the_promised_recipes_are_there():
     assert promised | {"my_subject", "toy"} <= set(NAMES)
 
 
-@pytest.mark.parametrize("name", [name for name in PAPER if name.startswith("paper")])
+@pytest.mark.parametrize("name", [name for name in PAPER if name.startswith(("paper", "stylise"))])
 def test_every_value_of_a_paper_recipe_says_where_it_is_from(name):
     """Paths are the user's; every other value is marked."""
     for line in (RECIPES / f"{name}.yaml").read_text(encoding="utf-8").splitlines():
         match = re.fullmatch(r"\s*([a-z_0-9]+): (\S.*)", line)
         if match is None or line.startswith("#") or "/" in match[2].partition("#")[0]:
             continue
-        assert re.search(r"# (paper|UNO code|our choice)", line), f"{name}: {line}"
+        assert re.search(r"# (paper|UNO code|UNO paper|our choice)", line), f"{name}: {line}"
 
 
 def test_the_papers_numbers():
@@ -66,6 +66,12 @@ def test_a_file_that_is_no_mapping_is_refused(tmp_path):
     (tmp_path / "b.yaml").write_text("a: [1\n", encoding="utf-8")
     with pytest.raises(ValueError, match=r"b\.yaml is not YAML"):
         load_config(TrainConfig, tmp_path / "b.yaml")
+
+
+def test_a_file_that_is_not_there_is_said_to_be_just_that(tmp_path):
+    with pytest.raises(ValueError, match=r"^[^(]*absent\.yaml is not there; correct the path$") as caught:
+        load_config(TrainConfig, tmp_path / "absent.yaml")
+    assert "YAML" not in str(caught.value)
 
 
 @pytest.mark.parametrize("end", ["lora:\n  rank: 3\n", "loop:\n  steps: 3\n", "stage: style\n"])

@@ -14,6 +14,7 @@ from types import CodeType
 import pytest
 import torch
 from comfyui_uso import cli
+from comfyui_uso.trainer.cli import new_parser
 from comfyui_uso.trainer.engine.byproduct import byproduct
 from comfyui_uso.trainer.out_of_memory import advice
 from comfyui_uso.uso_model.checkpoints import files
@@ -73,7 +74,7 @@ def test_memory_that_runs_out_is_one_sentence_of_its_phase(
     def handler(args: argparse.Namespace) -> None:
         raise raised(error, path)
 
-    parser = argparse.ArgumentParser()
+    parser = new_parser()
     parser.set_defaults(handler=handler)
     monkeypatch.setattr(cli, "build_parser", lambda: parser)
     assert cli.main([]) == 2
@@ -121,7 +122,7 @@ def failing(error: OSError) -> Callable[[argparse.Namespace], None]:
 def test_an_error_of_the_system_names_its_file(
     error: OSError, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    parser = argparse.ArgumentParser()
+    parser = new_parser()
     parser.set_defaults(handler=failing(error))
     monkeypatch.setattr(cli, "build_parser", lambda: parser)
     assert cli.main([]) == 2

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from comfyui_uso.trainer.curate.recipe import CurateConfig
 from comfyui_uso.trainer.reading.recipe_files import RECIPES, load_recipe, make_recipe
 from comfyui_uso.trainer.reading.values import load_config, typed
 from comfyui_uso.trainer.recipe import RENAMED, TrainConfig
@@ -49,6 +50,7 @@ def test_a_list_of_paths_takes_one_as_it_is(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "found"),
     [
+        ("loop.optimizer_args.d0=0.5", lambda c: c.loop.optimizer_args == {"d0": 0.5}),
         ("loop.precision=no", lambda c: c.loop.precision == "no"),
         ("loop.precision=none", lambda c: c.loop.precision == "no"),
         ("loop.precision=bf16", lambda c: c.loop.precision == "bf16"),
@@ -127,3 +129,28 @@ def test_settings_of_other_classes_are_typed_alike(tmp_path):
     path = tmp_path / "own.yaml"
     path.write_text("name: a\n", encoding="utf-8")
     assert load_config(Own, path, typed(Own, ["name=1 # 2", "count=3"])) == Own(name="1 # 2", count=3)
+
+
+def test_settings_of_a_named_section_are_typed_by_its_fields() -> None:
+    texts = ["experts.a.devices=[cpu, cuda:0]", "experts.a.settings={steps: 4}", "experts.a.settings.cfg=2"]
+    texts += ["experts.a.settings.on=true", "experts.a.settings.deep.low=.5", "experts.a.settings.say=a: b # c"]
+    texts += ["experts.a.settings.sizes=[1, 2]", "experts.a.settings.day=2026-11-29", 'experts.a.settings.text="3"']
+    texts += ["experts.b={kind: command, workers: 2}", "judges.csd=none", "judges.dino=3", "reject.dull=a<3"]
+    texts += ["experts.a.argv=x", "experts.b.graph=[not a list"]
+    assert typed(CurateConfig, texts) == {
+        "experts.a.devices": ["cpu", "cuda:0"],
+        "experts.a.settings": {"steps": 4},
+        "experts.a.settings.cfg": 2,
+        "experts.a.settings.on": True,
+        "experts.a.settings.deep.low": 0.5,
+        "experts.a.settings.say": "a: b # c",
+        "experts.a.settings.sizes": [1, 2],
+        "experts.a.settings.day": "2026-11-29",
+        "experts.a.settings.text": "3",
+        "experts.b": {"kind": "command", "workers": 2},
+        "judges.csd": None,
+        "judges.dino": "3",
+        "reject.dull": "a<3",
+        "experts.a.argv": ["x"],
+        "experts.b.graph": "[not a list",
+    }

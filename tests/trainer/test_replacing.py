@@ -67,7 +67,7 @@ def test_empty_folders_and_links_that_lead_nowhere(tmp_path: Path) -> None:
 
 
 def test_every_command_that_names_a_place_can_be_asked() -> None:
-    """`export` writes files with the run's own name, `report` the marked parts of pages, and benches go on."""
+    """`export` writes files with the run's own name, `report` and `review` their own pages, and benches go on."""
     from .test_arguments import COMMANDS
 
     def options(parser: argparse.ArgumentParser) -> set[str]:
@@ -75,5 +75,11 @@ def test_every_command_that_names_a_place_can_be_asked() -> None:
 
     writers = {words for words, parser in COMMANDS.items() if {"--out", "out"} & options(parser)}
     forced = {words for words, parser in COMMANDS.items() if "--force" in options(parser)}
-    own = {("export",), ("mini", "report"), ("mini", "bench"), *(words for words in writers if words[0] == "eval")}
+    own = {
+        ("export",),
+        ("curate", "review"),
+        ("mini", "report"),
+        ("mini", "bench"),
+        *(words for words in writers if words[0] == "eval"),
+    }
     assert writers - forced <= own

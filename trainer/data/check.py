@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import os
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from ...uso_model.checkpoints.files import sha256_of
@@ -18,9 +19,9 @@ from .buckets import nearest_bucket, require_size
 from .check_masks import mask_findings
 from .findings import Picture, finite, notes, problems
 from .manifest import Row, scan_manifest
-from .pictures import open_picture
+from .pictures import OTHERWISE, open_picture
 
-__all__ = ["Report", "check"]
+__all__ = ["Report", "check", "open_pictures"]
 
 _LISTED = 50
 _READERS = 8
@@ -68,6 +69,7 @@ def check(
     content_size: int = CONTENT_LONG_SIDE,
     count: CountTokens | None = None,
     data: DataConfig | None = None,
+    known: Mapping[Path, Picture] | None = None,
 ) -> Report:
     """Open every picture of some manifests and compare their rows.
 
@@ -77,6 +79,7 @@ def check(
         content_size: `data.content_size` of the training.
         count: tokens of prompts; None: they are estimated by words.
         data: settings of a recipe, whose masks are opened too.
+        known: pictures that have been opened already, by their absolute paths.
 
     Raises:
         UserError: a manifest is absent or no text, or `size` is none.
@@ -94,9 +97,7 @@ def check(
             wrong.append(f"{manifest.name} is empty; expected a row per line")
     every = [row for of_manifest in rows.values() for row in of_manifest]
     paths = list(dict.fromkeys(path for row in every for path in row.pictures))
-    # Each may hold a picture of 100 megapixels.
-    with ThreadPoolExecutor(min(_READERS, os.cpu_count() or 1)) as pool:
-        pictures = dict(zip(paths, pool.map(_opened, paths), strict=True))
+    pictures = dict(known or {}) | open_pictures([path for path in paths if path not in (known or {})])
     targets = [row.target for row in every if not pictures[row.target].problem]
     unmasked, of_masks = mask_findings(data, [row.target for row in every])
     return Report(
@@ -108,9 +109,16 @@ def check(
     )
 
 
-def _opened(path: Path) -> Picture:
+def open_pictures(paths: Sequence[Path], otherwise: str = OTHERWISE) -> dict[Path, Picture]:
+    """Open every picture whole, and return what each file holds, or what is wrong with it; see `open_picture`."""
+    # Each may hold a picture of 100 megapixels.
+    with ThreadPoolExecutor(min(_READERS, os.cpu_count() or 1)) as pool:
+        return dict(zip(paths, pool.map(partial(_opened, otherwise=otherwise), paths), strict=True))
+
+
+def _opened(path: Path, otherwise: str) -> Picture:
     try:
-        picture = open_picture(path)
+        picture = open_picture(path, otherwise=otherwise)
         return Picture(picture.size, sha256_of(path))
     except ValueError as error:
         return Picture(problem=str(error))

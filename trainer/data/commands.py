@@ -49,12 +49,16 @@ def _add_import(commands: argparse._SubParsersAction) -> None:
     importer = commands.add_parser(
         "import",
         help="make a triplet manifest of another trainer's data set",
-        description="Make a triplet manifest of another trainer's data set, or of a folder of pictures. Nothing is "
-        "copied or changed: the manifest names the pictures where they are.",
+        description="Make a triplet manifest of another trainer's data set, of an export of `uso curate`, or of a "
+        "folder of pictures. Nothing is copied or changed: the manifest names the pictures where they are. Those in "
+        "archives (webdataset, parquet) are written to `pictures` beside the manifest.",
     )
-    kinds = ("auto", "ai-toolkit", "folders", "imagefolder", "kohya", "musubi", "pictures", "simpletuner", "uno")
+    others = ("ai-toolkit", "folders", "imagefolder", "kohya", "musubi", "pictures", "simpletuner", "uno")
+    kinds = ("auto", *sorted([*others, "manifest", "parquet", "webdataset"]))
     importer.add_argument("kind", choices=kinds, help="what the source is; auto: found out where it is plain")
-    importer.add_argument("source", type=Path, help="the data set's file (TOML, YAML, JSON, JSON Lines), or its folder")
+    importer.add_argument(
+        "source", type=Path, help="the data set's file (TOML, YAML, JSON, JSON Lines, tar, parquet), or its folder"
+    )
     importer.add_argument("--out", type=Path, help="manifest to write (manifest.jsonl in the source's folder)")
     importer.add_argument("--force", action="store_true", help="write over a manifest that is there")
     importer.add_argument(
@@ -109,9 +113,11 @@ def _import(args: argparse.Namespace) -> None:
     from .importers.found import Options
     from .importers.kinds import import_rows
     from .manifest import require_free, write_manifest
-    from .names import MANIFEST
+    from .names import MANIFEST, PICTURES
 
     extension = args.caption_extension  # `txt` is as good as `.txt`
+    folder = args.source if args.source.is_dir() else args.source.parent
+    out = args.out or folder / MANIFEST
     options = Options(
         reference=args.reference,
         control=tuple(args.control),
@@ -123,9 +129,8 @@ def _import(args: argparse.Namespace) -> None:
         split=args.split,
         skip_missing=args.skip_missing,
         min_score=args.min_score,
+        unpacked=out.parent / PICTURES,
     )
-    folder = args.source if args.source.is_dir() else args.source.parent
-    out = args.out or folder / MANIFEST
     require_free(out, args.source, args.force)
     log_to_terminal()
     with telling("looking for pictures and captions"):

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
 from functools import cached_property, partial
+from itertools import chain
 from pathlib import Path
 
 import torch
@@ -26,6 +27,7 @@ from .absent import Absent
 from .batch import Sample
 from .cache import Cache
 from .encodings import Encoding, encodings
+from .lazy_rows import chosen
 from .manifest import Row
 from .masks import Masks
 from .order import BatchOrder, drawn, layout_groups
@@ -67,8 +69,8 @@ class TripletDataset:
         self._prompts = config.monitor.prompts if config.monitor.samples_every else []
         self._run = config.loop.micro_batch or config.loop.batch_size
         self._encodings = encodings(encoders, settings)
-        of_layout = [row for row in rows if settings.layout in (None, row.layout)]
-        self.rows = [r for r in of_layout if not self._style or r.style or (self._content and r.contents)]
+        of_layout = chosen(rows, lambda row: settings.layout in (None, row.layout))
+        self.rows = chosen(of_layout, self._has_what_is_needed)
         if not self.rows:
             needed = "style or content reference" if self._content else "style reference"
             raise UserError(
@@ -78,6 +80,9 @@ class TripletDataset:
         self._absent = Absent(logger, "the row goes on without it")
         self._groups, self._shares = layout_groups([row.layout for row in self.rows], settings.preserved_share)
         self._masks = None if settings.masks is None else Masks(settings, [row.target for row in self.rows])
+
+    def _has_what_is_needed(self, row: Row) -> bool:
+        return not self._style or bool(row.style) or (self._content and bool(row.contents))
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -198,10 +203,11 @@ class TripletDataset:
     def _jobs(self) -> Iterator[tuple[Encoding, str | Path]]:
         """Yield all that is encoded, grouped by encoder."""
         kinds = self._encodings
+        prompts, own = [one.prompt for one in self._prompts], [one.style for one in self._prompts]
         yield kinds.text, ""
-        asked: list[Row | PromptConfig] = [*self.rows, *self._prompts]
-        yield from ((kinds.text, one.prompt) for one in asked)
-        styles = [path for one in asked for path in one.style] if self._style else []
+        yield from ((kinds.text, prompt) for prompt in chain((row.prompt for row in self.rows), prompts))
+        asked = chain((row.style for row in self.rows), own)
+        styles = [path for paths in asked for path in paths] if self._style else []
         if self._style_path == "vae":
             yield from ((kinds.content[False], path) for path in styles)
         elif self._settings.style_features == "cached":

@@ -18,7 +18,7 @@ from ..settings.data import DataConfig
 from .buckets import nearest_bucket, require_size
 from .pictures import fit_target, open_picture
 
-__all__ = ["Encoding", "Encodings", "encodings"]
+__all__ = ["Encoding", "Encodings", "Pictured", "encodings"]
 
 
 class Encoding(NamedTuple):
@@ -27,7 +27,11 @@ class Encoding(NamedTuple):
     recipe: str
     """Transform and fingerprint of the encoder, part of the cache's keys."""
     encode: Callable[[Any], dict[str, Tensor]]
-    """Prompt or path of a picture to what is kept."""
+    """Prompt, or a picture or its path, to what is kept."""
+
+
+Pictured = Path | Image.Image
+"""A picture's file, or the picture itself in RGB."""
 
 
 class Encodings(NamedTuple):
@@ -59,29 +63,28 @@ def encodings(encoders: Encoders, settings: DataConfig) -> Encodings:
         txt, vec = encoders.text(prompt)
         return {"txt": txt.bfloat16(), "vec": vec.bfloat16()}
 
-    def style(path: Path) -> dict[str, Tensor]:
-        return {name: level.half() for name, level in encoders.style(open_picture(path))._asdict().items()}
+    def style(what: Pictured) -> dict[str, Tensor]:
+        return {name: level.half() for name, level in encoders.style(_opened(what))._asdict().items()}
 
     @torch.no_grad()
-    def described(judge: PictureJudge, path: Path) -> dict[str, Tensor]:
-        return {"descriptor": judge.embed(picture_tensor(open_picture(path)))[0].float().cpu()}
+    def described(judge: PictureJudge, what: Pictured) -> dict[str, Tensor]:
+        return {"descriptor": judge.embed(picture_tensor(_opened(what)))[0].float().cpu()}
 
     def latent(picture: Image.Image, mirrored: bool) -> dict[str, Tensor]:
         # Mirrored last, so that it shows what the picture as it is does: a crop may be off the middle by a pixel.
         found = encoders.latent(picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if mirrored else picture)
         return {name: part.half() for name, part in found._asdict().items() if part is not None}
 
-    def target(size: int, mirrored: bool, path: Path) -> dict[str, Tensor]:
-        picture = open_picture(path)
+    def target(size: int, mirrored: bool, what: Pictured) -> dict[str, Tensor]:
+        picture = _opened(what)
         bucket = nearest_bucket(*picture.size, size) if settings.buckets else (size, size)
         return latent(fit_target(picture, *bucket), mirrored)
 
-    def content(mirrored: bool, path: Path) -> dict[str, Tensor]:
-        picture = open_picture(path)
+    def content(mirrored: bool, what: Pictured) -> dict[str, Tensor]:
         try:
-            fitted = fit_content_image(picture, settings.content_size)
+            fitted = fit_content_image(_opened(what), settings.content_size)
         except ValueError as error:
-            raise UserError(f"{path}: {error}") from error
+            raise UserError(f"{what if isinstance(what, Path) else 'the content reference'}: {error}") from error
         return latent(fitted, mirrored)
 
     shape = "" if settings.buckets else " square"
@@ -104,3 +107,7 @@ def encodings(encoders: Encoders, settings: DataConfig) -> Encodings:
             for flip, way in flips.items()
         },
     )
+
+
+def _opened(what: Pictured) -> Image.Image:
+    return open_picture(what) if isinstance(what, Path) else what

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from ...uso_model.images import fitted_size
+from ...uso_model.images import CONTENT_LONG_SIDE, fitted_size
 from ...uso_model.packing import PIXELS_PER_TOKEN
 from ...uso_model.untrusted import quoted
 from ..encoders.interface import CountTokens
@@ -16,7 +16,7 @@ from .buckets import WIDEST, nearest_bucket
 from .manifest import Row
 from .sources import TRAIN, VALIDATION
 
-__all__ = ["Picture", "finite", "long_captions", "notes", "problems"]
+__all__ = ["Picture", "finite", "long_captions", "notes", "problems", "unfit_content", "unfit_target"]
 
 _ENLARGED = 2.0
 _SMALLEST_STYLE, _LONGEST_STYLE = 32, 4
@@ -141,14 +141,25 @@ def _thin(rows: Iterable[Row], pictures: Pictures, content_size: int) -> Iterato
     """Yield pictures that are too thin or too small for a token."""
     for path in dict.fromkeys(path for row in rows for path in row.contents):
         if not pictures[path].problem:
-            try:
-                fitted_size(*pictures[path].size, content_size)
-            except ValueError as error:
-                yield f"{path}: {error}"
+            yield from unfit_content(path, pictures[path].size, content_size)
     for path in dict.fromkeys(row.target for row in rows):
-        width, height = pictures[path].size
-        if not pictures[path].problem and min(width, height) < PIXELS_PER_TOKEN:
-            yield f"{path} has {width}x{height} pixels, less than one token of {PIXELS_PER_TOKEN}; use a larger picture"
+        if not pictures[path].problem:
+            yield from unfit_target(path, pictures[path].size)
+
+
+def unfit_content(path: Path, size: tuple[int, int], content_size: int = CONTENT_LONG_SIDE) -> Iterator[str]:
+    """Yield why no picture of a size can be a content reference, if so."""
+    try:
+        fitted_size(*size, content_size)
+    except ValueError as error:
+        yield f"{path}: {error}"
+
+
+def unfit_target(path: Path, size: tuple[int, int]) -> Iterator[str]:
+    """Yield why no picture of a size can be a target, if so."""
+    width, height = size
+    if min(size) < PIXELS_PER_TOKEN:
+        yield f"{path} has {width}x{height} pixels, less than one token of {PIXELS_PER_TOKEN}; use a larger picture"
 
 
 def _ill_fitting(targets: Iterable[Path], pictures: Pictures, size: int) -> Iterator[str]:

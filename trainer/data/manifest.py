@@ -8,23 +8,30 @@ see `trainer/data/roots.py`.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import ConfigDict, Field, ValidationError, ValidatorFunctionWrapHandler, field_validator
 
 from ...uso_model.errors import UserError
-from ...uso_model.untrusted import Line, json_lines, quoted
+from ...uso_model.untrusted import Line, json_lines, parse_json, quoted, regular_file
 from ...uso_model.writing import atomic_write
 from ..settings.base import Settings, either
+from .lazy_rows import LazyRows, of_split
 from .names import MANIFEST
 from .roots import ROOTS, Roots, roots_for
 
-__all__ = ["Row", "read_manifest", "require_free", "scan_manifest", "write_manifest", "write_rows"]
+__all__ = ["Layout", "Row", "read_manifest", "require_free", "scan_manifest", "write_manifest", "write_rows"]
 
 _LISTED = 5
 _MOST_PICTURES = 1000
+_MISSING = "make one with `uso import`, or correct the path"
+_AT_ONCE = 8 << 20
+"""Bytes of a manifest that is read at once, some 20,000 rows; of a larger one each row is read when it is needed."""
+
+
+Layout = Literal["preserved", "shifted"]
 
 
 class Row(Settings):
@@ -37,7 +44,7 @@ class Row(Settings):
     style: list[Path] = Field(default_factory=list)
     content: Path | list[Path] | None = None
     prompt: str = ""
-    layout: Literal["preserved", "shifted"] = "shifted"
+    layout: Layout = "shifted"
     scores: dict[str, float] = Field(default_factory=dict)
     split: str = "train"
     weight: float = Field(1.0, gt=0, le=10_000, allow_inf_nan=False)
@@ -76,23 +83,49 @@ class Row(Settings):
         )
 
 
-def read_manifest(path: str | Path, split: str | None = "train") -> list[Row]:
+def read_manifest(path: str | Path, split: str | None = "train") -> Sequence[Row]:
     """Return the rows of a manifest with absolute paths, only those of `split` (None: all).
+
+    A large manifest is indexed only: a row of it that is wrong is an error when it is read.
 
     Raises:
         UserError: a row that is no JSON, holds wrong fields, repeats an id or names a picture outside the manifest's
             folder, with file and line; or no row is left.
     """
-    rows: list[Row] = []
-    for found in scan_manifest(path):
-        if isinstance(found, str):
-            raise UserError(found)
-        if split is None or found.split == split:
-            rows.append(found)
+    path = Path(path)
+    rows: Sequence[Row]
+    if regular_file(path, _MISSING).st_size > _AT_ONCE:
+        roots, first = _stated_roots(path)
+        lazy = LazyRows(path, first, lambda line: _required(_row(line, roots)))
+        rows = lazy if split is None else lazy.of_split(split)
+    else:
+        rows = of_split([_required(row) for row in scan_manifest(path)], split)
     if not rows:
         what = "rows" if split is None else f"row of split {split!r}"
-        raise UserError(f"{Path(path).name} holds no {what}; check the file and the split names")
+        raise UserError(f"{path.name} holds no {what}; check the file and the split names")
     return rows
+
+
+def _required(found: Row | str) -> Row:
+    if isinstance(found, str):
+        raise UserError(found)
+    return found
+
+
+def _stated_roots(path: Path) -> tuple[Roots, int]:
+    """Return the roots of a manifest and the number of the line with which its rows begin."""
+    with path.open(encoding="utf-8-sig", errors="replace") as file:
+        for number, text in enumerate(file, start=1):
+            if text.strip():
+                place = f"{quoted(path.name)} line {number}"
+                value = parse_json(text, place)
+                stated = _states_roots(value)
+                return Roots.read(path.parent, value[ROOTS], place) if stated else Roots(path.parent), number + stated
+    return Roots(path.parent), 1
+
+
+def _states_roots(value: Any) -> bool:
+    return isinstance(value, dict) and ROOTS in value and "id" not in value
 
 
 def scan_manifest(path: str | Path) -> Iterator[Row | str]:
@@ -103,8 +136,8 @@ def scan_manifest(path: str | Path) -> Iterator[Row | str]:
     """
     path = Path(path)
     roots, seen = None, set[str]()
-    for line in json_lines(path, "make one with `uso import`, or correct the path"):
-        if roots is None and isinstance(line.value, dict) and ROOTS in line.value and "id" not in line.value:
+    for line in json_lines(path, _MISSING):
+        if roots is None and _states_roots(line.value):
             try:
                 roots = Roots.read(path.parent, line.value[ROOTS], line.place)
             except UserError as error:
@@ -112,11 +145,16 @@ def scan_manifest(path: str | Path) -> Iterator[Row | str]:
                 yield str(error)
             continue
         roots = roots or Roots(path.parent)
-        yield line.problem or _row(line, roots, seen)
+        row = line.problem or _row(line, roots)
+        if isinstance(row, Row) and row.id in seen:
+            row = f"{line.place} repeats the id {quoted(row.id)!r}; every row needs its own"
+        elif isinstance(row, Row):
+            seen.add(row.id)
+        yield row
 
 
-def _row(line: Line, roots: Roots, seen: set[str]) -> Row | str:
-    """Return a row with absolute paths, or what is wrong with it; its id is added to `seen`."""
+def _row(line: Line, roots: Roots) -> Row | str:
+    """Return a row with absolute paths, or what is wrong with it."""
     place = line.place
     try:
         row = Row.model_validate(line.value)
@@ -128,9 +166,6 @@ def _row(line: Line, roots: Roots, seen: set[str]) -> Row | str:
         return f"{place} is no triplet ({quoted(error)}); see the manifest format in docs/data.md"
     if len(row.pictures) > _MOST_PICTURES:
         return f"{place} (row {quoted(row.id)}) names {len(row.pictures)} pictures, expected at most {_MOST_PICTURES}"
-    if row.id in seen:
-        return f"{place} repeats the id {quoted(row.id)!r}; every row needs its own"
-    seen.add(row.id)
     for picture in row.pictures:
         if problem := roots.problem(picture):
             return f"{place} (row {quoted(row.id)}) names {quoted(picture)}, which {problem}"

@@ -14,15 +14,16 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from ...uso_model.errors import UserError
-from ...uso_model.images import MOST_PIXELS, picture_formats
+from ...uso_model.picture_formats import MOST_PIXELS, PICTURE_FORMATS, picture_formats
 from ...uso_model.untrusted import quoted, regular_file
 from .orientation import only_orientation, upright, upright_size
 
-__all__ = ["fit_target", "open_picture", "picture_size"]
+__all__ = ["OTHERWISE", "decode_picture", "fit_target", "open_picture", "picture_ending", "picture_size"]
 
 Taken = TypeVar("Taken")
 
-_OTHERWISE = "take its row out of the manifest"
+OTHERWISE = "take its row out of the manifest"
+"""What to do with a picture that cannot be mended."""
 
 # What Pillow and the libraries under it raise on damaged files, besides OSError and ValueError with their many kinds.
 _DAMAGE = (
@@ -48,7 +49,7 @@ _TEXTS = (b"tEXt", b"zTXt", b"iTXt")
 _TO_8_BITS = (np.arange(65536) * (255 / 65535)).round().astype(np.uint8)
 
 
-def open_picture(path: Path, alpha: bool = False, otherwise: str = _OTHERWISE) -> Image.Image:
+def open_picture(path: Path, alpha: bool = False, otherwise: str = OTHERWISE) -> Image.Image:
     """Return a picture as RGB: turned as its orientation says, transparency on white, 16 bits scaled to 8.
 
     Args:
@@ -57,18 +58,19 @@ def open_picture(path: Path, alpha: bool = False, otherwise: str = _OTHERWISE) -
         otherwise: what to do where the picture cannot be mended, in the imperative.
 
     Raises:
-        UserError: the file is absent, no file, no picture of `uso_model.images.PICTURE_FORMATS`, damaged, or larger
-            than 100 megapixels.
+        UserError: the file is absent, no file, no picture of `uso_model.picture_formats.PICTURE_FORMATS`, damaged, or
+            larger than 100 megapixels.
     """
+    return _read(path, lambda picture: _decoded(picture, alpha), otherwise)
 
-    def decoded(picture: Image.Image) -> Image.Image:
-        picture.load()
-        turned, wide = upright(picture), picture.format == "TIFF" and picture.mode == "I"
-        found = _alpha(turned) if alpha else _rgb(turned, wide)
-        found.info.clear()  # what it says of the file, such as the orientation, is true no more
-        return found
 
-    return _read(path, decoded, otherwise)
+def decode_picture(data: bytes, name: str, otherwise: str = OTHERWISE) -> Image.Image:
+    """Return the picture of a file's bytes as `open_picture` does; `name` is for messages.
+
+    Raises:
+        UserError: see there.
+    """
+    return _taken(data, name, _decoded, otherwise)
 
 
 def picture_size(path: Path) -> tuple[int, int]:
@@ -76,41 +78,71 @@ def picture_size(path: Path) -> tuple[int, int]:
     return _read(path, upright_size)
 
 
-def _read(path: Path, take: Callable[[Image.Image], Taken], otherwise: str = _OTHERWISE) -> Taken:
-    """Return what is taken of an opened picture whose metadata are but its orientation."""
+def picture_ending(data: bytes, suffix: str = "") -> str | None:
+    """Return the ending of a file of these bytes: `suffix` where it is one of their format; None where they are none.
+
+    An MPO may end as the JPEG does that it begins with, as cameras write it.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with _opened(data) as picture:
+                kind = str(picture.format)
+    except (Image.DecompressionBombError, *_DAMAGE):
+        return None
+    endings = PICTURE_FORMATS[kind] + (PICTURE_FORMATS["JPEG"] if kind == "MPO" else ())
+    return suffix.lower() if suffix.lower() in endings else endings[0]
+
+
+def _read(path: Path, take: Callable[[Image.Image], Taken], otherwise: str = OTHERWISE) -> Taken:
+    """Return what is taken of an opened picture file whose metadata are but its orientation."""
     regular_file(path, f"put the picture back or {otherwise}")
+    return _taken(path, str(path), take, otherwise)
+
+
+def _taken(source: Path | bytes, name: str, take: Callable[[Image.Image], Taken], otherwise: str) -> Taken:
+    """Return what is taken of a picture in a file, or in the bytes of one."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit below is ours
-            with _opened(path) as picture:
+            with _opened(source) as picture:
                 _require_size(picture)
                 only_orientation(picture)
                 return take(picture)
     except Image.DecompressionBombError as error:
-        raise UserError(f"{path} cannot be read as a picture ({_TOO_LARGE}); make it smaller") from error
+        raise UserError(f"{name} cannot be read as a picture ({_TOO_LARGE}); make it smaller") from error
     except _DAMAGE as error:
         raise UserError(
-            f"{path} cannot be read as a picture ({_reason(error, path)}); save it again or {otherwise}"
+            f"{name} cannot be read as a picture ({_reason(error, source)}); save it again or {otherwise}"
         ) from error
+
+
+def _decoded(picture: Image.Image, alpha: bool = False) -> Image.Image:
+    picture.load()
+    turned, wide = upright(picture), picture.format == "TIFF" and picture.mode == "I"
+    found = _alpha(turned) if alpha else _rgb(turned, wide)
+    found.info.clear()  # what it says of the file, such as the orientation, is true no more
+    return found
 
 
 _TOO_LARGE = f"it has more than {MOST_PIXELS // 1_000_000} megapixels"
 
 
-def _opened(path: Path) -> Image.Image:
+def _opened(source: Path | bytes) -> Image.Image:
     """Open a picture, also one whose metadata Pillow stumbles over while it opens it.
 
     These are a PNG with more text than Pillow will unpack, such as a megabyte of a workflow, and a JPEG whose Exif data
     give its resolution in a form that there is none of.
     """
     try:
-        return Image.open(path, formats=picture_formats())
+        return Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=picture_formats())
     except (ValueError, Image.UnidentifiedImageError):
-        with path.open("rb") as file:
+        with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file:
             begin = file.read(len(_PNG))
+            data = begin + file.read() if begin.startswith((_PNG, _JPEG)) else b""
         if begin == _PNG:
-            return Image.open(io.BytesIO(_without_text(path.read_bytes())), formats=("PNG",))
-        plain, exif = _without_exif(path.read_bytes()) if begin.startswith(_JPEG) else (b"", None)
+            return Image.open(io.BytesIO(_without_text(data)), formats=("PNG",))
+        plain, exif = _without_exif(data)
         if exif is None:
             raise
         picture = Image.open(io.BytesIO(plain), formats=("JPEG",))
@@ -150,10 +182,11 @@ def _require_size(picture: Image.Image) -> None:
         raise Image.DecompressionBombError
 
 
-def _reason(error: BaseException, path: Path) -> str:
+def _reason(error: BaseException, source: Path | bytes) -> str:
     if isinstance(error, Image.UnidentifiedImageError):
         return f"it is none of {', '.join(picture_formats())}"
-    return quoted(str(error).replace(str(path), path.name) or type(error).__name__)
+    text = str(error) if isinstance(source, bytes) else str(error).replace(str(source), source.name)
+    return quoted(text or type(error).__name__)
 
 
 def _rgb(picture: Image.Image, wide: bool = False) -> Image.Image:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PureWindowsPath
 from typing import Any
@@ -62,28 +63,33 @@ class Roots:
 
     def path(self, picture: Path) -> Path:
         """Return a picture's absolute path."""
-        first, _, rest = os.fspath(picture).partition(":")
-        if rest and first in self.named:
-            return self.named[first] / rest
-        return self._folder / picture
+        return Path(self._text(os.fspath(picture)))
+
+    def _text(self, picture: str) -> str:
+        # Text and not paths: a manifest may name millions of pictures.
+        first, separator, rest = picture.partition(":")
+        if separator and rest and first in self.named:
+            return os.path.join(self.named[first], rest)
+        return os.path.join(self._folder, picture) if picture != "." else os.fspath(self._folder)
 
     def problem(self, picture: Path) -> str | None:
         """Say what is wrong with the place of a picture, which must lie inside, after `..` and links.
 
         A folder is looked up once for all its pictures.
         """
-        path, text = self.path(picture), os.fspath(picture)
+        text = os.fspath(picture)
+        path = self._text(text)
         try:
-            if path.name == ".." or path.is_symlink():
-                inside = self._inside(path.resolve())
+            parent, name = os.path.split(path)
+            if name == ".." or _is_link(path):
+                inside = self._inside(Path(path).resolve())
             else:
-                parent = os.fspath(path.parent)
                 if parent not in self._known:
                     self._known[parent] = self._inside(Path(parent).resolve())
                 inside = self._known[parent]
-            if foreign(text) and not path.exists():
+            if foreign(text) and not os.path.exists(path):
                 return "is a path of Windows; write it with / and relative to the manifest or a root of it"
-            if ":" in text and path.is_relative_to(self._folder) and not path.exists():
+            if ":" in text and Path(path).is_relative_to(self._folder) and not os.path.exists(path):
                 return "begins with a root that the manifest's first line does not state; add it there"
         except (OSError, RuntimeError, ValueError) as error:  # links in a circle, a name too long, a NUL
             return f"is no path of a file ({quoted(error)}); correct it"
@@ -110,9 +116,17 @@ class Roots:
         return any(real.is_relative_to(root) for root in self._real)
 
 
+def _is_link(path: str) -> bool:
+    """Whether a path is a link; unlike `os.path.islink`, a name that the system refuses is an OSError."""
+    try:
+        return stat.S_ISLNK(os.lstat(path).st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
 def foreign(path: str) -> bool:
     """Whether a path has a drive or backslashes, which mean nothing on this system."""
-    return _OTHER_SYSTEM and ("\\" in path or bool(PureWindowsPath(path).drive and path[1:2] == ":"))
+    return _OTHER_SYSTEM and ("\\" in path or (path[1:2] == ":" and bool(PureWindowsPath(path).drive)))
 
 
 def roots_for(folder: Path, pictures: Iterable[Path]) -> dict[str, str]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ...uso_model.errors import UserError
 from ..settings.data import DataConfig
+from .lazy_rows import joined, of_split
 from .manifest import Row, read_manifest
 
 __all__ = ["TRAIN", "VALIDATION", "every_row", "held_out_rows", "training_rows"]
@@ -12,7 +15,7 @@ TRAIN, VALIDATION = "train", "validation"
 """Splits: rows to learn from and rows that are held out. Rows of any other split are not used."""
 
 
-def training_rows(data: DataConfig) -> list[Row]:
+def training_rows(data: DataConfig) -> Sequence[Row]:
     """Return the rows to train on, with their manifests' weights; `data.rows` cuts those of each manifest.
 
     Of several manifests some may hold training rows only, others validation rows only.
@@ -27,7 +30,7 @@ def training_rows(data: DataConfig) -> list[Row]:
     return rows
 
 
-def held_out_rows(data: DataConfig) -> list[Row]:
+def held_out_rows(data: DataConfig) -> Sequence[Row]:
     """Return the rows of split `validation`, of which there may be none.
 
     Raises:
@@ -36,7 +39,7 @@ def held_out_rows(data: DataConfig) -> list[Row]:
     return _rows(data, VALIDATION)
 
 
-def every_row(data: DataConfig) -> list[Row]:
+def every_row(data: DataConfig) -> Sequence[Row]:
     """Return the rows of all splits.
 
     Raises:
@@ -45,9 +48,9 @@ def every_row(data: DataConfig) -> list[Row]:
     return _rows(data, None)
 
 
-def _rows(data: DataConfig, split: str | None, most: int | None = None) -> list[Row]:
-    found: list[Row] = []
+def _rows(data: DataConfig, split: str | None, most: int | None = None) -> Sequence[Row]:
+    parts = []
     for source in data.sources:
-        rows = [row for row in read_manifest(source.path, None) if split in (None, row.split)][:most]
-        found += [row.model_copy(update={"weight": row.weight * source.weight}) for row in rows]
-    return found
+        rows = of_split(read_manifest(source.path, None), split, source.weight)
+        parts.append(rows[:most])
+    return joined(parts)

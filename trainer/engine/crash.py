@@ -12,7 +12,16 @@ from torch import Tensor, nn
 
 from .byproduct import byproduct
 
-__all__ = ["Observed", "report_crash"]
+__all__ = ["NotFinite", "Observed", "report_crash"]
+
+
+class NotFinite(FloatingPointError):
+    """A loss or a gradient is not finite."""
+
+    def __init__(self, message: str, rows: Sequence[str], folder: Path):
+        """Say so, with the ids of the rows that may be to blame and the folder of the report."""
+        super().__init__(message)
+        self.rows, self.folder = list(rows), folder
 
 
 class Observed(NamedTuple):
@@ -42,7 +51,7 @@ def report_crash(
     trained: Mapping[str, nn.Parameter],
     norm: float,
     writes: bool,
-) -> FloatingPointError:
+) -> NotFinite:
     """Write `crash/step-0000100/report.json` and return the error that names the rows and the folder.
 
     Args:
@@ -71,7 +80,9 @@ def report_crash(
             (folder / "report.json").write_text(json.dumps(report, indent=1), encoding="utf-8")
     losses = ", ".join(record["loss"] for record in records[:4])
     blame = f"row {', '.join(broken)}" if broken else f"one of the rows {', '.join(rows)}" if rows else "its batch"
-    return FloatingPointError(
+    return NotFinite(
         f"step {step} has loss {losses} and gradient norm {norm}, from {blame}; the step was not taken and the last "
-        f"checkpoint stands; see {folder}, look at the row or lower the learning rate"
+        f"checkpoint stands; see {folder}, look at the row or lower the learning rate",
+        broken or rows,
+        folder,
     )

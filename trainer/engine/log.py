@@ -23,6 +23,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from ..settings.loop import LoopConfig
 from .distributed import gather
+from .events import EVENTS
 from .loss import Measured
 from .progress import RECENT, Bar, StepTimes
 from .telling import telling
@@ -94,9 +95,12 @@ class RunLog:
         self._times.end()
         self._first.close()
         seconds = self._times.mean()
-        if not self._bar.disable:
+        if EVENTS.wanted or not self._bar.disable:
             self._losses.extend(float(value) for value in latest)
+        if not self._bar.disable:
             self._bar.show(done, self._times, self._losses, extra.get("learning_rate", 0.0))
+        if EVENTS.wanted:
+            self._tell(done, extra)
         if averages is None:
             return
         elapsed = time.monotonic() - self._began
@@ -111,6 +115,20 @@ class RunLog:
             shown = " ".join(f"{name} {value:.5g}" for name, value in record.items() if name != "seconds")
             left = self._times.left(self._config.steps - done)
             logger.info("step %d of %d: %s%s", done, self._config.steps, shown, left)
+
+    def _tell(self, done: int, extra: Mapping[str, float]) -> None:
+        """Write the event of a step."""
+        steps = self._config.steps
+        EVENTS.often(
+            "step",
+            always=done == steps,
+            step=done,
+            steps=steps,
+            loss=sum(self._losses) / len(self._losses) if self._losses else None,
+            learning_rate=extra.get("learning_rate"),
+            seconds_per_step=self._times.mean(),
+            seconds_left=self._times.seconds_left(steps - done),
+        )
 
     def _averages(self) -> dict[str, float]:
         """Return the mean of each scalar since the last line, over all processes; some see only a few of them."""

@@ -24,6 +24,7 @@ from .crash import Observed, report_crash
 from .cut_back import cut_back
 from .distributed import agree, broadcast, gather, sum_gradients, wait_for_all
 from .ema import averages
+from .events import EVENTS
 from .launch import autocast, launch
 from .lock import locked
 from .log import RunLog
@@ -119,6 +120,9 @@ def _run(
                     with autocast(config, accelerator):
                         measured = monitor.measure(done)
                     log.write(done, measured)
+                    values = {name: value for name, value in measured.items() if isinstance(value, float)}
+                    if values:
+                        EVENTS.emit("measure", step=done, monitor=monitor.name, values=values)
         if due:
             wait_for_all("it draws samples")
 
@@ -136,6 +140,7 @@ def _run(
             with telling(f"saving step {done}"):
                 state = optimizer_state(optimizer, scaler)
                 found = checkpoint.save(config.run_dir, done, trained, weights, state, wanted)
+            EVENTS.emit("checkpoint", step=done, path=found.folder.absolute())
             with byproduct("removing older checkpoints", "The next save tries it again."):
                 prune(config.run_dir, config.keep, config.keep_every, config.keep_weights, done)
             hand_over(found)

@@ -40,9 +40,14 @@ class StepTimes:
         """Return the seconds of a step; at least one has ended."""
         return sum(self._recent) / len(self._recent)
 
+    def seconds_left(self, steps: int) -> float | None:
+        """Return how long so many steps will take; None while only the first is known."""
+        return None if self.steps < 2 else steps * self.mean()
+
     def left(self, steps: int) -> str:
         """Return how long so many steps will take, as the end of a sentence; nothing while only the first is known."""
-        return "" if self.steps < 2 else f", {_clock(steps * self.mean())} left"
+        seconds = self.seconds_left(steps)
+        return "" if seconds is None else f", {_clock(seconds)} left"
 
 
 class Bar(tqdm):

@@ -10,7 +10,9 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, TypeVar
 
-__all__ = ["Interruptible", "StopSignals"]
+from .control import CONTROL
+
+__all__ = ["Interruptible", "Leaving", "StopSignals"]
 
 logger = logging.getLogger(__name__)
 
@@ -71,22 +73,48 @@ class _Answered:
         if max(self._handled, self._heard) > self._patience:
             raise KeyboardInterrupt
 
-    def _asked(self) -> bool:
+    def asked(self) -> bool:
+        """Whether a signal was heard."""
         return bool(self._handled or self._heard)
 
 
 class Interruptible(_Answered):
-    """Say at once that a signal was heard, and stop there: for phases that lose nothing by it."""
+    """Say at once that a signal was heard, and stop there: for phases that lose nothing by it.
+
+    A request of the program that started this one stops them too, also one that was made before.
+    """
 
     def __init__(self) -> None:
         super().__init__(0, "stopping; what is encoded stays: start again to go on")
+
+    def __enter__(self) -> Interruptible:
+        super().__enter__()
+        if self._former and CONTROL.interrupts(True):
+            self.__exit__(None, None, None)
+            raise KeyboardInterrupt
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        CONTROL.interrupts(False)
+        super().__exit__(kind, error, trace)
+
+
+class Leaving(_Answered):
+    """Say at once that a signal was heard, and let what is in flight end; a second one drops it."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            1, "stopping when the steps in flight have ended; press again to drop them", "stopping at once; start again"
+        )
 
 
 class StopSignals(_Answered):
     """Watch for requests while a run goes on.
 
     The first signal lets the step finish; a second one interrupts at once, without touching any file. The files serve
-    where signals do not reach: over a network share, or on Windows.
+    where signals do not reach: over a network share, or on Windows. The program that started this one may ask, too.
     """
 
     def __init__(self, run_dir: Path):
@@ -97,14 +125,15 @@ class StopSignals(_Answered):
 
     def stop(self) -> bool:
         """Say whether the run is to end after this step."""
-        return self._asked() or self._stop_file.exists()
+        return self.asked() or CONTROL.stop() or self._stop_file.exists()
 
     def save(self) -> bool:
         """Say whether a checkpoint is asked for."""
-        return self._save_file.exists()
+        return CONTROL.save() or self._save_file.exists()
 
     def answered(self) -> None:
         """Remove the request files; what they asked for is done."""
+        CONTROL.saved()
         for path in (self._stop_file, self._save_file):
             path.unlink(missing_ok=True)
 

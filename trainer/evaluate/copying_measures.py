@@ -110,4 +110,4 @@ def _in_crops(judge: Judge, device: torch.device | str) -> Describer:
     def embed(batch: Tensor) -> Tensor:
         return judge.embed(batch.flatten(0, 1).to(device)).unflatten(0, batch.shape[:2])
 
-    return Describer(f"{judge.card.name} crops", digest_of(judge, "crops"), prepare, embed, batch=2)
+    return Describer(f"{judge.card.name} crops", digest_of(judge.card, "crops"), prepare, embed, batch=2)

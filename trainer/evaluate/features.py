@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ...uso_model.judging.judge import Judge, TextJudge
+from ...uso_model.judging.judge import Card, Judge, TextJudge
 from ...uso_model.writing import sha256_of
 from .looks import Look, Problem, look_at, opened
 from .store import Store
@@ -50,9 +50,8 @@ class TextDescriber:
     embed: Callable[[Sequence[str]], Tensor]
 
 
-def digest_of(judge: Judge, way: str) -> str:
-    """Return the hash of a judge and of the way in which it looks at pictures."""
-    card = judge.card
+def digest_of(card: Card, way: str) -> str:
+    """Return the hash of a judge, told by its card, and of the way in which it looks at pictures."""
     parts = (_VERSION, way, card.name, card.sha256 or "", card.revision, card.preprocessing)
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 
@@ -60,13 +59,13 @@ def digest_of(judge: Judge, way: str) -> str:
 def whole(judge: Judge, device: torch.device | str) -> Describer:
     """Return how a judge looks at whole pictures."""
     return Describer(
-        judge.card.name, digest_of(judge, "whole"), judge.prepare, lambda batch: judge.embed(batch.to(device))
+        judge.card.name, digest_of(judge.card, "whole"), judge.prepare, lambda batch: judge.embed(batch.to(device))
     )
 
 
 def texts(judge: TextJudge) -> TextDescriber:
     """Return how a judge reads texts."""
-    return TextDescriber(f"{judge.card.name} text", digest_of(judge, "text"), judge.embed_texts)
+    return TextDescriber(f"{judge.card.name} text", digest_of(judge.card, "text"), judge.embed_texts)
 
 
 class Features:

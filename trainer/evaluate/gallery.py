@@ -20,7 +20,17 @@ from .scores import Header, MeasureCard, Score
 from .summary import ordered
 from .together import ScoredRun
 
-__all__ = ["BenchFiles", "Gallery", "Shown", "bench_of", "changed", "galleries", "open_bench", "thumbnail"]
+__all__ = [
+    "BenchFiles",
+    "Gallery",
+    "Shown",
+    "bench_of",
+    "changed",
+    "galleries",
+    "open_bench",
+    "small_jpeg",
+    "thumbnail",
+]
 
 MOST = 6
 """Pictures at either end."""
@@ -149,7 +159,12 @@ def thumbnail(path: Path, side: int = _SIDE) -> str | None:
     picture = opened(path)
     if not isinstance(picture, Image.Image):
         return None
+    return f"data:image/jpeg;base64,{base64.b64encode(small_jpeg(picture, side)).decode()}"
+
+
+def small_jpeg(picture: Image.Image, side: int) -> bytes:
+    """Return the file of a small copy of a picture, which is made small itself."""
     picture.thumbnail((side, side), Image.Resampling.LANCZOS)
     data = io.BytesIO()
     picture.save(data, "JPEG", quality=85)
-    return f"data:image/jpeg;base64,{base64.b64encode(data.getvalue()).decode()}"
+    return data.getvalue()

@@ -10,7 +10,7 @@ from .scores import MeasureCard, Score, Whose
 from .statistics import Interval, interval, placements
 from .together import ScoredRun
 
-__all__ = ["Cell", "Line", "Table", "numbers_of", "ordered", "tables", "units_of"]
+__all__ = ["Cell", "Line", "Table", "interval_of", "numbers_of", "ordered", "tables", "units_of"]
 
 _ORDER = ("subject", "copying", "style", "leak", "text")
 """What copies stands beside what is alike: a copy is most alike of all."""
@@ -89,6 +89,13 @@ def units_of(scores: Sequence[Score], card: MeasureCard) -> tuple[list[str | Non
     return first, [score.prompt_id for score in scores], third
 
 
+def interval_of(scores: Sequence[Score], values: Sequence[float], card: MeasureCard) -> Interval:
+    """Return the mean of what `numbers_of` gives, with its interval."""
+    widest = (0.0, 1.0) if card.aggregate == "area" else (float("-inf"), float("inf"))
+    shares = card.aggregate == "mean" and card.bounds == (0, 1)
+    return interval(values, *units_of(scores, card), bounds=card.bounds or widest, shares=shares)
+
+
 def _chosen(runs: Sequence[ScoredRun], task: Task, whose: Whose) -> list[Score]:
     return [score for run in runs for score in run.scores if score.task == task and score.whose == whose]
 
@@ -98,10 +105,7 @@ def _cells(scores: Sequence[Score], cards: Sequence[MeasureCard], oracle: dict[s
     for card in cards:
         there, values = numbers_of(scores, card)
         if there:
-            widest = (0.0, 1.0) if card.aggregate == "area" else (float("-inf"), float("inf"))
-            bounds = card.bounds or widest
-            shares = card.aggregate == "mean" and card.bounds == (0, 1)
-            taken = interval(values, *units_of(there, card), bounds=bounds, shares=shares)
+            taken = interval_of(there, values, card)
             real = oracle.get(card.name)
             above = real is not None and card.better == "higher" and taken.mean > real.interval.mean
             found[card.name] = Cell(taken, above)

@@ -6,6 +6,7 @@ import datetime
 import logging
 import re
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -22,6 +23,7 @@ from ...uso_model.checkpoints import (
     write_uso_lora,
 )
 from ...uso_model.checkpoints.lora import uso_modules
+from ...uso_model.checkpoints.marks import ISOLATED, MARKER
 from ...uso_model.config import FLUX_DEV
 from ..encoders.fingerprint import fingerprint
 from ..family import family_of
@@ -45,11 +47,24 @@ COPIES = 9
 class Writer:
     """Writes the files of one step, and keeps what is to be said of them."""
 
-    def __init__(self, folder: Path, run: str, step: int, info: Mapping[str, str], dtype: torch.dtype):
-        """Write into `folder`, which is there, in a dtype, with what all files say about themselves."""
+    def __init__(
+        self,
+        folder: Path,
+        run: str,
+        step: int,
+        info: Mapping[str, str],
+        dtype: torch.dtype,
+        channels: int = FLUX_DEV.in_channels,
+    ):
+        """Write into `folder`, which is there, in a dtype, with what all files say about themselves.
+
+        `channels` are those of the network's output tokens.
+        """
         self._folder, self._run, self._step = folder, run, step
-        self._info, self._dtype = dict(info), dtype
+        self._info, self._dtype, self._channels = dict(info), dtype, channels
         self.told: list[str] = []
+        self.files: list[dict[str, str]] = []
+        """Path and part of each."""
 
     def plain(self, part: Part, tensors: Mapping[str, Tensor]) -> None:
         """Write tensors under their names."""
@@ -64,7 +79,9 @@ class Writer:
         ranks = ", ".join(sorted({str(part.rank) for part in lora.modules.values()}))
         info = {**self._info, **marks, "ss_network_module": "networks.lora", "ss_network_dim": ranks}
         info |= {"ss_network_alpha": ranks}
-        write = write_uso_lora if lora.modules.keys() == known.keys() else write_diffusion_model_lora
+        write: Callable[..., None] = write_uso_lora
+        if lora.modules.keys() != known.keys():
+            write = partial(write_diffusion_model_lora, channels=self._channels)
         path = self._placed(part, lambda path: write(path, lora, info, self._dtype))
         again = read_lora(path)
         expected: dict[str, Tensor] = {}
@@ -75,6 +92,8 @@ class Writer:
             copy = again.modules.get(name)
             found |= {} if copy is None else {f"{name} down": copy.down, f"{name} up": copy.up}
         _require_equal(path, expected, found)
+        if again.isolated != lora.isolated:
+            raise CheckpointError(f"{path} does not say how its references see; export again with `uso export`.")
         tensors = read_safetensors(path)
         mapped = [key for key in tensors if _comfy_knows(key)]
         self.told.append(
@@ -93,6 +112,7 @@ class Writer:
                 logger.warning("%s; it is written under another name", str(error).rstrip("."))
             else:
                 break
+        self.files.append({"path": str(path.absolute()), "part": part})
         return path
 
 
@@ -123,6 +143,7 @@ def metadata_of(config: TrainConfig, step: int, data: Mapping[str, str]) -> dict
         RUN: run_id(config.loop.run_dir),
         "uso.config": shareable(config),
         **data,
+        **(ISOLATED if config.conditions.isolated and config.stage != "base" else {}),
     }
     for name, path in {"base": transformer_file(config), "lora": lora_file(config)}.items():
         if path is not None and path.exists():
@@ -133,6 +154,8 @@ def metadata_of(config: TrainConfig, step: int, data: Mapping[str, str]) -> dict
 def _comfy_knows(key: str) -> bool:
     """Say whether stock ComfyUI applies a key: USO's names by its conversion (comfy/lora_convert.py), others by the
     names of FLUX's weights and `linear1_qkv` (comfy/lora.py)."""
+    if key.removeprefix("diffusion_model.") == MARKER:
+        return True
     layer, _, side = key.removeprefix("diffusion_model.").partition(".lora_")
     if side:
         bare = re.sub(r"_blocks\.[0-9]+\.", "_blocks.0.", layer)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -24,8 +25,10 @@ from ...uso_model.errors import UserError
 from ...uso_model.projector import PREFIX
 from ..engine.byproduct import byproduct
 from ..engine.checkpoint import Checkpoint, latest
+from ..engine.events import EVENTS
 from ..family import family_of
 from ..lora.adapters import lora_from_parameters
+from ..memory.weights import flux_sizes
 from ..recipe import TrainConfig
 from ..run_folder import read_data, read_run
 from ..starting_files import lora_file, projector_file
@@ -134,11 +137,13 @@ def export(
         CHECKPOINT: found.digest(averaged),
         **({ASKED: "1"} if asked else {}),
     }
-    write = Writer(folder, config.loop.run_dir.name, found.step, info, _DTYPES[dtype or family_of(config).export_dtype])
+    values = _DTYPES[dtype or family_of(config).export_dtype]
+    write = Writer(folder, config.loop.run_dir.name, found.step, info, values, flux_sizes(config).in_channels)
     for part in (part for part in wanted if part not in left_out):
         _write(write, part, config, parameters)
     if out is None and not asked:
         _remove_older(config, found.step)
+    EVENTS.emit("export", step=found.step, files=write.files)
     return "\n".join(write.told)
 
 
@@ -207,6 +212,7 @@ def _write(write: Writer, part: Part, config: TrainConfig, parameters: Mapping[s
         write.plain(part, to_bfl(_under(parameters, "transformer.")))
     else:
         lora = lora_from_parameters(_under(parameters, "transformer."), config.lora.alpha)
+        lora = replace(lora, isolated=config.conditions.isolated)
         if config.lora.start != "add":
             write.lora(part, lora, {})
         else:

@@ -13,6 +13,7 @@ from ...uso_model.config import FluxConfig
 from ...uso_model.errors import UserError
 from ...uso_model.schedule import token_count
 from ..data.cache_plan import cache_bytes
+from ..data.lazy_rows import joined
 from ..data.manifest import Row, read_manifest
 from ..encoders.judges import named_judges
 from ..family import family_of
@@ -215,6 +216,8 @@ def _encodings(config: TrainConfig) -> float:
 def _tokens(config: TrainConfig, size: int, text: int = TEXT_TOKENS, style: int = STYLE_TOKENS) -> int:
     counts = [len(row.contents) for row in _rows(config)] or [1]
     contents = min(max(counts), config.data.contents) if config.stage == "triplet" else 0
+    if config.conditions.style_path == "vae":
+        style = config.data.content_size**2 // 256
     styles = style * config.data.styles if config.stage != "base" else 0
     return text + styles + token_count(size, size) + contents * config.data.content_size**2 // 256
 
@@ -230,7 +233,7 @@ def _rows(config: TrainConfig) -> Sequence[Row]:
 @lru_cache(maxsize=2)
 def _read_rows(manifests: tuple[tuple[Path, int], ...]) -> Sequence[Row]:
     """Read manifests once for all the plans that are made of them; the time of a change tells another version."""
-    return [row for path, _ in manifests for row in read_manifest(path, split=None)]
+    return joined([read_manifest(path, split=None) for path, _ in manifests])
 
 
 def _largest_block(config: TrainConfig, sizes: FluxConfig) -> float:

@@ -32,7 +32,7 @@ def drift(networks: Networks, samples: Sequence[Sample], every: int) -> Monitor:
         every: steps between two measurements.
     """
 
-    transformer, projector = networks
+    transformer, projector, isolated = networks
 
     def length() -> torch.Tensor:
         device = networks.device
@@ -41,7 +41,7 @@ def drift(networks: Networks, samples: Sequence[Sample], every: int) -> Monitor:
             generator = torch.Generator().manual_seed(0)
             noise = torch.randn(batch.latent.shape, generator=generator)
             x = (0.5 * batch.latent + 0.5 * noise).to(device)
-            conditioning = conditioning_of(batch, projector, torch.ones(len(x)), device)
+            conditioning = conditioning_of(batch, projector, torch.ones(len(x)), device, isolated)
             v = velocity(transformer, conditioning)(x, torch.full((len(x),), 0.5, device=device))
             lengths.append(v.float().flatten(1).norm(dim=1))
         return torch.cat(lengths).mean()

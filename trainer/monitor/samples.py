@@ -21,6 +21,7 @@ from ..data.batch import Sample
 from ..data.pictures import fit_target, open_picture
 from ..drawing import Manner, draw_latents
 from ..encoders import Encoders, PictureJudge
+from ..engine.events import EVENTS
 from ..engine.loss import Measured, Monitor
 from ..engine.telling import telling
 from ..networks import Networks
@@ -174,8 +175,16 @@ def _write(folder: Path, step: int, grid: Image.Image, pictures: dict[str, Image
     name = f"step-{step:07d}"
     try:
         _save(grid, folder / f"{name}.png", f"step {step}")
-        for (part, picture), text in zip(pictures.items(), texts, strict=True):
-            _save(picture, folder / name / f"{part}.png", text)
+        paths = {part: folder / name / f"{part}.png" for part in pictures}
+        for (part, path), text in zip(paths.items(), texts, strict=True):
+            _save(pictures[part], path, text)
+        EVENTS.emit(
+            "sample",
+            step=step,
+            path=(folder / f"{name}.png").absolute(),
+            pictures=[path.absolute() for path in paths.values()],
+            labels=texts,
+        )
     except OSError as error:
         logger.warning("the samples of step %d are lost, and the run goes on: %s", step, error)
 

@@ -40,7 +40,11 @@ def drop_conditions(sample: Sample, probability: float, mode: DropMode, generato
 
 
 def conditioning_of(
-    batch: Batch, projector: HierarchicalProjector | None, guidance: Tensor, device: torch.device
+    batch: Batch,
+    projector: HierarchicalProjector | None,
+    guidance: Tensor,
+    device: torch.device,
+    isolated: bool = False,
 ) -> Conditioning:
     """Return the network's conditions of a batch on a device; several style references follow one another.
 
@@ -52,6 +56,7 @@ def conditioning_of(
         projector: style features to tokens; None where no batch has a style reference.
         guidance: distilled guidance, `B`.
         device: of the network.
+        isolated: references see only themselves.
     """
     tokens = []
     latents = [*batch.contents, *batch.style_latents]
@@ -63,6 +68,7 @@ def conditioning_of(
         style=torch.cat(tokens, dim=1) if tokens else None,
         content=[latent.to(device) for latent in latents],
         guidance=guidance.to(device),
+        isolated=isolated,
     )
 
 

@@ -75,7 +75,7 @@ class RewardObjective:
         rewarded = [place for place, sample in enumerate(samples) if sample.descriptors]
         if not rewarded:
             return {}
-        device, (transformer, projector) = self._networks.device, self._networks
+        device, (transformer, projector, isolated) = self._networks.device, self._networks
         errors = torch.zeros(len(samples), device=device)
         similarity: dict[str, list[Tensor]] = {}
         saturated = []
@@ -92,7 +92,7 @@ class RewardObjective:
             times = official_schedule(self._reward.steps, width, height)
 
             def follow(batch=batch, guidance=guidance) -> Callable[[Tensor, Tensor], Tensor]:
-                conditioning: Conditioning = conditioning_of(batch, projector, guidance, device)
+                conditioning: Conditioning = conditioning_of(batch, projector, guidance, device, isolated)
                 v = velocity(transformer, conditioning)
                 if self._reward.cfg == 1:
                     return v

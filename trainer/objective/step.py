@@ -72,7 +72,7 @@ def flow_matching_loss(
         # 3. A point between picture and noise, and the velocity there.
         point, guidance = draws.of(batch, device)
         # 4. Text tokens, style tokens (projected with a gradient), content latents.
-        conditioning = conditioning_of(batch, networks.projector, guidance, device)
+        conditioning = conditioning_of(batch, networks.projector, guidance, device, networks.isolated)
         # 5. Predict and compare, in float32.
         predicted = velocity(networks.transformer, conditioning)(point.x_t, point.t)
         error = (predicted.float() - point.target.float()).square()

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 
 from ...uso_model.autoencoder import Autoencoder
-from ...uso_model.checkpoints import CheckpointError, Lora, read_safetensors
+from ...uso_model.checkpoints import CheckpointError, Lora, read_metadata, read_safetensors
 from ...uso_model.checkpoints.autoencoder import open_autoencoder
 from ...uso_model.checkpoints.diffusers import part_of, read_folder, transformer_from_tensors
 from ...uso_model.checkpoints.flux import flux_config_from, from_bfl, open_flux
@@ -31,7 +31,7 @@ from ..family import family_of
 from ..lora.layers import chosen_layers, require_no_modulation
 from ..reading.foreign_paths import foreign_path
 from ..recipe import TrainConfig
-from ..starting_files import lora_file, projector_file, transformer_file
+from ..starting_files import lora_file, projector_file, require_same_references, transformer_file
 
 __all__ = ["Sizes", "examine", "missing", "no_paths"]
 
@@ -133,7 +133,8 @@ def _lora(config: TrainConfig, transformer: UsoTransformer | None, problems: lis
         path = lora_file(config)
         if path is None:
             return None
-        lora = lora_from_state_dict(read_safetensors(path), path.name)
+        lora = lora_from_state_dict(read_safetensors(path), path.name, read_metadata(path))
+        require_same_references(config, lora, path.name)
         if transformer is not None and config.stage != "base":
             require_fit(transformer, lora)
     except UserError as error:

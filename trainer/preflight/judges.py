@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from ...uso_model.errors import UserError
@@ -17,7 +18,7 @@ __all__ = ["examine_judges"]
 
 
 def examine_judges(
-    config: TrainConfig, rows: list[Row], problems: list[str], notes: list[str], encoders: bool = True
+    config: TrainConfig, rows: Sequence[Row], problems: list[str], notes: list[str], encoders: bool = True
 ) -> None:
     """Add what is wrong with a recipe's judges to the problems, and to the notes what may be as intended.
 

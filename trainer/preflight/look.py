@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
 
 from ...uso_model.errors import UserError
 from ..data.findings import long_captions
+from ..data.lazy_rows import chosen
 from ..data.manifest import Row
 from ..data.masks import Masks
 from ..data.sources import TRAIN
@@ -56,12 +57,17 @@ def look(config: TrainConfig, encoders: bool = True) -> Findings:
         return Findings(problems, [])
     sizes = examine(config, problems, encoders)
     every = read_rows(config, problems)
-    rows = [row for row in every if row.split == TRAIN and config.data.layout in (None, row.layout)]
+    rows = chosen(every, lambda row: row.split == TRAIN and config.data.layout in (None, row.layout))
     wrong, notes = references(config, rows)
     examine_judges(config, rows, problems, notes, encoders)
     unwritable = list(writable(config))
     problems += [*wrong, *(unwritable or room(config, every, sizes))]
     processes = int(os.environ.get("WORLD_SIZE") or 1)
+    if config.conditions.isolated and sizes.lora is not None and not sizes.lora.isolated:
+        notes.append(
+            "models.lora was trained with joint references; this run isolates them from its first step on, whose loss "
+            "will be higher"
+        )
     questions: list[Callable[[], object]] = [
         lambda: require_loggers(config.loop),
         # Some take steps on GPUs alone; where there is one, `train` tries it there.
@@ -89,7 +95,7 @@ def _memory(config: TrainConfig) -> list[str]:
         return []
 
 
-def _masks(settings: DataConfig, rows: list[Row]) -> list[str]:
+def _masks(settings: DataConfig, rows: Sequence[Row]) -> list[str]:
     """Return a note where targets have no mask."""
     note = Masks(settings, [row.target for row in rows]).note() if rows and settings.masks else None
     return [] if note is None else [note]

@@ -6,7 +6,7 @@ import math
 import shutil
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ...uso_model.untrusted import named
@@ -57,7 +57,7 @@ def _existing(folder: Path) -> Path:
     return next(place for place in (absolute, *absolute.parents) if place.exists() or place.is_symlink())
 
 
-def room(config: TrainConfig, rows: list[Row], sizes: Sizes) -> Iterator[str]:
+def room(config: TrainConfig, rows: Sequence[Row], sizes: Sizes) -> Iterator[str]:
     """Yield the disks that have too little room for what a run will still write to them."""
     needs: dict[int, dict[str, tuple[Path, float]]] = defaultdict(dict)
     for what, (folder, size) in _needed(config, rows, sizes).items():
@@ -74,7 +74,7 @@ def room(config: TrainConfig, rows: list[Row], sizes: Sizes) -> Iterator[str]:
             )
 
 
-def _needed(config: TrainConfig, rows: list[Row], sizes: Sizes) -> Mapping[str, tuple[Path, float]]:
+def _needed(config: TrainConfig, rows: Sequence[Row], sizes: Sizes) -> Mapping[str, tuple[Path, float]]:
     """Return what will be written, where, and how many bytes of it are not there yet."""
     values = _trained(config, sizes)
     # In float32: the weights, the optimizer's two moments and the average.
@@ -115,7 +115,7 @@ def _trained(config: TrainConfig, sizes: Sizes) -> int:
     return values
 
 
-def cache_needs(config: TrainConfig, rows: list[Row]) -> float:
+def cache_needs(config: TrainConfig, rows: Sequence[Row]) -> float:
     """Return the bytes of all encodings of a recipe, 0 for a family whose encoders are too small to plan."""
     return 0 if family_of(config).memory_note(config) is not None else cache_bytes(config, rows)
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from ...uso_model.checkpoints.strict import counted
 from ...uso_model.errors import UserError
 from ...uso_model.images import PICTURE_SUFFIXES
 from ...uso_model.untrusted import argument, named
+from ..data.lazy_rows import chosen, joined
 from ..data.manifest import Row, read_manifest
 from ..recipe import TrainConfig
 
@@ -17,17 +18,18 @@ __all__ = ["captions", "read_rows", "references"]
 _WANTED = {"style": ("style",), "content": ("content",), "both": ("style", "content"), "none": ()}
 
 
-def read_rows(config: TrainConfig, problems: list[str]) -> list[Row]:
+def read_rows(config: TrainConfig, problems: list[str]) -> Sequence[Row]:
     """Return the rows of all manifests, of every split, and add what cannot be read to the problems."""
-    rows: list[Row] = []
+    parts: list[Sequence[Row]] = []
     for source in config.data.sources:
         try:
             if not source.path.exists():
                 raise UserError(_absent(source.path, config))
-            rows += read_manifest(source.path, split=None)
+            # Goes through all of them, so that a wrong row of a large manifest is known now.
+            parts.append(chosen(read_manifest(source.path, split=None), lambda row: True))
         except (UserError, OSError) as error:
             problems.append(f"data.manifests: {error}")
-    return rows
+    return joined(parts)
 
 
 def _absent(path: Path, config: TrainConfig) -> str:
@@ -47,7 +49,7 @@ def _pictures(paths: Iterable[Path]) -> int:
     return sum(1 for path in paths if path.suffix.lower() in PICTURE_SUFFIXES and not path.name.startswith("."))
 
 
-def references(config: TrainConfig, rows: list[Row]) -> tuple[list[str], list[str]]:
+def references(config: TrainConfig, rows: Sequence[Row]) -> tuple[list[str], list[str]]:
     """Compare the rows with what the recipe needs.
 
     Args:
@@ -69,14 +71,14 @@ def references(config: TrainConfig, rows: list[Row]) -> tuple[list[str], list[st
     return [], [f"{has}; the others train without" for _ in thin[:1]]
 
 
-def captions(rows: list[Row]) -> Iterator[str]:
+def captions(rows: Sequence[Row]) -> Iterator[str]:
     """Yield a note where rows that should have a caption have none; rows that keep the layout need none."""
-    captioned = [row for row in rows if row.layout == "shifted"]
-    without = sum(1 for row in captioned if not row.prompt.strip())
+    prompts = [bool(row.prompt.strip()) for row in rows if row.layout == "shifted"]
+    without = prompts.count(False)
     if not without:
         return
-    count = f"{without} of {len(captioned)} rows have no caption"
-    if without == len(captioned):
+    count = f"{without} of {len(prompts)} rows have no caption"
+    if without == len(prompts):
         count = f"no row has a caption ({without} rows)"
     yield (
         f"{count}: what is to be seen in such a picture is learnt as if it always belonged there; write NAME.txt "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from ...uso_model.errors import UserError
 from ...uso_model.untrusted import quoted
@@ -17,18 +17,23 @@ _NAME = re.compile(r"[\w.-]+")
 _IN_QUOTES = re.compile(r"""(?s)([\w.-]+=)(["'])(.*)\2""")
 
 
-def unquoted(words: Sequence[str]) -> list[str]:
+def unquoted(words: Sequence[str], flags: Collection[str] = ()) -> list[str]:
     """Take off the quotes that a shell has left: cmd.exe takes single ones for letters.
 
     Args:
-        words: of a command line; those of `name='value'` and `'word'` lose them.
+        words: of a command line; those of `name='value'` and `'word'` lose them. The value of an option may be an
+            expression such as `layout='shifted'`, so that it loses only quotes around all of it.
+        flags: options without a value.
     """
-    found = []
+    found: list[str] = []
+    of_option = False
     for word in words:
-        if len(word) > 1 and word[0] == word[-1] == "'":
+        option = word
+        if len(word) > 1 and word[0] == word[-1] == "'" and "'" not in word[1:-1]:
             word = word[1:-1]
-        pair = _IN_QUOTES.fullmatch(word)
+        pair = None if of_option else _IN_QUOTES.fullmatch(word)
         found.append(pair[1] + pair[3] if pair and pair[2] not in pair[3] else word)
+        of_option = option.startswith("--") and "=" not in option and option not in flags
     return found
 
 

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from ...uso_model.errors import UserError
-from ...uso_model.untrusted import kind_of, quoted
+from ...uso_model.untrusted import kind_of, quoted, read_text
 from ..problems import Problems
 from ..settings.base import Settings
 from .command_line import COMMAND_LINE, require_pairs
@@ -58,10 +58,9 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
         UserError: it is no such file.
     """
     path = Path(path)
+    text = read_text(path, "correct the path")
     try:
-        values = parse_yaml(path.read_text(encoding="utf-8-sig"))
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not UTF-8 text ({error.reason}); save it as UTF-8") from error
+        values = parse_yaml(text)
     except BROKEN_YAML as error:
         raise UserError(f"{path.name} is not YAML: {shortened(error)}") from error
     if values is None:
@@ -101,8 +100,9 @@ def typed(kind: type[BaseModel], texts: Sequence[str]) -> dict[str, Any]:
     """Return the values of `name=value` texts of a command line, each read by the type of the field it sets.
 
     A text for a string or a path is taken letter by letter: `#`, `: `, backslashes, `$` and `~` mean nothing. `none`
-    is no value where a field may have none. Lists take one item as it is, or several as `[a, b]`; sections take
-    `{name: value}`. A name that `kind` does not know is left to validation, which suggests another.
+    is no value where a field may have none. Lists, also where a path or a name would do, take one item as it is, or
+    several as `[a, b]`; sections take `{name: value}`. Where a field may hold anything, such as an expert's own
+    settings, a number is one. A name that `kind` does not know is left to validation, which suggests another.
 
     Raises:
         UserError: no `name=value`, or a text that does not fit its field.
@@ -123,6 +123,10 @@ def _annotation(kind: type[BaseModel], name: str) -> Any:
         return None
     if not rest:
         return Annotated[field.annotation, field] if field.metadata else field.annotation
+    if get_origin(field.annotation) is dict:
+        rest, value = rest.partition(".")[2], get_args(field.annotation)[1]  # after the name of an entry
+        if not rest or value is Any:
+            return value
     return next((_annotation(section, rest) for section in _sections(field.annotation)), None)
 
 
@@ -132,16 +136,20 @@ def _read(annotation: Any, text: str, name: str) -> Any:
     if type(None) in options and text.strip().lower() in NOTHING:
         return None
     options = tuple(option for option in options if option is not type(None))
-    if any(option in (str, Path) or get_origin(option) is Literal for option in options):
-        return text
     lists = [option for option in options if get_origin(option) in (list, tuple)]
-    if lists and not (text.lstrip().startswith("[") and text.rstrip().endswith("]")):
+    in_brackets = text.lstrip().startswith("[") and text.rstrip().endswith("]")
+    plain_text = any(option in (str, Path) or get_origin(option) is Literal for option in options)
+    if plain_text and not (lists and in_brackets):
+        return text
+    if lists and not in_brackets:
         return [text]
     if lists or any(isinstance(option, type) and issubclass(option, BaseModel) for option in options):
         return _flow(text, name)
     if options == (None,):
         return text  # validation says that there is no such setting
-    if options == (Any,) or any(get_origin(option) is dict for option in options):
+    if options == (Any,):
+        return _scalar(text, name)
+    if any(get_origin(option) is dict for option in options):
         return _flow(text, name)
     try:
         return TypeAdapter(annotation).validate_strings(text.strip())
@@ -152,6 +160,17 @@ def _read(annotation: Any, text: str, name: str) -> Any:
 
 def _plain(annotation: Any) -> Any:
     return get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
+
+
+def _scalar(text: str, name: str) -> Any:
+    """Read what a field of any type may hold: `[a, b]`, `{a: 1}`, a number or the like as YAML has it, else a text."""
+    if text.lstrip()[:1] in ("[", "{", '"', "'"):
+        return _flow(text, name)
+    try:
+        value = parse_yaml(text)
+    except BROKEN_YAML:
+        return text
+    return value if value is None or isinstance(value, bool | int | float) else text
 
 
 def _flow(text: str, name: str) -> Any:

@@ -64,6 +64,8 @@ class Lora:
     """Adapters by the module path of `UsoTransformer`, such as `double_blocks.0.img_attn.qkv`."""
 
     modules: dict[str, LowRank]
+    isolated: bool = False
+    """Whether it was trained with references that see only themselves; see `uso_model.isolation`."""
 
     @property
     def parameters(self) -> int:
@@ -138,7 +140,7 @@ def concatenate(first: Lora, second: Lora) -> Lora:
     """Return the LoRA that adds what both add: their factors side by side, the rank the sum of theirs.
 
     `[up1 up2] @ [down1; down2] = up1 @ down1 + up2 @ down2`, so nothing is rounded or lost; scales are multiplied into
-    `up`.
+    `up`. References are those of the second, which was trained beside the first.
     """
     modules: dict[str, LowRank] = {}
     for name in [*first.modules, *(name for name in second.modules if name not in first.modules)]:
@@ -147,4 +149,4 @@ def concatenate(first: Lora, second: Lora) -> Lora:
             torch.cat([part.down.float() for part in parts]),
             torch.cat([part.up.float() * part.scale for part in parts], dim=1),
         )
-    return Lora(modules)
+    return Lora(modules, second.isolated)

@@ -13,12 +13,14 @@ from torch import Tensor
 
 from ..config import FLUX_DEV
 from ..errors import UserError
+from ..isolation import mark
 from ..projector import PREFIX
-from .files import read_safetensors, write_safetensors
+from .files import read_metadata, read_safetensors, write_safetensors
 from .kinds import looks_like
 from .lora import USO_PARTS, Lora, LowRank, uso_modules
 from .lora_diffusers import bfl_layers
 from .lora_names import DOWN, UP, is_for_text, placed
+from .marks import ISOLATED, MARKER, is_isolated, is_marker
 from .strict import CheckpointError, counted, require_finite, require_floats
 
 __all__ = ["lora_from_state_dict", "lora_numbers", "read_lora", "write_diffusion_model_lora", "write_uso_lora"]
@@ -35,13 +37,15 @@ def read_lora(path: str | os.PathLike[str]) -> Lora:
         CheckpointError: also for a value that is not finite.
     """
     state_dict, name = read_safetensors(path), Path(path).name
-    lora = lora_from_state_dict(state_dict, name)
+    lora = lora_from_state_dict(state_dict, name, read_metadata(path))
     require_finite(lora_numbers(state_dict), name)
     return lora
 
 
-def lora_from_state_dict(state_dict: Mapping[str, Tensor], source: str) -> Lora:
-    """Read a LoRA out of a state dict.
+def lora_from_state_dict(
+    state_dict: Mapping[str, Tensor], source: str, metadata: Mapping[str, str] | None = None
+) -> Lora:
+    """Read a LoRA out of a state dict and the metadata of its file.
 
     `linear1` is split into `linear1_qkv` and `linear1_mlp`, a half without effect is dropped; diffusers' adapters of
     q, k and v become one. Left out are a projector in the same file (`feature_embedder.*`), which `load_projector`
@@ -51,7 +55,8 @@ def lora_from_state_dict(state_dict: Mapping[str, Tensor], source: str) -> Lora:
         CheckpointError: when this is no LoRA of factors, an adapter is incomplete or its ranks differ, a key is
             unknown, or a tensor holds no real numbers.
     """
-    places, strangers = placed({k: v for k, v in state_dict.items() if not k.startswith(PREFIX)}, source)
+    own = {k: v for k, v in state_dict.items() if not (k.startswith(PREFIX) or is_marker(k, v))}
+    places, strangers = placed(own, source)
     text = [key for key in strangers if is_for_text(key)]
     if not places:
         raise CheckpointError(
@@ -82,7 +87,7 @@ def lora_from_state_dict(state_dict: Mapping[str, Tensor], source: str) -> Lora:
             if part in modules:
                 raise CheckpointError(f"{source} adapts {part} twice; merge its two adapters into one.")
             modules[part] = piece
-    return Lora(modules)
+    return Lora(modules, is_isolated(metadata or {}, state_dict))
 
 
 def lora_numbers(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -124,13 +129,13 @@ def write_uso_lora(
 ) -> None:
     """Write a LoRA with USO's key names, as the released `dit_lora.safetensors` (304 tensors, no alpha).
 
-    Scales other than 1 are multiplied into `up`.
+    Scales other than 1 are multiplied into `up`. One of isolated references is marked as such.
 
     Args:
         path: file to write, replaced atomically.
         lora: the adapters.
         metadata: string metadata.
-        dtype: dtype of the tensors; None keeps theirs.
+        dtype: dtype of the adapters; None keeps theirs.
 
     Raises:
         UserError: for a module that USO's names cannot express, or a set that does not cover all 19 + 38 blocks of
@@ -148,7 +153,7 @@ def write_uso_lora(
         up = adapter.up if adapter.scale == 1 else (adapter.up.float() * adapter.scale).to(adapter.up.dtype)
         tensors[f"{keys[name]}.down.weight"] = adapter.down if dtype is None else adapter.down.to(dtype)
         tensors[f"{keys[name]}.up.weight"] = up if dtype is None else up.to(dtype)
-    write_safetensors(path, tensors, metadata)
+    _write(path, lora, tensors, "", FLUX_DEV.in_channels, metadata)
 
 
 def _uso_key(module: str) -> str | None:
@@ -171,18 +176,20 @@ def write_diffusion_model_lora(
     lora: Lora,
     metadata: Mapping[str, str] | None = None,
     dtype: torch.dtype | None = None,
+    channels: int = FLUX_DEV.in_channels,
 ) -> None:
     """Write a LoRA with `diffusion_model.*` key names, which ComfyUI applies whole or partial.
 
     ComfyUI knows the attention rows of `linear1` by the name `linear1_qkv` (comfy/lora.py) but has no name
     for the others: `linear1_mlp` is written as a `linear1` whose attention rows are zero. A scale other than
-    1 becomes an alpha.
+    1 becomes an alpha. One of isolated references is marked as such.
 
     Args:
         path: file to write, replaced atomically.
         lora: the adapters.
         metadata: string metadata.
-        dtype: dtype of the tensors; None keeps theirs.
+        dtype: dtype of the adapters; None keeps theirs.
+        channels: of the network's output tokens, which the mark has to fit.
     """
     tensors: dict[str, Tensor] = {}
     for name, adapter in lora.modules.items():
@@ -195,4 +202,19 @@ def write_diffusion_model_lora(
         tensors[f"{key}.lora_B.weight"] = up if dtype is None else up.to(dtype)
         if adapter.scale != 1:
             tensors[f"{key}.alpha"] = torch.tensor(adapter.scale * adapter.rank)
+    _write(path, lora, tensors, "diffusion_model.", channels, metadata)
+
+
+def _write(
+    path: str | os.PathLike[str],
+    lora: Lora,
+    tensors: dict[str, Tensor],
+    prefix: str,
+    channels: int,
+    metadata: Mapping[str, str] | None,
+) -> None:
+    """Write the tensors of a LoRA; one of isolated references says so twice, as not every loader passes metadata on."""
+    if lora.isolated:
+        tensors = {**tensors, f"{prefix}{MARKER}": mark(channels)}
+        metadata = {**(metadata or {}), **ISOLATED}
     write_safetensors(path, tensors, metadata)

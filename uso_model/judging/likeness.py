@@ -11,7 +11,14 @@ from torch import Tensor
 
 from .lab import lab
 
-__all__ = ["layout_likeness", "layout_vector", "style_likeness", "style_statistics"]
+__all__ = [
+    "layout_likeness",
+    "layout_vector",
+    "structure_likeness",
+    "structure_vector",
+    "style_likeness",
+    "style_statistics",
+]
 
 _GREY = (0.299, 0.587, 0.114)
 
@@ -22,6 +29,9 @@ _FINEST, _STRONGEST = 0.4, 102.4
 """Slopes in Delta E a pixel that are told apart at all, from below what is seen to black beside white."""
 _FINE = tuple(_FINEST * 2 ** (i / 2) for i in range(17))
 _COARSE = tuple(_FINEST * 2**i for i in range(9))
+
+_SIDE, _CELL, _SIGMA = 128, 4, 1.5
+"""Pixels at which edges are looked at, of a place that is compared, and of the blur that takes strokes away."""
 
 _BACKDROP = 6 / 127.5
 """Largest difference of a backdrop's pixels from its colour: what compression leaves of one flat colour."""
@@ -85,6 +95,40 @@ def layout_vector(x: Tensor) -> Tensor:
     grey = (x * x.new_tensor(_GREY)[:, None, None]).sum(dim=1, keepdim=True)
     flat = F.interpolate(grey, (16, 16), mode="area").flatten(1)
     return F.normalize(flat - flat.mean(dim=1, keepdim=True), dim=1)
+
+
+def structure_likeness(a: Tensor, b: Tensor) -> Tensor:
+    """Return how alike the places and directions of two pictures' edges are, `b`, -1..1: 1 for the same drawing.
+
+    It is the cosine of their `structure_vector`. Unlike `layout_likeness` it does not see which side of an edge is
+    bright, so that a drawing in any colours can be compared with a photo.
+
+    Args:
+        a: pictures `b 3 h w` in -1..1.
+        b: pictures `b 3 h w` in -1..1, of any size; both are squashed to squares.
+    """
+    return (structure_vector(a) * structure_vector(b)).sum(dim=1)
+
+
+def structure_vector(x: Tensor) -> Tensor:
+    """Return where the edges of pictures `b 3 h w` in -1..1 are and which way they run, as unit vectors `b 2048`.
+
+    The structure tensor of L*a*b* gives at each pixel a strength and an angle, which is doubled, so that light on dark
+    and dark on light are one. The vectors of that angle, as long as the root of the tensor's trace, are averaged over
+    32 x 32 places. Source: Bigun and Granlund 1987, "Optimal Orientation Detection of Linear Symmetry".
+    """
+    square = F.interpolate(x.float(), (_SIDE, _SIDE), mode="bilinear", antialias=True, align_corners=False)
+    steps = torch.arange(-5, 6, device=x.device)
+    weights = torch.exp(-steps.square() / (2 * _SIGMA**2))
+    weights = weights / weights.sum()
+    flat = F.pad(lab(square).flatten(0, 1)[:, None], (5, 5, 5, 5), mode="replicate")
+    soft = F.conv2d(F.conv2d(flat, weights[None, None, :, None]), weights[None, None, None])
+    soft = F.pad(soft, (1, 1, 1, 1), mode="replicate").unflatten(0, (len(x), 3)).squeeze(2)
+    across = soft[..., 1:-1, 2:] - soft[..., 1:-1, :-2]
+    down = soft[..., 2:, 1:-1] - soft[..., :-2, 1:-1]
+    xx, yy, xy = (product.sum(dim=1) for product in (across * across, down * down, across * down))
+    directions = torch.stack([xx - yy, 2 * xy], dim=1) / (xx + yy).clamp(min=1e-6).sqrt()[:, None]
+    return F.normalize(F.avg_pool2d(directions, _CELL).flatten(1), dim=1)
 
 
 def _slope(colours: Tensor) -> Tensor:

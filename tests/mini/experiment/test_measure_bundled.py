@@ -18,6 +18,7 @@ def test_the_command_prints_what_the_judges_see(capsys: pytest.CaptureFixture[st
     assert rows["style"]["likeness"] > rows["subject"]["likeness"] + 0.2
 
 
+@pytest.mark.long
 def test_another_seed_gives_other_cases() -> None:
     same, again, other = (measure_bundled(2, seed, ["none"])["true"] for seed in (CASES_SEED, CASES_SEED, 1))
     assert same == again != other

@@ -208,6 +208,7 @@ def test_a_row_is_measured_again_where_the_measuring_has_changed(work: Work, tmp
     assert len(read_lines(reproduce(A.model_copy(update={"seeds": [1, 2]}), tmp_path))) == 3
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("torn", [False, True])
 def test_an_interruption_at_any_file_changes_nothing(
     work: Work, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, torn: bool

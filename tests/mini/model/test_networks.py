@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -33,6 +35,12 @@ def pictures() -> list[Image.Image]:
         Image.fromarray(rng.integers(0, 256, (6, 6, 3), dtype=np.uint8)).resize((128, 128), Image.Resampling.BICUBIC)
         for _ in range(2)
     ]
+
+
+def test_the_base_isolates_nothing_whatever_lora_is_left_out(monkeypatch):
+    isolated = replace(read_lora(weight_files()["lora"]), isolated=True)
+    monkeypatch.setattr("comfyui_uso.mini.model.networks.read_lora", lambda _: isolated)
+    assert load_mini().isolated and not load_mini(lora_strength=0.0).isolated
 
 
 def test_the_tokenizer_pads_cuts_and_knows_its_words():

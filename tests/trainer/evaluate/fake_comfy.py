@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import socket
 import threading
+import time
 import urllib.parse
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -31,6 +33,8 @@ class FakeComfy:
 
     def __init__(self) -> None:
         self.graphs: list[dict[str, Any]] = []
+        self.ids: list[str] = []
+        """Of the graphs."""
         self.uploads: dict[str, bytes] = {}
         self.history: dict[str, Any] = {}
         self.deleted: list[str] = []
@@ -38,12 +42,32 @@ class FakeComfy:
         """So many of the next graphs."""
         self.refuses: str | None = None
         self.fails: str | None = None
+        self.kind = "RuntimeError"
+        """Of what fails."""
+        self.interrupts = 0
+        """So many of the next graphs are stopped."""
+        self.away = False
+        """Whether connections are cut."""
+        self.code = 0
+        """Status of all answers, where one is set."""
+        self.page: bytes | None = None
+        """What a proxy answers in its place."""
+        self.loses = 0
+        """So many of the next pictures."""
+        self.black = False
         self.pictures = 1
+        self.enlarges = 0
+        """Pixels by which pictures are too wide."""
+        self.seconds = 0.0
+        """Of a graph; they are drawn one after another."""
+        self.version = "0.33.0"
         self.address = ""
+        self.busy = threading.Lock()
 
-    def submit(self, graph: dict[str, Any]) -> dict[str, Any]:
+    def submit(self, graph: dict[str, Any], name: str | None = None) -> dict[str, Any]:
         self.graphs.append(graph)
-        name = f"p{len(self.graphs)}"
+        name = name or f"p{len(self.graphs)}"
+        self.ids.append(name)
         if self.refuses:
             errors = {"7": {"errors": [{"message": "Required input is missing", "details": self.refuses}]}}
             return {"error": {"message": "Prompt outputs failed validation"}, "node_errors": errors}
@@ -51,20 +75,36 @@ class FakeComfy:
             self.forgets -= 1
             return {"prompt_id": name, "node_errors": {}}
         messages: list[Any] = []
-        if self.fails:
-            messages.append(["execution_error", {"node_type": "KSampler", "exception_message": self.fails}])
-        images = [{"filename": f"{name}.png", "subfolder": "", "type": "temp"}] * self.pictures
-        status = {"status_str": "error" if self.fails else "success", "messages": messages}
-        self.history[name] = {"status": status, "outputs": {"8": {"images": images}}}
+        if self.interrupts:
+            self.interrupts -= 1
+            messages.append(["execution_interrupted", {"node_id": "7"}])
+        elif self.fails:
+            event = {"node_type": "KSampler", "exception_message": self.fails, "exception_type": self.kind}
+            messages.append(["execution_error", event])
+        image = {"filename": f"{name}.png", "subfolder": "", "type": "temp"}
+        status = {"status_str": "error" if messages else "success", "messages": messages}
+        self.history[name] = {
+            "status": status,
+            "outputs": {} if messages else {"8": {"images": [image] * self.pictures}},
+        }
         return {"prompt_id": name, "node_errors": {}}
 
-    def view(self, filename: str) -> bytes:
-        graph = self.graphs[int(filename[1:].partition(".")[0]) - 1]
+    def view(self, filename: str) -> bytes | None:
+        if self.loses:
+            self.loses -= 1
+            return None
+        graph = self.graphs[self.ids.index(filename.partition(".")[0])]
         size, seed = graph["6"]["inputs"], graph["7"]["inputs"]["seed"]
-        noise = np.random.default_rng(seed).integers(0, 255, (size["height"], size["width"], 3), np.uint8)
+        shape = (size["height"], size["width"] + self.enlarges, 3)
+        noise = np.random.default_rng(seed).integers(0, 255, shape, np.uint8)
         data = BytesIO()
-        Image.fromarray(noise).save(data, "PNG")
+        Image.fromarray(noise * (not self.black)).save(data, "PNG")
         return data.getvalue()
+
+    def restart(self) -> None:
+        """Forget what a server forgets that is started again."""
+        self.history.clear()
+        self.uploads.clear()
 
 
 @contextlib.contextmanager
@@ -83,7 +123,19 @@ def fake_comfy() -> Iterator[FakeComfy]:
             self.end_headers()
             self.wfile.write(body)
 
+        def misbehaves(self) -> bool:
+            if fake.away:
+                self.close_connection = True
+                self.connection.shutdown(socket.SHUT_RDWR)
+            elif fake.code:
+                self.answer({}, fake.code)
+            elif fake.page:
+                self.answer(fake.page)
+            return fake.away or bool(fake.code or fake.page)
+
         def do_GET(self) -> None:
+            if self.misbehaves():
+                return
             parts = urllib.parse.urlsplit(self.path)
             if parts.path == "/queue":
                 self.answer({"queue_running": [], "queue_pending": []})
@@ -91,18 +143,26 @@ def fake_comfy() -> Iterator[FakeComfy]:
                 name = parts.path.rpartition("/")[2]
                 self.answer({name: fake.history[name]} if name in fake.history else {})
             elif parts.path == "/view":
-                self.answer(fake.view(urllib.parse.parse_qs(parts.query)["filename"][0]))
+                picture = fake.view(urllib.parse.parse_qs(parts.query)["filename"][0])
+                self.answer(picture or b"", 200 if picture else 404)
+            elif parts.path == "/system_stats":
+                self.answer({"system": {"comfyui_version": fake.version}})
             else:
                 self.answer({}, 404)
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
+            if self.misbehaves():
+                return
             if self.path == "/upload/image":
                 name = body.partition(b'filename="')[2].partition(b'"')[0].decode()
                 fake.uploads[name] = body.rpartition(b"\r\n\r\n")[2].rpartition(b"\r\n--")[0]
                 self.answer({"name": name, "subfolder": "", "type": "input"})
             elif self.path == "/prompt":
-                told = fake.submit(json.loads(body)["prompt"])
+                asked = json.loads(body)
+                with fake.busy:
+                    time.sleep(fake.seconds)
+                told = fake.submit(asked["prompt"], asked.get("prompt_id"))
                 self.answer(told, 400 if "error" in told else 200)
             else:
                 fake.deleted += json.loads(body)["delete"]

@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 from comfyui_uso.cli import main
+from comfyui_uso.trainer.comfy import server as comfy_server
+from comfyui_uso.trainer.comfy.graph import read_graph
 from comfyui_uso.trainer.evaluate.bench import read_bench, seed_of
-from comfyui_uso.trainer.evaluate.drawers import comfy_server
 from comfyui_uso.trainer.evaluate.drawers.comfy import comfy_drawer
-from comfyui_uso.trainer.evaluate.drawers.comfy_graph import bind, graph_files, read_graph
+from comfyui_uso.trainer.evaluate.drawers.comfy_graph import bind, graph_files
 from comfyui_uso.trainer.evaluate.drawers.drawer import Inputs
 from comfyui_uso.trainer.evaluate.run import draw_bench
 from comfyui_uso.uso_model.errors import UserError

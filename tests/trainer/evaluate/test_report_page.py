@@ -16,6 +16,8 @@ from comfyui_uso.trainer.evaluate.together import read_together
 from comfyui_uso.uso_model.writing import sha256_of
 from PIL import Image
 
+from ...machine import at_most
+
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 EVIL = "<script>window.hit = 1</script><img src=x onerror='window.hit = 1'>"
 CARDS = [
@@ -78,9 +80,8 @@ def run(tmp_path: Path) -> Path:
 def test_ten_thousand_pictures_open_in_three_seconds(run: Path, tmp_path: Path):
     from playwright import sync_api
 
-    began = time.perf_counter()
-    page_file = write_report(read_together([run]), tmp_path / "out")[-1]
-    made = time.perf_counter() - began
+    with at_most(60, time.perf_counter):
+        page_file = write_report(read_together([run]), tmp_path / "out")[-1]
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
         page = browser.new_page(viewport={"width": 1200, "height": 900})
@@ -90,9 +91,8 @@ def test_ten_thousand_pictures_open_in_three_seconds(run: Path, tmp_path: Path):
         page.on("console", lambda message: said.append(message.text))
         page.on("pageerror", lambda error: said.append(str(error)))
         page.goto("about:blank")
-        began = time.perf_counter()
-        page.goto(page_file.as_uri(), wait_until="load")
-        opened = time.perf_counter() - began
+        with at_most(3, time.perf_counter):
+            page.goto(page_file.as_uri(), wait_until="load")
         page.screenshot(path=str(tmp_path / "top.png"))
         assert asked.count("file") == 1 and set(asked) <= {"file", "data"} and said == []
         assert page.evaluate("window.hit") is None
@@ -109,6 +109,4 @@ def test_ten_thousand_pictures_open_in_three_seconds(run: Path, tmp_path: Path):
         shutil.copytree(tmp_path / "out", kept, dirs_exist_ok=True)
         for name in ("top.png", "whole.png"):
             shutil.copy(tmp_path / name, kept)
-    assert opened <= 3, f"opened in {opened:.2f} s"
-    assert made < 60, f"made in {made:.2f} s"
     assert page_file.stat().st_size < 5_000_000

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -27,14 +28,14 @@ SIZES = replace(
 )
 
 
-def inputs() -> dict[str, Tensor]:
-    """Return a small sequence."""
+def inputs(isolated: bool = False) -> dict[str, Any]:
+    """Return a small sequence, with references that see only themselves where that is asked for."""
     generator = torch.Generator().manual_seed(0)
 
     def normal(*shape: int) -> Tensor:
         return torch.randn(*shape, generator=generator)
 
-    return {
+    plain = {
         "img": normal(2, 4, 64),
         "img_ids": torch.zeros(4, 3),
         "txt": normal(2, 3, 8),
@@ -43,6 +44,10 @@ def inputs() -> dict[str, Tensor]:
         "y": normal(2, 8),
         "guidance": torch.ones(2),
     }
+    if not isolated:
+        return plain
+    references = {"style": normal(2, 3, SIZES.hidden_size), "refs": [normal(2, 4, 64)], "ref_ids": [torch.ones(4, 3)]}
+    return {**plain, **references, "isolated": True}
 
 
 @pytest.fixture(scope="module")
@@ -55,12 +60,12 @@ def flux_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def step() -> Callable[[UsoTransformer], tuple[Tensor, dict[str, Tensor]]]:
+def step() -> Callable[..., tuple[Tensor, dict[str, Tensor]]]:
     """Return a function that makes a forward and a backward pass and returns output and gradients."""
 
-    def run(transformer: UsoTransformer) -> tuple[Tensor, dict[str, Tensor]]:
+    def run(transformer: UsoTransformer, isolated: bool = False) -> tuple[Tensor, dict[str, Tensor]]:
         transformer.zero_grad()
-        out = transformer(**inputs())
+        out = transformer(**inputs(isolated))
         out.float().square().mean().backward()
         grads = {name: p.grad.clone() for name, p in transformer.named_parameters() if p.grad is not None}
         return out.detach(), grads

@@ -14,15 +14,15 @@ from .conftest import adapted, inputs
 
 @pytest.mark.long
 @pytest.mark.skipif(not has_compiler(), reason="torch.compile needs a C++ compiler")
-@pytest.mark.parametrize("recomputed", [False, True])
-def test_outputs_and_gradients_agree(recomputed, flux_file, step):
+@pytest.mark.parametrize(("recomputed", "isolated"), [(False, False), (True, False), (True, True)])
+def test_outputs_and_gradients_agree(recomputed, isolated, flux_file, step):
     plain, fused = (adapted(load_frozen(flux_file, "fp32")) for _ in range(2))
     if recomputed:
         checkpoint_blocks(fused)
     compile_blocks(fused)
     assert list(fused.state_dict()) == list(plain.state_dict())
-    out, grads = step(fused)
-    expected, wanted = step(plain)
+    out, grads = step(fused, isolated)
+    expected, wanted = step(plain, isolated)
     torch.testing.assert_close(out, expected, rtol=1e-4, atol=1e-5)
     assert grads.keys() == wanted.keys()
     for name in wanted:

@@ -45,6 +45,24 @@ def test_outputs_and_gradients_are_equal(base, streamed, in_ram, flux_file, step
             )
 
 
+@pytest.mark.parametrize("in_ram", [False, True])
+def test_so_they_are_of_isolated_references(in_ram, flux_file, step):
+    plain = adapted(load_frozen(flux_file, "fp32"))
+    frugal = adapted(load_frozen(flux_file, "fp32", blocks_to_swap=3, modulation_in_ram=in_ram))
+    calls = []
+    frugal.single_blocks[0].modulation.lin.register_forward_hook(lambda *args: calls.append(1))
+    if in_ram:
+        offload_modulation(frugal)
+    swap_blocks(frugal, 3, "cpu", in_ram)
+    checkpoint_blocks(frugal)
+    (out, grads), (expected, wanted) = (step(model, isolated=True) for model in (frugal, plain))
+    torch.testing.assert_close(out, expected, rtol=1e-4, atol=1e-5)
+    assert grads.keys() == wanted.keys()
+    for name in wanted:
+        torch.testing.assert_close(grads[name], wanted[name], rtol=1e-3, atol=1e-6)
+    assert not in_ram or len(calls) == 1, "both vectors go through the modulation together"
+
+
 def test_recomputing_keeps_less(flux_file):
     def kept(transformer):
         sizes = []

@@ -59,6 +59,8 @@ def test_the_published_sizes():
     assert whole.gpu["frozen weights"] == pytest.approx(11.9e9, rel=0.01)
     assert not {"blocks in RAM", "modulation in RAM"} & whole.ram.keys()
     assert whole.tokens == 512 + 192 + 4096 + 1024
+    through_the_autoencoder = plan(recipe("adapt_24gb", "conditions.style_path=vae", "loop.ema=null"))
+    assert through_the_autoencoder.tokens == 512 + 1024 + 4096 + 1024
     away = plan(recipe("adapt_24gb", "memory.modulation=offloaded", "loop.ema=null"))
     assert whole.on_gpu - away.on_gpu == pytest.approx(3.2e9, rel=0.03)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-import time
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,8 @@ from comfyui_uso.uso_model.checkpoints.kinds import looks_like
 from comfyui_uso.uso_model.checkpoints.refusals import foreign_format
 from comfyui_uso.uso_model.checkpoints.strict import CheckpointError
 from comfyui_uso.uso_model.projector import HierarchicalProjector
+
+from ...machine import at_most
 
 PICKLE = [640, 896, 1152, 1408]
 """Lengths whose first bytes are 80 02 .. 80 05."""
@@ -92,7 +93,7 @@ def test_safetensors_is_read_under_any_name(tmp_path: Path) -> None:
 def test_a_file_of_many_keys_is_recognised_quickly(tmp_path: Path) -> None:
     path = tmp_path / "many.safetensors"
     safetensors.torch.save_file({f"blocks.{n}.some.layer.weight": torch.zeros(1) for n in range(50_000)}, path)
-    begun = time.process_time()
-    shapes = read_shapes(path)
-    assert kind_of(shapes) == "unknown" and "unknown kind" in looks_like(shapes)
-    assert len(shapes) == 50_000 and time.process_time() - begun < 2
+    with at_most(2):
+        shapes = read_shapes(path)
+        assert kind_of(shapes) == "unknown" and "unknown kind" in looks_like(shapes)
+    assert len(shapes) == 50_000

@@ -8,11 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from comfyui_uso.mini.world import STYLES, SUBJECTS, render_style, sample_scene, sample_style
+from comfyui_uso.mini.world import STYLES, SUBJECTS, render_photo, render_style, sample_scene, sample_style
 from comfyui_uso.uso_model.images import picture_tensor
 from comfyui_uso.uso_model.judging.discrimination import discriminate
 from comfyui_uso.uso_model.judging.lab import delta_e, lab
-from comfyui_uso.uso_model.judging.likeness import layout_likeness, style_likeness, style_statistics
+from comfyui_uso.uso_model.judging.likeness import (
+    layout_likeness,
+    structure_likeness,
+    style_likeness,
+    style_statistics,
+)
 from PIL import Image
 
 EMOJI = Path(__file__).parents[2] / "data/emoji"
@@ -93,3 +98,21 @@ def test_drawn_styles_are_told_apart_across_subjects():
             drawn.append((subject, style, torch.from_numpy(pixels.copy()).movedim(-1, 0)[None].float() / 127.5 - 1))
     found = measured(drawn)
     assert found.style.value >= 0.9 and found.subject.value <= 0.6 and found.style.low > found.subject.high
+
+
+def test_structure_is_edges_and_not_colours() -> None:
+    """A drawing in other colours has the same structure; moved, mirrored or another one it has not."""
+    rng = np.random.default_rng(4)
+    scenes = [sample_scene(rng, subject) for subject in SUBJECTS[:6]]
+    drawn = [picture_tensor(Image.fromarray(render_style(scene, sample_style(rng)))) for scene in scenes]
+    photos = [picture_tensor(Image.fromarray(render_photo(scene))) for scene in scenes]
+    moved = [picture_tensor(Image.fromarray(render_photo(scene.repose(rng)))) for scene in scenes]
+    same, other = (
+        [float(structure_likeness(a, b)) for a, b in zip(drawn, those, strict=True)] for those in (photos, moved)
+    )
+    assert min(same) > max(other)
+    x = drawn[0]
+    assert structure_likeness(x, -x) == pytest.approx(1.0, abs=0.1) and structure_likeness(x, x) == pytest.approx(1.0)
+    assert structure_likeness(x, x.flip(3)) < 0.5
+    large = torch.nn.functional.interpolate(x, (512, 384), mode="bicubic").clamp(-1, 1)
+    assert structure_likeness(x, large) > 0.95 and structure_likeness(x, torch.zeros(1, 3, 1, 1)) == 0

@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple
 
 from ....uso_model.errors import UserError
 from ....uso_model.untrusted import quoted, read_text
+from ..manifest import Layout, Row
 from ..roots import foreign
 from .listing import Listing, listing
 
@@ -46,6 +47,8 @@ class Options:
     """Leave out what names pictures that are not there."""
     min_score: float | None = None
     """Least `score_final` of UNO-1M's pairs."""
+    unpacked: Path | None = None
+    """Folder for pictures that are in archives; None: `pictures` beside the data set."""
 
 
 class Item(NamedTuple):
@@ -65,6 +68,26 @@ class Item(NamedTuple):
     """None: by `Options.split`."""
     trigger: str | None = None
     """Where `Options.trigger` is none."""
+    id: str = ""
+    """Empty: made of the target's path."""
+    layout: Layout = "shifted"
+    number: int | None = None
+    """Place in the manifest that an export was made of."""
+
+    @classmethod
+    def of(cls, row: Row) -> Item:
+        """Return the item that becomes a row of another manifest or an export."""
+        return cls(
+            row.target,
+            row.prompt,
+            row.contents,
+            row.style,
+            weight=row.weight,
+            scores=row.scores,
+            split=row.split,
+            id=row.id,
+            layout=row.layout,
+        )
 
 
 @dataclass

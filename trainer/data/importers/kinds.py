@@ -7,21 +7,28 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ....uso_model.errors import UserError
+from ....uso_model.picture_formats import PICTURE_SUFFIXES
 from ....uso_model.untrusted import json_lines, named, parse_json, quoted, read_text
 from ...reading.values import read_yaml
+from ..names import MANIFEST
+from ..parquet import ENDING as PARQUET
 from ..sources import TRAIN
+from ..tars import ENDING as TAR
 from .ai_toolkit import import_ai_toolkit
 from .folders import import_folders, part
 from .found import Found, Options
 from .imagefolder import import_imagefolder, metadata_files
 from .kohya import REPEATED, import_kohya
 from .listing import counted
+from .manifest import import_manifest
 from .musubi import import_musubi
+from .parquet import import_parquet
 from .pictures import import_pictures
 from .rows import Rows
 from .simpletuner import import_simpletuner
 from .toml import read_toml
 from .uno import import_uno
+from .webdataset import import_webdataset
 
 __all__ = ["AUTO", "KINDS", "Imported", "detected", "import_rows"]
 
@@ -33,16 +40,20 @@ KINDS: dict[str, Callable[[Path, Found], None]] = {
     "folders": import_folders,
     "imagefolder": import_imagefolder,
     "kohya": import_kohya,
+    "manifest": import_manifest,
     "musubi": import_musubi,
+    "parquet": import_parquet,
     "pictures": import_pictures,
     "simpletuner": import_simpletuner,
     "uno": import_uno,
+    "webdataset": import_webdataset,
 }
 
 _WITH_CONTROL = ("ai-toolkit", "musubi")
 
 
-_LINES = {"musubi": ("image_path", "image_path_0"), "imagefolder": ("file_name",)}
+_ARCHIVES = {"parquet": PARQUET, "webdataset": TAR}
+_LINES = {"musubi": ("image_path", "image_path_0"), "imagefolder": ("file_name",), "manifest": ("target",)}
 _LISTS = {"uno": ("image_tgt_path", "img_path1"), "simpletuner": ("instance_data_dir", "dataset_type")}
 """Keys of the first line or the first item by which a kind is known."""
 
@@ -97,15 +108,16 @@ def _require_sense(kind: str, options: Options) -> None:
 def _lines(found: Found, rows: Rows) -> list[str]:
     files = sum(found.skipped.values())
     said = [f"{files} skipped: {counted(found.skipped)}"] if files else []
-    captioned = sum(bool(item.prompt) for item in found.items)
-    said.append(f"{captioned} of {len(found.items)} pictures have a caption")
-    if captioned < len(found.items):
+    wanted = [item for item in found.items if item.layout != "preserved"]  # the others are to have none
+    captioned = sum(bool(item.prompt) for item in wanted)
+    said.append(f"{captioned} of {len(wanted)} pictures have a caption")
+    if captioned < len(wanted):
         said[-1] += f"; {_for_the_others(found.options)}"
     said += _shared(found)
     bare = sum(not item.style and item.references is not None and not item.references for item in found.items)
     if bare:
         said.append(f"{bare} rows have no reference: only stage base trains on them")
-    held = sum(row.split != TRAIN for row in rows) if found.options.split or found.items[0].split else 0
+    held = sum(row.split != TRAIN for row in rows) if found.options.split or found.items[0].split is not None else 0
     if held:
         said.append(f"{held} rows are held out")
     elif found.options.split:
@@ -157,11 +169,16 @@ def _of_folder(folder: Path) -> list[str]:
         found.append("imagefolder")
     if inner and all(REPEATED.fullmatch(name) for name in inner):
         found.append("kohya")
+    if not found and not any(path.suffix.lower() in PICTURE_SUFFIXES for path in folder.iterdir()):
+        found = [kind for kind, ending in _ARCHIVES.items() if next(folder.rglob(f"*{ending}"), None) is not None]
+        found = found or (["manifest"] if (folder / MANIFEST).is_file() else [])
     return found or ["pictures"]
 
 
 def _of_file(path: Path) -> list[str]:
     ending = path.suffix.lower()
+    if ending in _ARCHIVES.values():
+        return [kind for kind, one in _ARCHIVES.items() if one == ending]
     if ending in (".yaml", ".yml"):
         return ["ai-toolkit"] if isinstance(read_yaml(path).get("config"), dict) else []
     if ending == ".csv":

@@ -11,7 +11,16 @@ from ....uso_model.picture_formats import PICTURE_FORMATS, picture_formats
 from ....uso_model.untrusted import named, quoted
 from ..names import MANIFEST
 
-__all__ = ["Listing", "counted", "listing"]
+__all__ = ["Listing", "NoPicture", "counted", "listing"]
+
+
+class NoPicture(UserError):
+    """A folder without a picture."""
+
+    def __init__(self, message: str, skipped: Counter[str]):
+        """Keep what the folder holds besides, by ending or reason."""
+        super().__init__(message)
+        self.skipped = skipped
 
 
 class Listing:
@@ -64,7 +73,8 @@ def listing(folder: Path, recursive: bool, caption_extension: str) -> Listing:
     out; a folder named like a picture is a folder. Links to files and folders are followed, a folder once.
 
     Raises:
-        UserError: it is no folder, cannot be read, or holds no picture.
+        UserError: it is no folder or cannot be read.
+        NoPicture: it holds none.
     """
     folder = folder.absolute()
     found = Listing(folder)
@@ -76,8 +86,9 @@ def listing(folder: Path, recursive: bool, caption_extension: str) -> Listing:
     if not found.pictures:
         skipped = f"; skipped are {counted(found.skipped)}" if found.skipped else ""
         below = "" if recursive or "sub-folders" not in found.skipped else ", or look into sub-folders with --recursive"
-        raise UserError(
-            f"{named(folder)} holds no picture ({', '.join(endings)}){skipped}; give the folder of the pictures{below}"
+        raise NoPicture(
+            f"{named(folder)} holds no picture ({', '.join(endings)}){skipped}; give the folder of the pictures{below}",
+            found.skipped,
         )
     found.close()
     found.count_orphans(caption_extension)

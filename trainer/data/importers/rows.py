@@ -64,7 +64,7 @@ class Rows:
         numbers: defaultdict[str, Iterator[int]] = defaultdict(lambda: count(2))
         for items in self._groups.values():
             for item, references in self._with_references(items):
-                name = self._name(item.target)
+                name = item.id or self._name(item.target)
                 row_id = name
                 while row_id in seen:
                     row_id = f"{name}#{next(numbers[name])}"
@@ -107,9 +107,10 @@ class Rows:
                 style=styles,
                 content=contents or None,
                 prompt=self._prompt(item.prompt, self._options.trigger or item.trigger),
+                layout=item.layout,
                 weight=item.weight,
                 scores=dict(item.scores),
-                split=item.split or self._split(name),
+                split=self._split(name) if item.split is None else item.split,
             )
         except ValidationError as error:  # half a character in a caption, for one
             reason = error.errors()[0]

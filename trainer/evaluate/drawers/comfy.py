@@ -8,9 +8,11 @@ from typing import Any
 from PIL import Image
 
 from ....uso_model.errors import UserError
+from ...comfy.answers import pictures_of
+from ...comfy.graph import BoundGraph, read_graph
+from ...comfy.server import Server
 from ..bench import TASKS, Row, Task
-from .comfy_graph import BoundGraph, bind, graph_files, read_graph
-from .comfy_server import Server
+from .comfy_graph import bind, graph_files
 from .drawer import NOISE, Inputs
 
 __all__ = ["ComfyDrawer", "comfy_drawer"]
@@ -32,11 +34,7 @@ class ComfyDrawer:
 
     def describe(self) -> dict[str, Any]:
         """Return hashes of the graphs and where things go in them; the server may be another one of the same files."""
-        graphs = {}
-        for task, graph in self._graphs.items():
-            binds = {name: f"{place.node}.{place.input}" for name, place in graph.places.items()}
-            graphs[task] = {"hash": graph.digest(), "binds": binds, "output": graph.output}
-        return {"name": "comfy", "graphs": graphs}
+        return {"name": "comfy", "graphs": {task: graph.described() for task, graph in self._graphs.items()}}
 
     def __call__(self, rows: Sequence[Row], samples: Sequence[int], seeds: Sequence[int]) -> list[Image.Image]:
         """Draw; see `Drawer`."""
@@ -74,13 +72,11 @@ class ComfyDrawer:
         return self._uploaded[key]
 
     def _picture(self, row: Row, outputs: dict[str, Any]) -> Image.Image:
-        given = outputs.get(self._graphs[row.task].output)
-        images = given.get("images") if isinstance(given, dict) else None
-        if not isinstance(images, list) or len(images) != 1 or not isinstance(images[0], dict):
-            number = len(images) if isinstance(images, list) else 0
+        images = pictures_of(outputs, self._graphs[row.task].output)
+        if len(images) != 1:
             raise UserError(
-                f"the graph for task {row.task} gives {number} pictures, expected 1: set its batch size to 1, or name "
-                "the node with --bind output=TITLE"
+                f"the graph for task {row.task} gives {len(images)} pictures, expected 1: set its batch size to 1, or "
+                "name the node with --bind output=TITLE"
             )
         return self._server.picture(images[0])
 
@@ -94,4 +90,6 @@ def comfy_drawer(inputs: Inputs) -> ComfyDrawer:
     tasks = [task for task in TASKS if task in inputs.bench.counts] or list(TASKS)
     files = graph_files(inputs.graphs, tasks)
     graphs = {task: bind(read_graph(file), inputs.binds, task, file) for task, file in files.items()}
-    return ComfyDrawer(inputs, graphs, Server(inputs.server))
+    server = Server(inputs.server)
+    server.connect()
+    return ComfyDrawer(inputs, graphs, server)

@@ -1,78 +1,23 @@
-"""Graphs of ComfyUI in API format, and which of their inputs take what is drawn."""
+"""Which inputs of a graph take what a bench draws, found by titles, classes and names of inputs."""
 
 from __future__ import annotations
 
-import copy
-import hashlib
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from ....uso_model.errors import UserError
-from ....uso_model.untrusted import named, parse_json, quoted, read_text
+from ....uso_model.untrusted import named, quoted
+from ...comfy.graph import INPUTS, PREVIEW, SAVE, BoundGraph, Nodes, Place, is_link, title_of
 from ..bench import TASKS, Task
 
-__all__ = ["NAMES", "BoundGraph", "Place", "bind", "graph_files", "read_graph"]
+__all__ = ["NAMES", "bind", "graph_files"]
 
-Nodes = dict[str, dict[str, Any]]
-"""Id to `class_type`, `inputs` and `_meta`."""
-
-INPUTS: dict[str, tuple[str, ...]] = {
-    "prompt": ("text", "prompt", "value", "string"),
-    "style": ("image",),
-    "content": ("image",),
-    "seed": ("seed", "noise_seed", "value"),
-    "width": ("width", "value"),
-    "height": ("height", "value"),
-    "steps": ("steps", "value"),
-    "guidance": ("guidance", "value"),
-}
-"""What is bound, and the inputs of a node that may take it, the likeliest first."""
 OUTPUT = "output"
 NAMES = (*INPUTS, OUTPUT)
 _WORDS = {"style": ("style",), "content": ("content", "subject")}
 """Words in the title of a node that loads a picture."""
 _JOINT = ("joint_kept", "joint_shifted")
-_SAVE, _PREVIEW = "SaveImage", "PreviewImage"
-_EXPORT = "save it with File > Export (API)"
-
-
-class Place(NamedTuple):
-    """An input of a node."""
-
-    node: str
-    input: str
-
-
-class BoundGraph(NamedTuple):
-    """A graph of which it is known where everything goes."""
-
-    nodes: Nodes
-    places: Mapping[str, Place]
-    output: str
-
-    def filled(self, values: Mapping[str, Any]) -> Nodes:
-        """Return the graph with these values; a picture that is None is muted: its node and its links are gone."""
-        nodes = copy.deepcopy(self.nodes)
-        for name, value in values.items():
-            place = self.places.get(name)
-            if place is None:
-                continue
-            if value is None:
-                _mute(nodes, place.node)
-            else:
-                nodes[place.node]["inputs"][place.input] = value
-        if nodes[self.output]["class_type"] == _SAVE:  # thousands of files would pile up on the server
-            images = nodes[self.output]["inputs"].get("images")
-            nodes[self.output] = {**nodes[self.output], "class_type": _PREVIEW, "inputs": {"images": images}}
-        return nodes
-
-    def digest(self) -> str:
-        """Return a short hash of the graph and of where things go."""
-        places = {name: list(place) for name, place in self.places.items()}
-        text = json.dumps([self.nodes, places, self.output], sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def graph_files(texts: Sequence[str], tasks: Sequence[Task]) -> dict[Task, Path]:
@@ -95,24 +40,6 @@ def graph_files(texts: Sequence[str], tasks: Sequence[Task]) -> dict[Task, Path]
             f"{absent[0]}=FILE"
         )
     return {task: found[task] for task in tasks}
-
-
-def read_graph(path: Path) -> Nodes:
-    """Return the nodes of a graph in API format.
-
-    Raises:
-        UserError: the file holds none.
-    """
-    value = parse_json(read_text(path, "name a graph in API format"), named(path))
-    if isinstance(value, dict) and isinstance(value.get("nodes"), list):
-        raise UserError(f"{named(path)} is a workflow as the page keeps it, expected the API format; {_EXPORT}")
-    if not isinstance(value, dict) or not value or not all(_is_node(node) for node in value.values()):
-        raise UserError(f"{named(path)} is no graph of ComfyUI in API format; {_EXPORT}")
-    return value
-
-
-def _is_node(node: Any) -> bool:
-    return isinstance(node, dict) and isinstance(node.get("class_type"), str) and isinstance(node.get("inputs"), dict)
 
 
 def bind(nodes: Nodes, texts: Sequence[str], task: Task, file: Path) -> BoundGraph:
@@ -148,8 +75,8 @@ def bind(nodes: Nodes, texts: Sequence[str], task: Task, file: Path) -> BoundGra
     if OUTPUT in asked:
         output = _titled(nodes, asked[OUTPUT])
     else:
-        output = _titled(nodes, OUTPUT) or [id_ for id_, node in nodes.items() if node["class_type"] == _SAVE]
-        output = output or [id_ for id_, node in nodes.items() if node["class_type"] == _PREVIEW]
+        output = _titled(nodes, OUTPUT) or [id_ for id_, node in nodes.items() if node["class_type"] == SAVE]
+        output = output or [id_ for id_, node in nodes.items() if node["class_type"] == PREVIEW]
     if len(output) != 1:
         raise UserError(f"{named(file)} has {len(output)} nodes that may give the picture: {_hint(nodes, OUTPUT)}")
     return BoundGraph(nodes, places, output[0])
@@ -166,7 +93,7 @@ def _part_pictures(nodes: Nodes, places: dict[str, Place], asked: Mapping[str, s
         return
     guessed = [name for name in ("style", "content") if name not in asked]
     if len(guessed) != 1:
-        title = quoted(_title(nodes[style.node]))
+        title = quoted(title_of(nodes[style.node]))
         raise UserError(f"{named(file)} has the node {title} for both style and content: {_hint(nodes, 'style')}")
     del places[guessed[0]]
 
@@ -199,43 +126,25 @@ def _found(nodes: Nodes, name: str) -> Place | None:
                 found.append(Place(id_, own[0]))
         return found
 
-    titled = fits(lambda node: _title(node).casefold() == name)
+    titled = fits(lambda node: title_of(node).casefold() == name)
     if titled:
         return titled[0] if len(titled) == 1 else None
     if name in _WORDS:
         loads = fits(lambda node: "LoadImage" in node["class_type"])
-        named_so = [p for p in loads if any(word in _title(nodes[p.node]).casefold() for word in _WORDS[name])]
+        named_so = [p for p in loads if any(word in title_of(nodes[p.node]).casefold() for word in _WORDS[name])]
         return named_so[0] if len(named_so) == 1 else None
-    free = [p for p in fits(lambda node: True) if p.input != "value" and not _is_link(nodes[p.node]["inputs"][p.input])]
+    free = [p for p in fits(lambda node: True) if p.input != "value" and not is_link(nodes[p.node]["inputs"][p.input])]
     if name == "prompt" and len(free) > 1:
-        free = [place for place in free if "positive" in _title(nodes[place.node]).casefold()]
+        free = [place for place in free if "positive" in title_of(nodes[place.node]).casefold()]
     if name in ("width", "height"):
         free = [place for place in free if "latent" in nodes[place.node]["class_type"].casefold()]
     return free[0] if len(free) == 1 else None
 
 
 def _titled(nodes: Nodes, title: str) -> list[str]:
-    return [id_ for id_, node in nodes.items() if _title(node).casefold() == title.casefold()]
-
-
-def _title(node: dict[str, Any]) -> str:
-    meta = node.get("_meta")
-    title = meta.get("title") if isinstance(meta, dict) else None
-    return title if isinstance(title, str) else node["class_type"]
-
-
-def _is_link(value: Any) -> bool:
-    return isinstance(value, list)
+    return [id_ for id_, node in nodes.items() if title_of(node).casefold() == title.casefold()]
 
 
 def _hint(nodes: Nodes, name: str) -> str:
-    titles = ", ".join(dict.fromkeys(_title(node) for node in nodes.values()))
+    titles = ", ".join(dict.fromkeys(title_of(node) for node in nodes.values()))
     return f"give a node the title {name}, or name it with --bind {name}=TITLE; titles are {titles[:300]}"
-
-
-def _mute(nodes: Nodes, muted: str) -> None:
-    """Take a node out as the page does: what it led to has an input less."""
-    nodes.pop(muted, None)
-    for node in nodes.values():
-        inputs = node["inputs"]
-        node["inputs"] = {name: v for name, v in inputs.items() if not (_is_link(v) and v and str(v[0]) == muted)}

@@ -1,0 +1,1 @@
+"""ComfyUI servers over HTTP, and graphs in API format."""

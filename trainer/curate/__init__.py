@@ -1,0 +1,1 @@
+"""From stylised pictures to triplets: drawn by experts, judged, chosen by people."""

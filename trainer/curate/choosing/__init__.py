@@ -1,0 +1,1 @@
+"""What of a run becomes the data set: duplicates, splits, thresholds."""

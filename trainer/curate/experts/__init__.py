@@ -1,0 +1,1 @@
+"""What draws: ComfyUI, our own networks, any command."""

@@ -1,0 +1,1 @@
+"""Accepted rows as a data set of other formats."""

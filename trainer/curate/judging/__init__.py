@@ -1,0 +1,1 @@
+"""The steps that score pictures, cheap ones first."""

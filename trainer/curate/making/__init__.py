@@ -1,0 +1,1 @@
+"""The steps that make pictures: target, style reference, content reference."""

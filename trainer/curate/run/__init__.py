@@ -1,0 +1,1 @@
+"""Who does the steps: this machine or a cluster."""

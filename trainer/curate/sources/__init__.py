@@ -1,0 +1,1 @@
+"""Where stylised pictures come from."""

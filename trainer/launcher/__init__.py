@@ -1,0 +1,1 @@
+"""Starting the command line of a folder that is not installed."""
