@@ -20,6 +20,7 @@ from ..uso_model.errors import UserError
 from ..uso_model.untrusted import named, quoted
 from .arguments import CommandParser
 from .engine.events import EVENTS
+from .engine.leftover import ENDING
 from .engine.reporting import report_error, report_fault, reporting
 from .install_line import extra_of_pack, install_line
 from .out_of_memory import advice
@@ -67,11 +68,11 @@ def run(parser: CommandParser, argv: Sequence[str] | None = None) -> int:
     _print_anything()
     try:
         try:
-            return _handled(parser, argv)
+            return ENDING.with_code(_handled(parser, argv))
         finally:
             print(end="", flush=True)  # here, because at the interpreter's end an error would be printed
     except BrokenPipeError as error:
-        return 141 if _nobody_reads() else _answer(error)
+        return ENDING.with_code(141 if _nobody_reads() else _answer(error))
 
 
 def _handled(parser: CommandParser, argv: Sequence[str] | None) -> int:

@@ -6,8 +6,10 @@ import asyncio
 import queue
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Protocol
 
+from ...engine.leftover import ENDING
 from ..steps import Task
 from .worker import Done, Worker
 
@@ -45,7 +47,9 @@ class Crew:
         """Start up to `count` threads, each when it is needed."""
         self._calls: queue.SimpleQueue[tuple[Callable[[], Any], Callable[[Any, BaseException | None], None]] | None]
         self._calls = queue.SimpleQueue()
-        self._count, self._name, self._started, self._busy = count, name, 0, 0
+        self._count, self._name, self._busy = count, name, 0
+        self._threads: list[threading.Thread] = []
+        self._unfinished: set[Callable[[], Any]] = set()
 
     async def call(self, function: Callable[[], Any]) -> Any:
         """Return what a blocking function returns."""
@@ -60,36 +64,57 @@ class Crew:
             else:
                 future.set_exception(error)
 
-        def answered(value: Any, error: BaseException | None) -> None:
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(answer, value, error)
-
         self._busy += 1
-        if self._busy > self._started and self._started < self._count:
-            self._started += 1
-            threading.Thread(target=self._work, name=f"{self._name}-{self._started}", daemon=True).start()
-        self._calls.put((function, answered))
+        if self._busy > len(self._threads) and len(self._threads) < self._count:
+            name = f"{self._name}-{len(self._threads) + 1}"
+            self._threads.append(threading.Thread(target=self._work, name=name, daemon=True))
+            self._threads[-1].start()
+        self._unfinished.add(function)
+        self._calls.put((function, lambda value, error: _tell(loop, answer, value, error)))
         try:
             return await future
         finally:
             self._busy -= 1
 
     def close(self) -> None:
-        """Let the threads end after what they are at."""
-        for _ in range(self._started):
+        """Wait for the threads to end; where a call goes on, they are left alone, and end with the process.
+
+        A thread that ends frees what it has called, such as a network: see `Ending`.
+        """
+        with suppress(queue.Empty):
+            while (call := self._calls.get_nowait()) is not None:  # nobody waits for it any more
+                self._unfinished.discard(call[0])
+        busy, threads, self._threads = bool(self._unfinished), self._threads, []
+        for _ in threads:
             self._calls.put(None)
+        for thread in threads:
+            if busy:
+                ENDING.beside(thread)
+            else:
+                thread.join()
 
     def _work(self) -> None:
         while (call := self._calls.get()) is not None:
-            function, answered = call
-            error: BaseException | None = None
-            try:
-                value = function()
-            except StopIteration as problem:  # no future takes it
-                value, error = None, RuntimeError(f"a step raised {problem!r}")
-            except BaseException as problem:  # handed to whoever waits
-                value, error = None, problem
-            answered(value, error)
+            self._do(*call)
+            del call  # what it holds is not needed while the thread waits
+
+    def _do(self, function: Callable[[], Any], answered: Callable[[Any, BaseException | None], None]) -> None:
+        value: Any = None
+        error: BaseException | None = None
+        try:
+            value = function()
+        except StopIteration as problem:  # no future takes it
+            error = RuntimeError(f"a step raised {problem!r}")
+        except BaseException as problem:  # handed to whoever waits
+            error = problem
+        self._unfinished.discard(function)
+        answered(value, error)
+
+
+def _tell(loop: asyncio.AbstractEventLoop, function: Callable[..., None], *args: Any) -> None:
+    """Have a function called in an event loop, from a thread; once the loop is closed nobody listens."""
+    with suppress(RuntimeError):
+        loop.call_soon_threadsafe(function, *args)
 
 
 class Threads:
@@ -103,7 +128,7 @@ class Threads:
     async def do(self, task: Task, free: Callable[[], None]) -> Done:
         """Do it; see `Place`."""
         loop = asyncio.get_running_loop()
-        done: Done = await self._crew.call(lambda: self._worker.do(task, lambda: loop.call_soon_threadsafe(free)))
+        done: Done = await self._crew.call(lambda: self._worker.do(task, lambda: _tell(loop, free)))
         return done
 
     def close(self) -> None:
