@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import comfy.controlnet
 import comfy.model_patcher
 import comfy.sample
 import pytest
@@ -18,6 +17,8 @@ from comfy_extras.nodes_model_advanced import ModelSamplingFlux
 from comfy_extras.nodes_nag import NAGuidance
 from comfyui_uso.nodes.apply import Apply
 from comfyui_uso.nodes.sockets import Content, Style
+
+from .control import under_control
 
 DIALS: dict[str, dict[str, Any]] = {
     "plain": {},
@@ -201,33 +202,15 @@ def test_inpainting_keeps_what_is_outside(
     assert not torch.allclose(out[..., 4:], latent[..., 4:], atol=1e-1)
 
 
-class MadeUpControl(comfy.controlnet.ControlBase):
-    """What a ControlNet gives to FLUX: additions to the picture's tokens behind each block."""
-
-    def get_control(self, x_noisy: Any, t: Any, cond: Any, batched_number: int, transformer_options: Any) -> Any:
-        """Return additions for one double and one single block, as many as the picture has tokens."""
-        tokens = (x_noisy.shape[-2] // 2) * (x_noisy.shape[-1] // 2)
-        added = torch.randn(1, tokens, 64, generator=torch.Generator().manual_seed(6)).expand(x_noisy.shape[0], -1, -1)
-        return {"input": [added], "output": [added]}
-
-    def copy(self) -> Any:
-        """Return another of the same."""
-        made = MadeUpControl()
-        self.copy_to(made)
-        return made
-
-
 @pytest.mark.parametrize("dials", DIALS)
 def test_a_controlnet_counts_beside_references(
     dials: str, base_model: Any, prompt: Any, sample: Any, style: Style, subject: Content
 ) -> None:
     """Its additions go to the picture's tokens, whatever stands before and behind them."""
     model, positive, negative = Apply.execute(base_model, prompt(), prompt(4), style, subject, **DIALS[dials]).result
-    controlled = [
-        [text, {**values, "control": MadeUpControl(), "control_apply_to_uncond": True}] for text, values in positive
-    ]
+    controlled = under_control(positive)
     with_both, without_control = (sample(model, conds, negative) for conds in (controlled, positive))
-    bare = [[text, {**values, "control": MadeUpControl()}] for text, values in prompt()]
+    bare = under_control(prompt())
     assert with_both.isfinite().all() and not torch.allclose(with_both, without_control, atol=1e-3)
     assert not torch.allclose(with_both, sample(base_model, bare, negative), atol=1e-3)
 

@@ -14,7 +14,8 @@ from comfyui_uso.nodes.apply import Apply
 from comfyui_uso.uso_model.errors import UserError
 
 from .conftest import content
-from .reused import counting, longest_steps, reusing, sampled, small, step_of
+from .control import under_control
+from .reused import counting, held, longest_steps, reusing, sampled, small, step_of
 
 STEPS = 8
 
@@ -74,6 +75,14 @@ def test_a_network_without_patches_is_computed_whole(referenced: Any, caplog: py
         assert "Reuse" not in caplog.text
         assert torch.equal(sampled(reusing(other), positive), exact)
     assert caplog.text.count("USO Reuse References had no effect") == 1
+
+
+def test_a_controlnet_counts_on_the_steps_between(referenced: Any) -> None:
+    model, positive, negative = referenced
+    controlled, options = under_control(positive), {"steps": STEPS, "cfg": 2.0}
+    reused = sampled(reusing(model), controlled, negative, **options)
+    assert (reused - sampled(held(model), controlled, negative, **options)).abs().max() < 2e-5
+    assert (reused - sampled(reusing(model), positive, negative, **options)).abs().max() > 1e-2
 
 
 def test_blocks_that_others_leave_out(referenced: Any) -> None:
