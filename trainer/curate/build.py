@@ -20,7 +20,7 @@ from .sources.source import Picture
 from .steps import Choosy, Expert, Step
 from .where import parse_where
 
-__all__ = ["build_steps"]
+__all__ = ["build_steps", "drawing_steps"]
 
 
 def build_steps(config: CurateConfig, pictures: Mapping[str, Picture]) -> list[Step]:
@@ -28,6 +28,18 @@ def build_steps(config: CurateConfig, pictures: Mapping[str, Picture]) -> list[S
 
     Raises:
         UserError: an expert or a judge cannot be made, or an expression names a score that no step gives.
+    """
+    steps: list[Step] = [ReadTarget(pictures), *drawing_steps(config)]
+    steps += _judges(config, [step.plan.name for step in steps[1:]])
+    _check_scores(config, steps)
+    return steps
+
+
+def drawing_steps(config: CurateConfig) -> list[Step]:
+    """Return the steps that experts do, which need neither the source nor judges.
+
+    Raises:
+        UserError: an expert cannot be made.
     """
     experts: dict[str, Expert] = {}
 
@@ -40,7 +52,7 @@ def build_steps(config: CurateConfig, pictures: Mapping[str, Picture]) -> list[S
                 made.check(_inputs(config, make.expert))
         return Maker(make.expert, experts[make.expert], read_instructions(make.instructions, usual))
 
-    steps: list[Step] = [ReadTarget(pictures)]
+    steps: list[Step] = []
     if config.style:
         steps.append(DrawStyle(maker(config.style, "stylise"), config.width, config.height, config.seed))
     contents = {
@@ -56,8 +68,6 @@ def build_steps(config: CurateConfig, pictures: Mapping[str, Picture]) -> list[S
             )
     if own:
         steps.append(DrawContent(own, config.width, config.height, config.seed))
-    steps += _judges(config, [step.plan.name for step in steps[1:]])
-    _check_scores(config, steps)
     return steps
 
 

@@ -140,6 +140,25 @@ class Pipeline:
             for number in range(attempt + 1):
                 yield from ledger.lines_of(step_id(plan, row, inputs, number))
 
+    def lacking(self, row: Row, ledger: Ledger) -> set[str]:
+        """Return the steps of which a row has no result, and those that need one of them, whatever waits for what."""
+        last: dict[str, Entry] = {}
+        found: set[str] = set()
+        for plan in self.plans:
+            if plan.by_layout and row.layout not in plan.by_layout:
+                continue
+            if found & set(plan.needs):
+                found.add(plan.name)
+                continue
+            if any(name not in last or last[name].state != "done" for name in plan.needs):
+                continue
+            entry, _ = self._last(plan, row, {name: last[name] for name in plan.needs}, ledger)
+            if entry is None:
+                found.add(plan.name)
+            else:
+                last[plan.name] = entry
+        return found
+
     def _last(self, plan: StepPlan, row: Row, inputs: Mapping[str, Entry], ledger: Ledger) -> tuple[Entry | None, int]:
         """Return the entry of the last attempt that was made and its number; None and 0 where none was made."""
         last, attempt = None, 0

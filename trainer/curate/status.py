@@ -167,13 +167,6 @@ def redone(old: Pipeline, new: Pipeline, ledger: Ledger, rows: Iterable[Row]) ->
     counts: Counter[str] = Counter()
     done = {before.row.id: before for before in candidates(old, ledger)}
     for row in rows:
-        before = done.get(row.id)
-        if before is None:
-            continue
-        after = new.progress(row, ledger)
-        again = {task.plan.name for task in after.tasks if task.attempt == 0}
-        for plan in new.plans:
-            if again & set(plan.needs):
-                again.add(plan.name)
-        counts.update(name for name in again if name in before.entries)
-    return dict(counts)
+        if (before := done.get(row.id)) is not None:
+            counts.update(new.lacking(row, ledger) & set(before.entries))
+    return {plan.name: counts[plan.name] for plan in new.plans if counts[plan.name]}

@@ -104,7 +104,7 @@ def drive(
     except OSError as error:
         if not is_full(error):
             raise
-        raise with_room(error, pipeline, ledger, driver.counts) from error
+        raise with_room(error, pipeline, ledger, rows) from error
     finally:
         for place in places.values():
             place.close()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from ..ledger import Ledger
 from ..pictures import Stored
 from ..pipeline import Pipeline
-from ..steps import CONTENT, STYLE, TARGET
-from .driver import Counts
+from ..steps import CONTENT, STYLE, TARGET, Row
 
 __all__ = ["with_room"]
 
@@ -14,10 +15,10 @@ _DRAWN = 1_600_000
 """Bytes of a picture of a megapixel, where none of its kind was made yet."""
 
 
-def with_room(error: OSError, pipeline: Pipeline, ledger: Ledger, counts: Counts) -> OSError:
+def with_room(error: OSError, pipeline: Pipeline, ledger: Ledger, rows: Iterable[Row]) -> OSError:
     """Return an error of a full disk with the room that is needed; rows that were begun count as whole ones."""
     per_row = sum(_per_row(plan.name, ledger) for plan in pipeline.plans if plan.name in (TARGET, STYLE, CONTENT))
-    left = max(1, (counts.total or counts.rows) - counts.standings.total())
+    left = max(1, sum(pipeline.progress(row, ledger).standing == "open" for row in rows))
     return OSError(f"{error}: the {left:,} rows that are left need about {_shown(left * per_row)}; then start again")
 
 

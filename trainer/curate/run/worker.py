@@ -98,21 +98,21 @@ def value_of(answer: tuple[str, Any]) -> Done:
 
 
 def _steps_of_place(settings: Mapping[str, Any], place: str, device: str | None) -> dict[str, Step]:
-    """Build the steps that an expert does, in a process of its own.
+    """Build the steps that an expert does, in a process of its own, which may lack the files of judges.
 
     Args:
         settings: of the run, as JSON has them.
         place: the expert's name.
         device: on which it computes, where it has devices.
     """
-    from ..build import build_steps
+    from ..build import drawing_steps
     from ..recipe import CurateConfig
 
     config = CurateConfig.model_validate(settings)
     if device is not None and place in config.experts:
         own = config.experts[place].model_copy(update={"devices": [device]})
         config = config.model_copy(update={"experts": {**config.experts, place: own}})
-    return {step.plan.name: step for step in build_steps(config, {}) if place in step.plan.places()}
+    return {step.plan.name: step for step in drawing_steps(config) if place in step.plan.places()}
 
 
 def do(step: Step, task: Task, pictures: Pictures, called: Callable[[], object] = lambda: None) -> Entry:

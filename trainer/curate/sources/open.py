@@ -15,7 +15,7 @@ from ..recipe import SourceSettings
 from .folder import folder_pictures, is_made_here, looks_like_a_picture
 from .manifest import manifest_pictures
 from .parquet import parquet_pictures
-from .source import FOLDER, Picture
+from .source import FOLDER, NO_TEXT, Picture, is_text
 from .webdataset import webdataset_pictures
 
 __all__ = ["AUTO", "KINDS", "kind_of_source", "require_apart", "source_pictures"]
@@ -48,6 +48,8 @@ def source_pictures(settings: SourceSettings) -> dict[str, Picture]:
         for one in KINDS[kind](settings.path, settings.style):
             if isinstance(one, str):
                 refused.append(one)
+            elif not is_text(one.key):  # of an archive, or of a folder on the way
+                refused.append(f"{quoted(one.key)} {NO_TEXT}")
             elif one.key in found:
                 refused.append(f"{quoted(one.key)} is there twice; the first one is taken")
             else:

@@ -11,10 +11,23 @@ from typing import Any, NamedTuple
 from ....uso_model.errors import UserError
 from ....uso_model.untrusted import quoted, regular_file
 
-__all__ = ["FOLDER", "KNOWN", "LARGEST", "Picture", "about", "file_fingerprint", "key_problem", "read_file"]
+__all__ = [
+    "FOLDER",
+    "KNOWN",
+    "LARGEST",
+    "NO_TEXT",
+    "Picture",
+    "about",
+    "file_fingerprint",
+    "is_text",
+    "key_problem",
+    "read_file",
+    "require_size",
+]
 
 FOLDER = "folder"
 """As the name of a style group: the picture's folder."""
+NO_TEXT = "has a name that is no Unicode; rename it"
 LARGEST = 1 << 30
 """Bytes of one picture's file; more than 100 megapixels of 16 bits need."""
 
@@ -58,7 +71,8 @@ def about(said: Mapping[str, Any], style: str, folder: str) -> dict[str, str]:
 
 def _text(value: Any) -> str:
     """Return a text or a number as text; anything else, such as the paths of a manifest's styles, is none."""
-    return str(value).strip() if isinstance(value, str | int | float) and not isinstance(value, bool) else ""
+    told = str(value).strip() if isinstance(value, str | int | float) and not isinstance(value, bool) else ""
+    return told.encode(errors="replace").decode()  # JSON can hold half a character
 
 
 def key_problem(name: str) -> str | None:
@@ -66,14 +80,21 @@ def key_problem(name: str) -> str | None:
 
     Any other name is fine, because none becomes a path: `CON`, `a:b`, three hundred letters.
     """
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return "has a name that is no Unicode; rename it"
+    if not is_text(name):
+        return NO_TEXT
     parts = name.replace("\\", "/").split("/")
     if not parts[0] or (parts[0][1:2] == ":" and parts[0][0].isalpha() and len(parts) > 1) or ".." in parts:
         return "has a name that leads out of its source; rename it"
     return None
+
+
+def is_text(name: str) -> bool:
+    """Whether a name can be written down: the system hands over bytes that are no Unicode as halves of characters."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def file_fingerprint(status: os.stat_result) -> str:

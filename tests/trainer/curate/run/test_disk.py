@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from comfyui_uso.trainer.curate.run.local import run_local
 from comfyui_uso.trainer.curate.run.room import with_room
 from comfyui_uso.trainer.curate.run_folder import candidates, pipeline_of, read_run, write_run
 from comfyui_uso.trainer.curate.sources.open import source_pictures
-from comfyui_uso.trainer.curate.steps import StepPlan
+from comfyui_uso.trainer.curate.steps import Row, StepPlan
 
 from .. import cheap
 
@@ -38,7 +37,7 @@ def drive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]
     write_run(tmp_path / "run", config, pipeline, rows_of(pictures.values(), config))
 
     def call() -> None:
-        rows = rows_of(pictures.values(), config)
+        rows = list(rows_of(pictures.values(), config))
         run_local(pipeline, steps, rows, Ledger(tmp_path / "run"), counts=Counts(ROWS))
 
     return call
@@ -88,6 +87,7 @@ def test_a_full_disk_stops_before_a_line_is_written(
 
 
 def test_the_room_that_is_needed_is_that_of_whole_rows(tmp_path: Path) -> None:
+    rows = [Row(str(number), str(number), "", "preserved") for number in range(8)]
     pipeline = Pipeline([StepPlan("target"), StepPlan("style", ("target",)), StepPlan("content", ("target",))])
 
     def needed(*made: tuple[str, str, int, int]) -> str:
@@ -96,7 +96,7 @@ def test_the_room_that_is_needed_is_that_of_whole_rows(tmp_path: Path) -> None:
         for row, step, number, size in made:
             pictures = {step: Stored(f"{step} {number}", size * 1_000_000)}
             ledger.take(Entry(row, step, f"{row} {step} {number}", 0, "done", 1.0, pictures=pictures), "a")
-        return str(with_room(OSError("full"), pipeline, ledger, Counts(10, standings=Counter(complete=2))))
+        return str(with_room(OSError("full"), pipeline, ledger, rows))
 
     assert "the 8 rows that are left need about 38 MB" in needed(), "three pictures of a megapixel"
     targets = [(str(row), "target", row // 2, 4) for row in range(10)]  # two rows of each picture

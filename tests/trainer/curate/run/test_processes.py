@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 from comfyui_uso.trainer.curate.build import build_steps
 from comfyui_uso.trainer.curate.ledger import Ledger
+from comfyui_uso.trainer.curate.recipe import CurateConfig
 from comfyui_uso.trainer.curate.rows import rows_of
 from comfyui_uso.trainer.curate.run.driver import Driver
 from comfyui_uso.trainer.curate.run.local import run_local
+from comfyui_uso.trainer.curate.run.worker import _steps_of_place
 from comfyui_uso.trainer.curate.run_folder import pipeline_of, write_run
 from comfyui_uso.trainer.curate.sources.open import source_pictures
 from comfyui_uso.uso_model.errors import UserError
@@ -59,6 +61,15 @@ def test_what_a_process_says_stops_the_run(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.syspath_prepend(cheap.HERE)
     with pytest.raises(UserError, match="no such model; put it there"):
         drive(tmp_path, 2, devices=["a"], stops=True)
+
+
+def test_a_process_needs_no_file_of_a_judge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Actors on other machines have none."""
+    monkeypatch.syspath_prepend(cheap.HERE)
+    told = cheap.settings(tmp_path) | {"judges": {"csd": str(tmp_path / "of the driver/csd.safetensors")}}
+    told |= {"vlm": {"model": str(tmp_path / "of the driver/vlm")}}
+    steps = _steps_of_place(CurateConfig.model_validate(told).model_dump(mode="json"), "cheap", None)
+    assert set(steps) == {"style", "content"}
 
 
 @pytest.mark.long

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 from comfyui_uso.cli import main
 from comfyui_uso.trainer.curate.ledger import Journal, Ledger
+from comfyui_uso.trainer.curate.pipeline import Pipeline
 from comfyui_uso.trainer.curate.plan import forecast
 from comfyui_uso.trainer.curate.run.driver import Counts
 from comfyui_uso.trainer.curate.run.lease import Lease
 from comfyui_uso.trainer.curate.run_folder import candidates, pipeline_of, read_run, write_run
+from comfyui_uso.trainer.curate.status import redone
 from comfyui_uso.trainer.curate.steps import StepPlan
 from comfyui_uso.trainer.curate.where import parse_where
 
@@ -72,6 +76,17 @@ def test_status_tells_what_other_settings_would_make_again(done: Path, capsys: p
     again = status(done, capsys, recipe, "width=32")["redone"]
     assert again["style"] == again["content"] == 20 and "target" not in again
     assert again["look"] > 0, "it sees other pictures then"
+
+
+def test_all_judges_that_changed_are_told_though_one_waits_for_the_other(done: Path) -> None:
+    _, old = read_run(done / "run")
+    changed = {plan.name for plan in old.plans if plan.waits} | {"look"}
+    assert {"look", "measures"} <= changed
+    new = Pipeline([replace(plan, settings={"changed": 1}) if plan.name in changed else plan for plan in old.plans])
+    ledger = Ledger(done / "run")
+    rows = [one.row for one in candidates(old, ledger)]
+    known = Counter(name for one in candidates(old, ledger) for name in set(one.entries) & changed)
+    assert redone(old, new, ledger, rows) == known and min(known["look"], known["measures"]) > 0
 
 
 def test_damaged_pictures_are_moved_away_and_made_again(done: Path, capsys: pytest.CaptureFixture[str]) -> None:

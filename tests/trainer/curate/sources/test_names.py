@@ -6,7 +6,9 @@ import os
 import tarfile
 
 import pytest
-from comfyui_uso.trainer.curate.sources.source import key_problem
+from comfyui_uso.trainer.curate.recipe import SourceSettings
+from comfyui_uso.trainer.curate.sources.open import source_pictures
+from comfyui_uso.trainer.curate.sources.source import about, key_problem
 from comfyui_uso.trainer.curate.steps import Row
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -38,6 +40,18 @@ def test_of_a_folder(tmp_path, encoded, listed):
     assert "leads out" in said["out.png"] and "leads out" in said["outer"] and "no file" in said["pipe.png"]
     assert all("\n" not in text for text in refused)
     assert pictures["inner.png"].read() == encoded()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no such names")
+def test_of_an_archive_whose_own_name_is_no_text(archive, encoded, tmp_path, caplog):
+    archive(("a.png", encoded()), name=os.fsdecode(b"caf\xe9/b.tar"))
+    archive(("a.png", encoded()), name="fine.tar")
+    assert set(source_pictures(SourceSettings(path=tmp_path))) == {"fine.tar/a.png"}
+    assert "caf\\udce9/b.tar/a.png has a name that is no Unicode; rename it" in caplog.text
+
+
+def test_half_a_character_in_what_is_said_of_a_picture():
+    assert about({"prompt": "a \ud83d cat", "style": "\udce9"}, "folder", "") == {"prompt": "a ? cat", "style": "?"}
 
 
 def test_of_an_archive(archive, encoded, listed):
