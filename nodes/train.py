@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import folder_paths
 from comfy_api.latest import io, ui
@@ -19,7 +19,7 @@ from .graph.widgets import checked_widgets
 from .sockets import TrainingSetSocket, advanced, schema
 from .training.command import prompt_setting, run_settings, train_words, typed_settings
 from .training.folders import ROOT, training_folder
-from .training.recipes import BY_KIND, is_of_flux, recipe_choices, recipe_path, recipe_values
+from .training.recipes import BY_KIND, is_of_flux, own_recipes_hash, recipe_choices, recipe_path, recipe_values
 from .training.sets import TrainingSet
 
 if TYPE_CHECKING:
@@ -30,8 +30,40 @@ __all__ = ["Train"]
 GO_ON, NEW_NAME, REFUSE = "go on", "new name", "refuse"
 _MOST_BYTES = 60
 """Of a run's name."""
-_GIVEN: dict[str, tuple[tuple[str, str], ...]] = {}
-"""Files that runs have given on since ComfyUI's start, by the run's name: model folder and name in it."""
+
+
+class Asked(NamedTuple):
+    """The widgets."""
+
+    recipe: str = BY_KIND
+    name: str = "my lora"
+    if_changed: str = REFUSE
+    steps: int = 0
+    rank: int = 0
+    size: int = 0
+    learning_rate: float = 0.0
+    save_every: int = 0
+    sample_prompts: str = ""
+    seed: int = -1
+    python: str = ""
+    settings: str = ""
+
+    def values(self, training_set: TrainingSet) -> dict[str, str | float | None]:
+        """Return the recipe's settings that widgets stand for; None: the recipe's own."""
+        return {
+            "loop.steps": self.steps or None,
+            "lora.rank": self.rank or None,
+            "data.size": self.size or None,
+            "loop.learning_rate": self.learning_rate or None,
+            "loop.save_every": self.save_every or None,
+            "monitor.samples_every": self.save_every or None,
+            "monitor.prompts": prompt_setting(self.sample_prompts, training_set),
+            "loop.seed": None if self.seed < 0 else self.seed,
+        }
+
+
+_GIVEN: dict[Asked, tuple[tuple[str, str], ...]] = {}
+"""Files that were given on since ComfyUI's start: model folder and name in it."""
 
 
 class Train(io.ComfyNode):
@@ -169,29 +201,17 @@ class Train(io.ComfyNode):
         return f"Got the recipe {quoted(recipe)!r}, expected one of {', '.join(choices)}: choose one."
 
     @classmethod
-    def fingerprint_inputs(cls, name: str | None = None, **others: Any) -> str:
-        """Return what differs each time once a file of the run is gone, so that the same graph brings it back."""
-        files = _GIVEN.get(name or "", ())
-        return "" if all(folder_paths.get_full_path(kind, file) for kind, file in files) else str(time.time_ns())
+    def fingerprint_inputs(cls, recipe: str | None = None, **others: Any) -> str:
+        """Return what differs when the recipe's file does, and each time once a file that was given on is gone."""
+        others = {name: value for name, value in others.items() if name in Asked._fields and value is not None}
+        asked = Asked(recipe or BY_KIND, **others)
+        if all(folder_paths.get_full_path(kind, file) for kind, file in _GIVEN.get(asked, ())):
+            return own_recipes_hash(asked.recipe)
+        return str(time.time_ns())  # so that the same graph brings it back
 
     @classmethod
     @checked_widgets
-    def execute(
-        cls,
-        training_set: TrainingSet,
-        recipe: str = BY_KIND,
-        name: str = "my lora",
-        if_changed: str = REFUSE,
-        steps: int = 0,
-        rank: int = 0,
-        size: int = 0,
-        learning_rate: float = 0.0,
-        save_every: int = 0,
-        sample_prompts: str = "",
-        seed: int = -1,
-        python: str = "",
-        settings: str = "",
-    ) -> io.NodeOutput:
+    def execute(cls, training_set: TrainingSet, **widgets: Any) -> io.NodeOutput:
         """Train, or go on, and return the names of what was trained, the samples and the table."""
         # Not above: ComfyUI loads the pack without the trainer, and most of these know it.
         from .training.memory import free_card, free_models, require_room
@@ -200,23 +220,13 @@ class Train(io.ComfyNode):
         from .training.results import results
         from .training.session import trained
 
-        began = time.monotonic()
+        began, asked = time.monotonic(), Asked(**widgets)
         training_set.require_unchanged()
-        run = training_folder("runs", plain_name(name, "a run", _MOST_BYTES).replace("/", "-"))
-        path, typed = recipe_path(recipe, training_set.kind), typed_settings(settings)
-        interpreter = training_python(python)
+        run = training_folder("runs", plain_name(asked.name, "a run", _MOST_BYTES).replace("/", "-"))
+        path, typed = recipe_path(asked.recipe, training_set.kind), typed_settings(asked.settings)
+        interpreter = training_python(asked.python)
         require_packages(interpreter)
-        given: dict[str, str | float | None] = {
-            "loop.steps": steps or None,
-            "lora.rank": rank or None,
-            "data.size": size or None,
-            "loop.learning_rate": learning_rate or None,
-            "loop.save_every": save_every or None,
-            "monitor.samples_every": save_every or None,
-            "monitor.prompts": prompt_setting(sample_prompts, training_set),
-            "loop.seed": None if seed < 0 else seed,
-        }
-        values = recipe_values(path)
+        given, values = asked.values(training_set), recipe_values(path)
         files = model_settings(values.get("models"), typed) if is_of_flux(values) else []
         free_models()
 
@@ -224,12 +234,12 @@ class Train(io.ComfyNode):
             texts = [*files, *run_settings(training_set, folder, given, typed)]
             if is_of_flux(values) and (free := free_card()) is not None:
                 require_room(path, texts, free)
-            return train_words(interpreter, path, texts, allow_change=if_changed == GO_ON)
+            return train_words(interpreter, path, texts, allow_change=asked.if_changed == GO_ON)
 
-        run, told = trained(run, words, new_name=if_changed == NEW_NAME)
+        run, told = trained(run, words, new_name=asked.if_changed == NEW_NAME)
         found = results(run)
         loras = [("loras", file) for file in (found.whole, *(lora for _, lora in found.checkpoints)) if file]
-        _GIVEN[name] = (*loras, *([("model_patches", found.projector)] if found.projector else []))
+        _GIVEN[asked] = (*loras, *([("model_patches", found.projector)] if found.projector else []))
         return _output(run, found, training_set, told, time.monotonic() - began)
 
 

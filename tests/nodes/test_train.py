@@ -202,14 +202,6 @@ def test_files_of_another_run_are_not_replaced(place: Path) -> None:
     assert train(place, if_changed="new name")[0].endswith("cats-2-0000004.safetensors")
 
 
-def test_a_lora_that_was_taken_away_comes_back(place: Path) -> None:
-    lora, *_ = train(place)
-    assert Train.fingerprint_inputs(name="cats", recipe="toy") == "" == Train.fingerprint_inputs(name=None)
-    (place / "loras" / lora).unlink()
-    assert Train.fingerprint_inputs(name="cats") != ""
-    assert train(place)[0] == lora and Train.fingerprint_inputs(name="cats") == ""
-
-
 def test_a_loud_trainer_fills_no_pipe(place: Path) -> None:
     assert train(place, "floods", steps=40)[0].endswith("cats-0000040.safetensors")
 
