@@ -9,7 +9,6 @@ import shutil
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ import jinja2
 from ....uso_model.errors import UserError
 from ....uso_model.untrusted import argument, named
 from ....uso_model.writing import atomic_write
+from ...ahead import ahead
 from ...evaluate.gallery import small_jpeg
 from ..decisions import Decision
 from ..ledger import Ledger
@@ -158,5 +158,5 @@ def _write_small(folder: Path, ledger: Ledger, rows: Sequence[Progress]) -> None
         atomic_write(paths[stored], lambda temporary: Path(temporary).write_bytes(data), durable=False)
 
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        for _ in pool.map(partial(write), missing):
+        for _ in ahead(pool, write, missing):
             pass
