@@ -23,6 +23,7 @@ from ..decisions import Decision
 from ..ledger import Ledger
 from ..pictures import FOLDER
 from ..pipeline import Pipeline, Progress
+from ..raw_answers import with_raw
 from .columns import columns, hashes
 from .details import details, step_settings
 from .texts import as_script, pasteable, shown
@@ -93,7 +94,7 @@ def write_page(
         "ending": ".png" if inside else ".jpg",
         "settings": [step_settings(pipeline)],
     }
-    files = _files(data, [details(row) for row in rows])
+    files = _files(data, [details(row) for row in with_raw(ledger.run, rows)])
     digest = hashlib.sha256("".join(files.values()).encode()).hexdigest()[:16]
     folder = out / _DATA / digest
     for name, text in files.items():
