@@ -68,7 +68,7 @@ def set_manifest(name: str) -> Path:
 
 
 def found_manifest(name: str) -> Path | None:
-    """Return the manifest of a set, None where there is none.
+    """Return the manifest of a set, or the one that is named itself; None where there is none.
 
     Raises:
         UserError: no path within ComfyUI's folders.
@@ -78,9 +78,10 @@ def found_manifest(name: str) -> Path | None:
     clean = plain_name(name, "a set", _MOST_BYTES_READ)
     for place in (_sets(), Path(folder_paths.get_output_directory()), Path(folder_paths.get_input_directory())):
         path = place / clean
-        manifest = path if path.suffix == ".jsonl" else path / MANIFEST
-        if os.path.isfile(manifest):  # pathlib's own raises where a name is longer than the system has them
-            return manifest
+        for manifest in (path / MANIFEST, path):  # a set's name may end in .jsonl, too
+            # pathlib's own isfile raises where a name is longer than the system has them
+            if manifest.suffix == ".jsonl" and os.path.isfile(manifest):
+                return manifest
     return None
 
 

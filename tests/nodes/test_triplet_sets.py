@@ -11,7 +11,7 @@ import folder_paths
 import pytest
 import torch
 from comfy_execution.graph_utils import ExecutionBlocker
-from comfyui_uso.nodes.graph.set_folders import all_manifests
+from comfyui_uso.nodes.graph.set_folders import all_manifests, set_manifest
 from comfyui_uso.nodes.triplet_sets import LoadTriplet, SaveTriplet
 from comfyui_uso.trainer.data.manifest import read_manifest
 from comfyui_uso.uso_model.errors import UserError
@@ -148,6 +148,16 @@ def test_folders_of_output_and_input_are_read_too(output: Path) -> None:
     shutil.copytree(output / "uso_sets/my set", output / "runs/one")
     for name in ("theirs", "runs/one", "runs/one/manifest.jsonl", "uso_sets/my set"):
         assert torch.equal(LoadTriplet.execute(name).result[0], image())
+
+
+@pytest.mark.parametrize("name", ["cats.jsonl", "ink/cats.jsonl", "manifest.jsonl"])
+def test_a_set_may_be_named_as_a_manifest_is(name: str, output: Path) -> None:
+    SaveTriplet.execute(image(), image(seed=1), set_name=name)
+    assert torch.equal(LoadTriplet.execute(name).result[0], image())
+    assert torch.equal(LoadTriplet.execute(f"{name}/manifest.jsonl").result[0], image())
+    assert SaveTriplet.fingerprint_inputs(name) == SaveTriplet.fingerprint_inputs(name) == ""
+    assert len(LoadTriplet.fingerprint_inputs(name)) == 1
+    assert set_manifest(name) == output / "uso_sets" / name / "manifest.jsonl" == all_manifests()[0]
 
 
 def test_a_set_named_as_folders_within_sets_are_is_listed(output: Path) -> None:

@@ -40,6 +40,13 @@ def test_data(text: str, manifests: list[str], cache: str) -> None:
     assert load_recipe(TOY, texts=[text, "data.cache=elsewhere"]).data.cache == Path("elsewhere")
 
 
+def test_a_folder_of_data_may_be_named_as_a_manifest_is(tmp_path: Path) -> None:
+    (tmp_path / "cats.jsonl").mkdir()
+    config = load_recipe(TOY, texts=[f"data={tmp_path / 'cats.jsonl'}"])
+    assert config.data.manifests == [tmp_path / "cats.jsonl/manifest.jsonl"]
+    assert config.data.cache == tmp_path / "cats.jsonl/cache"
+
+
 def test_each_level_wins_over_the_one_below() -> None:
     assert load_recipe(TOY).loop.run_dir == Path("runs/toy")
     assert load_recipe(TOY, {"name": "a"}).loop.run_dir == Path("runs/a")

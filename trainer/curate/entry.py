@@ -32,7 +32,7 @@ _LARGEST = 1e300
 
 
 RAW = "raw"
-"""Name of the note with what a judge said in its own words, by names. Ledgers hold it only where they are asked to: of
+"""Name of the note with what a judge said in its own words, by names. Ledgers do not hold it, see `raw_answers`: of
 200,000 rows it takes gigabytes."""
 
 

@@ -5,15 +5,37 @@ from __future__ import annotations
 import os
 import threading
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 from ...uso_model.writing import fsync, retried, synced, unwritten
 from .entry import Entry
 
-__all__ = ["ENDING", "FOLDER", "Journal"]
+__all__ = ["FOLDER", "Journal", "journals", "whole_lines"]
 
 FOLDER = "journal"
 ENDING = ".jsonl"
+
+
+def journals(run: Path) -> list[Path]:
+    """Return the files of all writers of a run in the order of their names."""
+    folder = run / FOLDER
+    return [path for path in sorted(folder.glob(f"*{ENDING}")) if path.is_file()] if folder.is_dir() else []
+
+
+def whole_lines(path: Path, offset: int = 0) -> Iterator[tuple[int, bytes]]:
+    """Yield the lines of a journal from one's offset on, each with its own; not a torn last one.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with retried(lambda: path.open("rb")) as file:
+        file.seek(offset)
+        for line in file:
+            if not line.endswith(b"\n"):
+                break
+            yield offset, line
+            offset += len(line)
 
 
 class Journal:

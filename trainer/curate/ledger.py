@@ -14,9 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ...uso_model.writing import retried
 from .entry import Entry, State
-from .journal import ENDING, FOLDER, Journal
+from .journal import FOLDER, Journal, journals, whole_lines
 from .pictures import Pictures
 
 __all__ = ["FOLDER", "Entry", "Journal", "Ledger", "State"]
@@ -28,15 +27,9 @@ _Line = tuple[float, str, Entry]
 class Ledger:
     """All journals of a run, read together."""
 
-    def __init__(self, run: Path, raw: bool = False):
-        """Read what is there.
-
-        Args:
-            run: its folder.
-            raw: hold what judges said in their own words, too, which takes gigabytes of a large run.
-        """
+    def __init__(self, run: Path):
+        """Read what is there in the folder of a run, but for what judges said in their own words; see `raw_answers`."""
         self.run = run
-        self._raw = raw
         self.pictures = Pictures(run)
         self.damaged: list[str] = []
         """Lines that are none, as `file:offset: why`; a torn last one is not among them, its writer may be at it."""
@@ -50,26 +43,22 @@ class Ledger:
         Raises:
             OSError: a journal cannot be read.
         """
-        folder, new = self.run / FOLDER, 0
+        new = 0
         with _without_collection():
-            for path in sorted(folder.glob(f"*{ENDING}")) if folder.is_dir() else []:
-                if path.is_file() and path.stat().st_size > self._offsets.get(path.name, 0):
+            for path in journals(self.run):
+                if path.stat().st_size > self._offsets.get(path.name, 0):
                     new += self._read(path)
         return new
 
     def _read(self, path: Path) -> int:
         """Read a journal from where it was read to before."""
         offset, new, writer = self._offsets.get(path.name, 0), 0, path.stem
-        with retried(lambda: path.open("rb")) as file:
-            file.seek(offset)
-            for line in file:
-                if not line.endswith(b"\n"):
-                    break
-                try:
-                    new += self.take(Entry.read(line), writer)
-                except ValueError as error:
-                    self.damaged.append(f"{path.name}:{offset}: {error}")
-                offset += len(line)
+        for at, line in whole_lines(path, offset):
+            try:
+                new += self.take(Entry.read(line), writer)
+            except ValueError as error:
+                self.damaged.append(f"{path.name}:{at}: {error}")
+            offset = at + len(line)
         self._offsets[path.name] = offset
         return new
 
@@ -84,7 +73,7 @@ class Ledger:
 
     def take(self, entry: Entry, writer: str) -> bool:
         """Count an entry that stands in a journal, and return whether it was not known."""
-        line = (entry.time, writer, entry if self._raw else entry.without_raw())
+        line = (entry.time, writer, entry.without_raw())
         known = self._entries.setdefault(entry.id, line)
         if known is line:
             return True

@@ -49,7 +49,7 @@ def _review(args: argparse.Namespace) -> None:
     require_counts(args, "most")
     where = parse_where(args.where)
     pipeline = read_run(args.run)[1]
-    ledger = Ledger(args.run, raw=True)
+    ledger = Ledger(args.run)
     rows, count = choose_rows(candidates(pipeline, ledger), where, args.most, scores_of(pipeline.plans))
     out = args.out or args.run / "review"
     page = write_page(args.run, out, pipeline, ledger, rows, count, read_decisions(args.run), where.text)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ...uso_model.writing import remove_leftovers, retried, unwritten
+from ..ahead import ahead
 from .ledger import Ledger
 from .listing import read_listing
 from .pictures import FOLDER, Pictures, Stored
@@ -51,7 +52,8 @@ def verify(run: Path, pipeline: Pipeline) -> Verified:
     told = sorted({stored for entry in ledger.lines() for stored in entry.pictures.values()})
     gone: set[Stored] = set()
     with ThreadPoolExecutor(_THREADS) as threads:
-        for stored, looked in zip(told, threads.map(lambda one: _looked_at(ledger.pictures, one), told), strict=True):
+        looks = ahead(threads, lambda one: _looked_at(ledger.pictures, one), told)
+        for stored, looked in zip(told, looks, strict=True):
             path = ledger.pictures.path(stored.sha256)
             if isinstance(looked, OSError):
                 found.unreadable.append(f"{path.name}: {looked.strerror or looked}")

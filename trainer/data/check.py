@@ -13,6 +13,7 @@ from pathlib import Path
 
 from ...uso_model.checkpoints.files import sha256_of
 from ...uso_model.images import CONTENT_LONG_SIDE
+from ..ahead import ahead
 from ..encoders.interface import CountTokens
 from ..settings.data import DataConfig
 from .buckets import nearest_bucket, require_size
@@ -113,7 +114,7 @@ def open_pictures(paths: Sequence[Path], otherwise: str = OTHERWISE) -> dict[Pat
     """Open every picture whole, and return what each file holds, or what is wrong with it; see `open_picture`."""
     # Each may hold a picture of 100 megapixels.
     with ThreadPoolExecutor(min(_READERS, os.cpu_count() or 1)) as pool:
-        return dict(zip(paths, pool.map(partial(_opened, otherwise=otherwise), paths), strict=True))
+        return dict(zip(paths, ahead(pool, partial(_opened, otherwise=otherwise), paths), strict=True))
 
 
 def _opened(path: Path, otherwise: str) -> Picture:

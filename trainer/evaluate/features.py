@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +16,7 @@ from torch import Tensor
 
 from ...uso_model.judging.judge import Card, Judge, TextJudge
 from ...uso_model.writing import sha256_of
+from ..ahead import ahead
 from .looks import Look, Problem, look_at, opened
 from .store import Store
 
@@ -98,7 +97,7 @@ class Features:
             OSError: the cache cannot be written.
         """
         with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
-            hashes = list(pool.map(_hash, paths))
+            hashes = list(ahead(pool, _hash, paths))
             kept = {k: Look.unpacked(a) for k, a in self._looks.read(h for h in hashes if h).items()}
             for describer in describers:
                 store = self._stores.setdefault(describer.name, Store(self.cache / describer.digest))
@@ -117,7 +116,7 @@ class Features:
 
             found: list[Look | Problem] = ["missing"] * len(paths)
             waiting = {describer.name: _Batch(describer) for describer in describers}
-            for place, look, prepared in _ahead(pool, read, range(len(paths))):
+            for place, look, prepared in ahead(pool, read, range(len(paths))):
                 found[place] = look
                 if isinstance(look, str):
                     continue
@@ -193,13 +192,3 @@ def _hash(path: Path) -> str | None:
         return sha256_of(path) if path.is_file() else None
     except OSError:
         return None
-
-
-def _ahead(pool: ThreadPoolExecutor, read: Callable, places: Iterable[int], depth: int = 32) -> Iterator:
-    """Yield what `read` returns of each place in order, some of which are read in advance."""
-    left = iter(places)
-    waiting: deque[Future] = deque(pool.submit(read, place) for place in islice(left, depth))
-    while waiting:
-        found = waiting.popleft().result()
-        waiting.extend(pool.submit(read, place) for place in islice(left, 1))
-        yield found

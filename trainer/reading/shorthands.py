@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, MutableMapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -85,7 +86,7 @@ def written_out(short: Mapping[str, Any], others: Mapping[str, Any], source: str
         if not given or not all(isinstance(one, (str, Path)) and str(one).strip() for one in given):
             raise UserError(f"{source} holds data {quoted(short['data'])}, expected a folder or settings")
         paths = [Path(one) for one in given]
-        files = [path if path.suffix == ".jsonl" else path / MANIFEST for path in paths]
+        files = [path if path.suffix == ".jsonl" and not os.path.isdir(path) else path / MANIFEST for path in paths]
         found |= {"data.manifests": files, "data.cache": files[0].parent / CACHE}
     return found
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -136,6 +138,18 @@ def test_vectors_are_kept_on_the_disk(tmp_path: Path) -> None:
     del vectors
     assert set(kept_vectors(tmp_path, "judge", ["a", "b", "c"])) == {"a"}
     assert len(list((tmp_path / FOLDER / "judge").iterdir())) == 1
+
+
+def test_vectors_that_cannot_be_written_at_the_end_are_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / FOLDER).write_text("a file where the folder should be")
+    code = (
+        "import sys, numpy; from pathlib import Path; from comfyui_uso.trainer.curate.judging.vectors import Vectors;"
+        "vectors = Vectors(Path(sys.argv[1]), 'judge'); vectors.add('a', numpy.ones(2))"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    (line,) = done.stderr.splitlines()
+    assert "cannot be written" in line and "are made again when they are needed" in line
 
 
 def test_names_of_judges_become_names_of_scores() -> None:

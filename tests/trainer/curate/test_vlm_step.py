@@ -10,6 +10,9 @@ from typing import Any
 import pytest
 from comfyui_uso.trainer.curate.judging.vlm import pair_values
 from comfyui_uso.trainer.curate.ledger import Entry, Journal, Ledger
+from comfyui_uso.trainer.curate.pipeline import Progress
+from comfyui_uso.trainer.curate.raw_answers import with_raw
+from comfyui_uso.trainer.curate.steps import Row
 
 from .fake_vlm import FAULTS, PARTS, FakeVlm, completion, fake_vlm
 from .vlm_rows import KEY, judge_of, judged
@@ -70,8 +73,9 @@ def test_what_a_model_said_stands_in_the_journal_and_not_in_memory(tmp_path: Pat
         held = one.get(entry.id)
         assert held and held.values == entry.values and "raw" not in held.notes
         assert held.notes["tokens_in"] == entry.notes["tokens_in"] and len(str(held.notes)) < 200
-    held = Ledger(tmp_path, raw=True).get(entry.id)
-    assert held and held.notes == entry.notes == json.loads(journal.path.read_bytes())["notes"]
+    row = Progress(Row("0" * 32, "a.png", "1", "shifted"), {"vlm": held})
+    (told,) = with_raw(tmp_path, [row])
+    assert told.entries["vlm"].notes == entry.notes == json.loads(journal.path.read_bytes())["notes"]
 
 
 def test_an_answer_that_does_not_come_is_unjudged(tmp_path: Path) -> None:

@@ -10,7 +10,6 @@ import math
 from array import array
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
 import yaml
@@ -18,6 +17,7 @@ import yaml
 from ....uso_model.untrusted import quoted
 from .accepted import Accepted
 from .files import Split, split_name
+from .places import without_places
 
 __all__ = ["Statistics", "card"]
 
@@ -76,7 +76,7 @@ def card(
     if found.scores:
         parts += ["## Scores", _SCORES, _table(_SCORE_HEAD, _of_scores(found.scores))]
     if recipe is not None:
-        told = yaml.safe_dump(_without_places(recipe), sort_keys=False, allow_unicode=True)
+        told = yaml.safe_dump(without_places(recipe), sort_keys=False, allow_unicode=True)
         indented = "".join(f"    {line}\n" for line in told.splitlines())
         parts += ["## How the pictures were made", _RECIPE, indented]
     return "\n\n".join(part.rstrip("\n") for part in parts) + "\n"
@@ -146,14 +146,3 @@ def _cell(value: object) -> str:
     """Return a value that may be a stranger's text as a cell of a table."""
     text = html.escape(quoted(value), quote=False)
     return "".join(f"&#{ord(letter)};" if letter in "|`*[]\\" else letter for letter in text)
-
-
-def _without_places(told: Any) -> Any:
-    """Return settings whose absolute paths, which are of one machine, are names."""
-    if isinstance(told, dict):
-        return {name: _without_places(value) for name, value in told.items()}
-    if isinstance(told, list | tuple):
-        return [_without_places(value) for value in told]
-    if isinstance(told, str) and (PurePosixPath(told).is_absolute() or PureWindowsPath(told).is_absolute()):
-        return PureWindowsPath(told).name or told
-    return told

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ....uso_model.writing import fsync, unwritten
+from ....uso_model.writing import unwritten
 from ...data.parquet import ENDING
 from .accepted import ABOUT, Accepted, picture_bytes
 from .files import Parts, Split
@@ -85,7 +85,6 @@ class _File:
         self._flush()
         try:
             self._writer.close()
-            fsync(self._path)
         except OSError as error:
             raise unwritten(self._path, error) from error
 

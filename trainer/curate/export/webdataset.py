@@ -8,7 +8,6 @@ import tarfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from ....uso_model.writing import fsync
 from ...data.tars import ENDING
 from .accepted import Accepted, picture_bytes
 from .files import Parts, Split
@@ -18,7 +17,6 @@ __all__ = ["write_webdataset"]
 
 class _Archive:
     def __init__(self, path: Path):
-        self._path = path
         self._tar = tarfile.open(path, "w", format=tarfile.USTAR_FORMAT)  # noqa: SIM115 - closed by `close`
 
     def add(self, name: str, data: bytes) -> None:
@@ -28,7 +26,6 @@ class _Archive:
 
     def close(self) -> None:
         self._tar.close()
-        fsync(self._path)
 
 
 def write_webdataset(rows: Iterable[Accepted], folder: Path) -> dict[str, Split]:

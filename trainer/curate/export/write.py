@@ -7,6 +7,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -14,6 +15,7 @@ from typing import Any, Literal
 from ....uso_model.errors import UserError
 from ....uso_model.untrusted import named
 from ....uso_model.writing import atomic_write, fsync, retried, unwritten
+from ...ahead import ahead
 from ...data.names import MANIFEST
 from ...replacing import require_new
 from ..pictures import FOLDER
@@ -33,6 +35,8 @@ _OURS = {CARD, MANIFEST, FOLDER, DATA}
 _HIDDEN = ".uso-export-"
 _DAY = 86_400
 _ROOM = 1.05
+_FLUSHING = 8
+"""Files at once; a disk takes them together."""
 
 
 def write_export(run: Path, out: Path, format_: Format = "folder", force: bool = False) -> int:
@@ -55,7 +59,7 @@ def write_export(run: Path, out: Path, format_: Format = "folder", force: bool =
     if others:
         raise UserError(f"{named(out)} is no export, it holds {named(others[0])}; name another place")
     found = accepted_set(run)
-    scores, size = _measured(found)
+    scores, size = _measured(found, format_)
     with _renamed(out, size) as folder:
         statistics = Statistics()
         splits = _written(_counted(found, statistics), folder, format_, scores)
@@ -65,13 +69,21 @@ def write_export(run: Path, out: Path, format_: Format = "folder", force: bool =
     return statistics.rows
 
 
-def _measured(found: Set) -> tuple[set[str], int]:
-    """Return the names of all scores, and how many bytes the pictures have."""
+def _measured(found: Set, format_: Format) -> tuple[set[str], int]:
+    """Return the names of all scores, and how many bytes of pictures the export has.
+
+    A folder holds a picture once, whichever rows show it; in the files of the other formats each row has its own.
+    """
     scores: set[str] = set()
+    written: set[Path] = set()
     size = 0
     for one in found:
         scores |= set(one.row.scores)
-        size += sum(map(picture_size, one.row.pictures))
+        pictures = [path for path in one.row.pictures if path not in written]
+        if format_ == "folder":
+            pictures = list(dict.fromkeys(pictures))
+            written.update(pictures)
+        size += sum(map(picture_size, pictures))
     return scores, size
 
 
@@ -117,13 +129,27 @@ def _renamed(out: Path, size: int) -> Iterator[Path]:
             raise OSError(f"{named(parent)} has {free / 1e6:,.1f} MB free, {needed}; make room")
         temporary.mkdir()
         yield temporary
-        fsync(temporary)
+        _flush(temporary)
         _put(temporary, out)
         fsync(parent)
     except OSError as error:
         raise error if error.errno is None else unwritten(out, error) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _flush(folder: Path) -> None:
+    """Wait until all that a folder holds is on the disk, which has had most of it written while the rest was made."""
+    with ThreadPoolExecutor(_FLUSHING) as pool:
+        for _ in ahead(pool, fsync, _inside(folder)):
+            pass
+
+
+def _inside(folder: Path) -> Iterator[Path]:
+    """Yield all files in a folder and, behind what lies in it, each folder, at last itself."""
+    for inner, _, files in os.walk(folder, topdown=False):
+        yield from (Path(inner, name) for name in files)
+        yield Path(inner)
 
 
 def _put(folder: Path, out: Path) -> None:

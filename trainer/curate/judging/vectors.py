@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import weakref
 from collections import OrderedDict
@@ -13,6 +14,8 @@ import numpy as np
 from ...evaluate.store import Store
 
 __all__ = ["FOLDER", "Vectors", "kept_vectors"]
+
+log = logging.getLogger(__name__)
 
 FOLDER = "features"
 _IN_MEMORY = 4096
@@ -29,7 +32,7 @@ class Vectors:
         self._latest: OrderedDict[str, np.ndarray] = OrderedDict()
         self._lock = threading.Lock()
         self._store = Store(run / FOLDER / digest)
-        weakref.finalize(self, self._store.flush)
+        weakref.finalize(self, _flush, self._store)
 
     def get(self, key: str) -> np.ndarray | None:
         """Return the vector of a picture, of which `key` is the SHA-256; None where it is not in memory."""
@@ -48,6 +51,14 @@ class Vectors:
                 self._latest.popitem(last=False)
             if np.isfinite(vector).all():
                 self._store.add(key, vector)
+
+
+def _flush(store: Store) -> None:
+    """Write what is left; nobody who could be told of a failure is there any more, and what is lost is made again."""
+    try:
+        store.flush()
+    except OSError as error:
+        log.warning("%s; the vectors of the last pictures are made again when they are needed", error)
 
 
 def kept_vectors(run: Path, digest: str, keys: Iterable[str]) -> dict[str, np.ndarray]:

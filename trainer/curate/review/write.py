@@ -9,7 +9,6 @@ import shutil
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +17,13 @@ import jinja2
 from ....uso_model.errors import UserError
 from ....uso_model.untrusted import argument, named
 from ....uso_model.writing import atomic_write
+from ...ahead import ahead
 from ...evaluate.gallery import small_jpeg
 from ..decisions import Decision
 from ..ledger import Ledger
 from ..pictures import FOLDER
 from ..pipeline import Pipeline, Progress
+from ..raw_answers import with_raw
 from .columns import columns, hashes
 from .details import details, step_settings
 from .texts import as_script, pasteable, shown
@@ -93,7 +94,7 @@ def write_page(
         "ending": ".png" if inside else ".jpg",
         "settings": [step_settings(pipeline)],
     }
-    files = _files(data, [details(row) for row in rows])
+    files = _files(data, [details(row) for row in with_raw(ledger.run, rows)])
     digest = hashlib.sha256("".join(files.values()).encode()).hexdigest()[:16]
     folder = out / _DATA / digest
     for name, text in files.items():
@@ -158,5 +159,5 @@ def _write_small(folder: Path, ledger: Ledger, rows: Sequence[Progress]) -> None
         atomic_write(paths[stored], lambda temporary: Path(temporary).write_bytes(data), durable=False)
 
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        for _ in pool.map(partial(write), missing):
+        for _ in ahead(pool, write, missing):
             pass

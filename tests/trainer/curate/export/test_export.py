@@ -5,13 +5,16 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import sys
 import tarfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
 from comfyui_uso import cli
+from comfyui_uso.trainer.curate.export import write
 from comfyui_uso.trainer.curate.export.files import split_name
 from comfyui_uso.trainer.curate.export.write import FORMATS, write_export
 from comfyui_uso.trainer.data.check import check
@@ -160,3 +163,42 @@ def test_a_set_made_by_hand(tmp_path, encoded):
         assert json.dumps(after, sort_keys=True) == json.dumps(before, sort_keys=True), "NaN is not equal to itself"
         assert "chosen of" not in (tmp_path / kind / "README.md").read_text()
         os.remove(tmp_path / f"{kind}.jsonl")
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_all_of_it_is_on_the_disk_before_it_has_its_name(kind, run, tmp_path, monkeypatch):
+    synced, real, put, seen = set(), os.fsync, write._put, []
+
+    def fsync(file):
+        real(file)
+        synced.add(os.fstat(file).st_ino)
+
+    def renamed(folder, out):
+        inside = [path for path in folder.rglob("*") if os.name == "posix" or path.is_file()]
+        seen.extend(path.name for path in inside)
+        assert [path for path in inside if path.stat().st_ino not in synced] == []
+        put(folder, out)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(write, "_put", renamed)
+    write_export(run, tmp_path / "out", kind)
+    assert "README.md" in seen and (kind != "folder" or sum(name.endswith(".png") for name in seen) > ROWS)
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_the_room_that_is_asked_for_is_what_the_format_takes(kind, tmp_path, monkeypatch, encoded):
+    """Every row shows the same two pictures."""
+    folder, data = tmp_path / "hand", encoded(64, "PNG")
+    folder.mkdir()
+    for name in ("target", "style"):
+        (folder / f"{name}.png").write_bytes(data)
+    row = '{"id": "%d", "target": "target.png", "style": ["style.png", "style.png"]}'
+    (folder / "manifest.jsonl").write_text("\n".join(row % number for number in range(10)))
+    wanted = len(data) * (2 if kind == "folder" else 30)
+    for room, enough in ((wanted, False), (1.1 * wanted, True)):
+        monkeypatch.setattr(shutil, "disk_usage", lambda path, free=room: SimpleNamespace(free=free))
+        if enough:
+            assert write_export(folder, tmp_path / "out", kind) == 10
+        else:
+            with pytest.raises(OSError, match="make room"):
+                write_export(folder, tmp_path / "out", kind)
