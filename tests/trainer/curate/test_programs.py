@@ -8,7 +8,9 @@ import tempfile
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
+import comfyui_uso.trainer.curate.experts.programs as module
 import psutil
 import pytest
 from comfyui_uso.trainer.curate.experts.programs import Programs
@@ -78,3 +80,25 @@ def test_what_was_ended_with_the_process_is_no_failure_and_none_begins_afterward
     assert [type(error) for error in ends] == [SystemExit]
     with pytest.raises(SystemExit), tempfile.TemporaryFile() as output:
         programs.run([sys.executable, "-c", ""], output, 60)
+
+
+@pytest.fixture
+def windows(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Have programs started and ended as on Windows, and return the flags with which they are started."""
+    flags, popen = list[int](), subprocess.Popen
+
+    def start(*args: Any, creationflags: int, start_new_session: bool, **told: Any) -> Any:
+        assert not start_new_session
+        flags.append(creationflags)
+        return popen(*args, **told)
+
+    monkeypatch.setattr(module, "_POSIX", False)
+    monkeypatch.setattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0x200, raising=False)
+    monkeypatch.setattr(subprocess, "Popen", start)
+    return flags
+
+
+def test_ctrl_c_in_a_console_of_windows_does_not_reach_programs(windows: list[int]) -> None:
+    with tempfile.TemporaryFile() as output:
+        assert Programs().run([sys.executable, "-c", ""], output, 60) == 0
+    assert windows == [0x200]

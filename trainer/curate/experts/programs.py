@@ -17,6 +17,7 @@ from ...engine.leftover import ENDING
 
 __all__ = ["PROGRAMS", "Programs"]
 
+_POSIX = os.name == "posix"
 _SECONDS = 10.0
 """For which a program that was killed is waited for: one in the midst of a driver's call may never go."""
 
@@ -26,7 +27,7 @@ class Programs:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._running = set[subprocess.Popen[bytes]]()
+        self._running: set[subprocess.Popen[bytes]] = set()
         self._folders = set[str]()
         self._over = False
 
@@ -63,7 +64,9 @@ class Programs:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                start_new_session=os.name == "posix",  # so that what it starts can be ended with it
+                # A group of its own: what it starts can be ended with it, and Ctrl-C reaches us alone.
+                start_new_session=_POSIX,
+                creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),  # that of Windows
             )
             self._running.add(process)
         try:
@@ -97,7 +100,7 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
     if process.poll() is not None:
         return
     with contextlib.suppress(ProcessLookupError, PermissionError):  # it ends just now
-        if os.name == "posix":
+        if _POSIX:
             os.killpg(process.pid, signal.SIGKILL)
         else:
             process.kill()
