@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -14,6 +16,7 @@ import comfyui_uso.trainer.curate.experts.programs as module
 import psutil
 import pytest
 from comfyui_uso.trainer.curate.experts.programs import Programs
+from comfyui_uso.trainer.curate.steps import Again
 
 SLOW = "import os, sys, time; open(sys.argv[1], 'w').write(f'{os.getpid()} {sys.argv[2]} '); time.sleep(60)"
 DRIVER = """
@@ -102,3 +105,29 @@ def test_ctrl_c_in_a_console_of_windows_does_not_reach_programs(windows: list[in
     with tempfile.TemporaryFile() as output:
         assert Programs().run([sys.executable, "-c", ""], output, 60) == 0
     assert windows == [0x200]
+
+
+def test_what_a_program_has_started_is_ended_with_it_on_windows(windows: list[int], tmp_path: Path) -> None:
+    mark, words = tmp_path / "mark", [sys.executable, "-c", SLOW]
+    text = f"import subprocess; subprocess.run({[*words, str(tmp_path / 'mark'), 'x/y']!r})"
+    with tempfile.TemporaryFile() as output, pytest.raises(subprocess.TimeoutExpired):
+        Programs().run([sys.executable, "-c", text], output, 3)
+    pid, _ = told_by(mark)
+    alive = psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    if alive:
+        psutil.Process(pid).kill()
+    assert not alive
+
+
+def test_a_file_that_is_held_by_another_process_hides_no_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Any, *args: Any, **told: Any) -> None:
+        raise PermissionError(13, "The process cannot access the file", path)
+
+    with pytest.raises(Again, match="took too long"), Programs().folder() as folder:
+        (folder / "output.png").write_bytes(b"")
+        monkeypatch.setattr(os, "unlink", refuse)
+        monkeypatch.setattr(os, "rmdir", refuse)
+        raise Again("it took too long")
+    monkeypatch.undo()
+    assert (folder / "output.png").is_file()
+    shutil.rmtree(folder)

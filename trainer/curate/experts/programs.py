@@ -40,7 +40,7 @@ class Programs:
         try:
             yield Path(path)
         finally:
-            shutil.rmtree(path, ignore_errors=True)
+            shutil.rmtree(path, ignore_errors=True)  # on Windows somebody may hold a file of it
             with self._lock:
                 self._folders.discard(path)
 
@@ -103,7 +103,21 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
         if _POSIX:
             os.killpg(process.pid, signal.SIGKILL)
         else:
-            process.kill()
+            _kill_tree(process)
+
+
+def _kill_tree(process: subprocess.Popen[bytes]) -> None:
+    """Kill a program and what descends from it, where no signal reaches a group."""
+    import psutil
+
+    descending: list[psutil.Process] = []
+    with contextlib.suppress(psutil.Error):
+        descending = psutil.Process(process.pid).children(recursive=True)
+    process.kill()  # before them: it shall start no others
+    for one in descending:
+        with contextlib.suppress(psutil.Error):
+            one.kill()
+    psutil.wait_procs(descending, timeout=_SECONDS)  # until then they hold files of the folder
 
 
 def _wait(process: subprocess.Popen[bytes]) -> None:
