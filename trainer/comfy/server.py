@@ -216,12 +216,13 @@ class Server:
         return self._open(path, body, kind)
 
     def _open(self, path: str, body: bytes | None = None, kind: str = "application/json") -> bytes:
+        told = b""
         request = urllib.request.Request(self.address + path, body, {"Content-Type": kind})
         try:
             with urllib.request.urlopen(request, timeout=SECONDS) as answer:
-                return answer.read(_LARGEST)
+                return _whole(answer)
         except urllib.error.HTTPError as error:
-            with error:
+            with error, contextlib.suppress(*_UNREACHED):  # cut short; the code says enough
                 told = error.read(1 << 20)
             if path == "/prompt" and error.code == 400:
                 return told  # says what is wrong with the graph
@@ -236,6 +237,18 @@ class Server:
             raise Unanswered(
                 f"{self.name} does not answer ({quoted(reason)}); start it or correct {self._option}, and {AGAIN}"
             ) from error
+
+
+def _whole(answer: http.client.HTTPResponse) -> bytes:
+    """Return the body of an answer.
+
+    Raises:
+        HTTPException: it is shorter than its head says; asked for so many bytes, `read` says nothing of that.
+    """
+    data = answer.read(_LARGEST)
+    if answer.length and len(data) < _LARGEST:
+        raise http.client.HTTPException(f"it broke off after {len(data)} of {len(data) + answer.length} bytes")
+    return data
 
 
 def _split(address: str) -> urllib.parse.SplitResult | None:

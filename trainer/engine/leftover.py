@@ -11,6 +11,7 @@ import atexit
 import os
 import sys
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 
 __all__ = ["ENDING", "Ending"]
@@ -21,7 +22,12 @@ class Ending:
 
     def __init__(self) -> None:
         self._threads: list[threading.Thread] = []
+        self._first: list[Callable[[], object]] = []
         self._code = 1
+
+    def first(self, function: Callable[[], object]) -> None:
+        """Have something called when the process ends: such an end leaves out what others have told `atexit`."""
+        self._first.append(function)
 
     def beside(self, thread: threading.Thread) -> None:
         """Leave a daemon thread at its work; if it is still there when the process ends, the process ends at once."""
@@ -33,7 +39,10 @@ class Ending:
         return code
 
     def end(self) -> None:
-        """End the process where a thread is still at work."""
+        """Call what is to be called, and end the process where a thread is still at work."""
+        for function in self._first:
+            with suppress(OSError):
+                function()
         if not any(thread.is_alive() for thread in self._threads):
             return
         for stream in (sys.stdout, sys.stderr):

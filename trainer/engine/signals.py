@@ -6,6 +6,7 @@ import logging
 import signal
 import socket
 import threading
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, TypeVar
@@ -18,7 +19,8 @@ logger = logging.getLogger(__name__)
 
 NAMES = ("SIGINT", "SIGTERM", "SIGBREAK", "SIGHUP")
 """Ctrl-C; asked by a system; Ctrl-Break and a closed window on Windows; a closed terminal elsewhere."""
-
+_WOKEN = b"\0"
+"""What the handler writes: the number of no signal."""
 
 Kind = TypeVar("Kind", bound="_Answered")
 
@@ -27,7 +29,8 @@ class _Answered:
     """Answer signals the moment they come, and raise KeyboardInterrupt after `patience` of them.
 
     Python runs its handlers between two lines of Python, and most of a step is one call into C. So the bytes that the
-    C handler writes to the wake-up descriptor are read on a thread, which answers at once.
+    C handler writes to the wake-up descriptor are read on a thread, which answers at once. An event loop of Windows
+    puts a descriptor of its own in the place of that one; then the handler wakes the thread.
     """
 
     def __init__(self, patience: int, *answers: str):
@@ -60,16 +63,19 @@ class _Answered:
         self._former = {}
 
     def _listen(self, watched: tuple[int, ...]) -> None:
+        told = 0
         while numbers := self._ear.recv(16):
-            for number in numbers:
-                if number in watched:
-                    self._heard += 1
-                    if self._heard <= len(self._answers):
-                        logger.warning(self._answers[self._heard - 1])
+            self._heard += sum(number in watched for number in numbers)
+            asked = max(self._handled, self._heard)
+            for answer in self._answers[told:asked]:
+                logger.warning(answer)
+            told = max(told, asked)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         # Two signals that come during one call into C are handled once, but heard twice.
         self._handled += 1
+        with suppress(OSError):  # full, then the thread is about to look; or closed
+            self._mouth.send(_WOKEN)
         if max(self._handled, self._heard) > self._patience:
             raise KeyboardInterrupt
 

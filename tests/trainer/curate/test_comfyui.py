@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from comfyui_uso.trainer.comfy.answers import Unanswered
+from comfyui_uso.trainer.comfy.server import Server
 from comfyui_uso.trainer.curate.build import build_steps
 from comfyui_uso.trainer.curate.experts import servers as pool
 from comfyui_uso.trainer.curate.experts.comfyui import ComfyExpert
@@ -244,6 +246,26 @@ def test_a_picture_that_is_none_is_told(two: Any, expert: Callable[..., ComfyExp
     two[0].view = lambda name: b"GIF89a"
     with pytest.raises(UserError, match="gave a picture that cannot be read"):
         expert(two[0])(request())
+
+
+def test_a_picture_that_breaks_off_is_asked_for_again(two: Any, expert: Callable[..., ComfyExpert]) -> None:
+    two[0].cuts = 3
+    assert np.array_equal(np.asarray(expert(two[0])(request(3))), noise(3)), "though it has drawn none before"
+    assert two[0].cuts == 0 and len(two[0].graphs) == 1
+
+
+@pytest.mark.parametrize("code", [400, 503])
+def test_an_error_that_breaks_off_is_one_all_the_same(code: int, two: Any) -> None:
+    two[0].code, two[0].cuts = code, 1
+    with pytest.raises(UserError, match=f"answers /queue with {code}; look at its log"):
+        Server(two[0].address).connect()
+
+
+def test_where_an_answer_breaks_off_is_told(two: Any, expert: Callable[..., ComfyExpert]) -> None:
+    expert(two[0])(request(3))
+    two[0].cuts = 1
+    with pytest.raises(Unanswered, match=r"does not answer \(it broke off after \d+ of \d+ bytes\); start it or"):
+        Server(two[0].address, 0.0).picture({"filename": f"{two[0].ids[0]}.png"})
 
 
 def test_a_run_is_refused_before_its_first_row(expert: Callable[..., ComfyExpert], tmp_path: Path) -> None:

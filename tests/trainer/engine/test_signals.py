@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
+import socket
+import time
 
 import pytest
 from comfyui_uso.trainer.engine import checkpoint
@@ -15,6 +18,7 @@ from comfyui_uso.trainer.engine.signals import Interruptible, StopSignals
 from .conftest import rows_of, soon
 
 FIRST = "stopping after this step; press again to drop it"
+SECOND = "stopping at once; the last checkpoint stands"
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"])
@@ -40,6 +44,51 @@ def test_it_is_acknowledged_while_python_is_in_a_call_that_does_not_return(tmp_p
         signal.signal(signal.SIGINT, lambda number, frame: None)
         os.kill(os.getpid(), signal.SIGINT)
         assert soon(lambda: FIRST in caplog.messages) and signals.stop()
+
+
+def test_it_is_acknowledged_where_an_event_loop_takes_the_wake_up_descriptor(tmp_path, caplog):
+    """So does that of Windows, when it is made."""
+    ear, mouth = socket.socketpair()
+    mouth.setblocking(False)
+    with ear, mouth, StopSignals(tmp_path) as signals:
+        signal.set_wakeup_fd(mouth.fileno())
+        os.kill(os.getpid(), signal.SIGINT)
+        assert soon(lambda: FIRST in caplog.messages) and signals.stop()
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+            soon(lambda: False)
+        assert soon(lambda: len(caplog.messages) == 2)
+    assert caplog.messages == [FIRST, SECOND]
+
+
+def test_each_answer_is_told_once_when_signals_are_heard_and_handled(tmp_path, caplog):
+    with StopSignals(tmp_path):
+        os.kill(os.getpid(), signal.SIGINT)
+        assert soon(lambda: FIRST in caplog.messages)
+        time.sleep(0.1)  # what the handler writes comes last
+        for _ in range(2):
+            with pytest.raises(KeyboardInterrupt):
+                os.kill(os.getpid(), signal.SIGTERM)
+                soon(lambda: False)
+    assert caplog.messages == [FIRST, SECOND]
+
+
+@pytest.mark.parametrize("state", ["full", "closed"])
+def test_a_handler_that_can_wake_nobody_counts_all_the_same(state, tmp_path, monkeypatch):
+    with StopSignals(tmp_path) as signals:
+        signal.set_wakeup_fd(-1)
+        ear, mouth = socket.socketpair()
+        mouth.setblocking(False)
+        if state == "closed":
+            mouth.close()
+        else:
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    mouth.send(bytes(1 << 16))
+        with ear, mouth, monkeypatch.context() as patch:
+            patch.setattr(signals, "_mouth", mouth)
+            os.kill(os.getpid(), signal.SIGINT)
+            assert soon(signals.stop)
 
 
 def test_what_nohup_has_switched_off_stays_off(tmp_path):

@@ -54,6 +54,8 @@ class FakeComfy:
         """What a proxy answers in its place."""
         self.loses = 0
         """So many of the next pictures."""
+        self.cuts = 0
+        """So many of the next pictures, or of the next errors, break off half-way."""
         self.black = False
         self.pictures = 1
         self.enlarges = 0
@@ -118,8 +120,15 @@ def fake_comfy() -> Iterator[FakeComfy]:
 
         def answer(self, value: Any, code: int = 200) -> None:
             body = value if isinstance(value, bytes) else json.dumps(value).encode()
+            cut = fake.cuts > 0 and (code >= 400 or self.path.startswith("/view"))
+            fake.cuts -= cut
             self.send_response(code)
-            self.send_header("Content-Length", str(len(body)))
+            if cut and code >= 400:
+                self.send_header("Transfer-Encoding", "chunked")
+                body = b"9\r\n{"
+            else:
+                self.send_header("Content-Length", str(len(body)))
+                body = body[: len(body) // 2] if cut else body
             self.end_headers()
             self.wfile.write(body)
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import shutil
-import signal
 import string
 import subprocess
 import tempfile
@@ -26,6 +24,7 @@ from ...settings.base import Settings
 from ..fields import fields_of
 from ..recipe import ExpertSettings
 from ..steps import Again, Request
+from .programs import PROGRAMS
 
 __all__ = ["FIELDS", "Calling", "CommandExpert", "command_expert"]
 
@@ -69,9 +68,9 @@ class CommandExpert:
             Again: the program failed, took too long or gave no picture.
             UserError: there is no such program, or it says by its exit code that others will fail, too.
         """
-        with tempfile.TemporaryDirectory(prefix="uso-") as folder:
-            output = Path(folder) / "output.png"
-            self._run([self._filled(word, request, Path(folder)) for word in self._argv], folder)
+        with PROGRAMS.folder() as folder:
+            output = folder / "output.png"
+            self._run([self._filled(word, request, folder) for word in self._argv], str(folder))
             try:
                 return open_picture(output, otherwise="mend the command")
             except UserError as error:
@@ -100,25 +99,15 @@ class CommandExpert:
     def _run(self, words: list[str], folder: str) -> None:
         with tempfile.TemporaryFile() as complaints:
             try:
-                process = subprocess.Popen(
-                    words,
-                    stdin=subprocess.DEVNULL,
-                    stdout=complaints,
-                    stderr=complaints,
-                    start_new_session=os.name == "posix",  # so that what it starts can be ended with it
-                )
+                code = PROGRAMS.run(words, complaints, self._calling.timeout)
             except OSError as error:
                 if error.errno == errno.E2BIG:
                     raise Again(f"{words[0]} takes no prompt that is so long") from error
                 raise UserError(
                     f"{named(words[0])} cannot be started ({error.strerror}); correct the first word of argv"
                 ) from error
-            try:
-                code = process.wait(self._calling.timeout)
             except subprocess.TimeoutExpired as error:
                 raise Again(f"{words[0]} took more than {self._calling.timeout:g} s") from error
-            finally:
-                _end(process)
             if code == 0:
                 return
             complaints.seek(max(0, complaints.seek(0, 2) - _TAIL))
@@ -129,17 +118,6 @@ class CommandExpert:
         if code in self._calling.fatal:
             raise UserError(f"{what}; mend the command and run it again")
         raise Again(what)
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """End a program that still runs, and what it has started."""
-    if process.poll() is None:
-        with contextlib.suppress(ProcessLookupError):
-            if os.name == "posix":
-                os.killpg(process.pid, signal.SIGKILL)
-            else:
-                process.kill()
-        process.wait()
 
 
 def _told(word: str) -> str:

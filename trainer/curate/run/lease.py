@@ -33,6 +33,8 @@ logger = logging.getLogger(__name__)
 FOLDER = "drivers"
 BEAT, STALE = 15.0, 120.0
 """Seconds between heartbeats, and from which age on their writer is taken for dead."""
+_INVENTED = 1 << 40
+"""Bit of an address that Python makes up, another one in each process, where it finds no card."""
 _HERE = set[str]()
 """Leases that this process holds."""
 
@@ -51,11 +53,13 @@ class Other:
     """When it was last heard of, by the same clock."""
     at_work: Mapping[str, Any] = field(default_factory=dict)
     """What it says of its work: see `Counts.told`."""
+    machine: str = ""
+    """See `_machine`; of an older version nothing, and so no machine that is known."""
 
     @property
     def died_here(self) -> bool:
         """Whether it was a process of this machine that is no more."""
-        if self.host != _host():
+        if self.machine != _machine():
             return False
         return not _alive(self.pid) if self.pid != os.getpid() else self.path.stem not in _HERE
 
@@ -124,7 +128,8 @@ class Lease:
     def _write(self) -> float:
         """Write the file anew, and return the time that its file system gives it."""
         told: dict[str, Any] = {
-            "host": _host(),
+            "host": platform.node(),
+            "machine": _machine(),
             "pid": os.getpid(),
             "shard": list(self._shard),
             "since": self._since or None,
@@ -183,7 +188,9 @@ def others(run: Path) -> list[Other]:
                 beat, told = path.stat().st_mtime, json.loads(path.read_text(encoding="utf-8"))
                 shard, at_work = (int(told["shard"][0]), int(told["shard"][1])), dict(told.get("at_work", {}))
                 since = beat if told["since"] is None else float(told["since"])
-                found.append(Other(path, str(told["host"]), int(told["pid"]), shard, since, beat, at_work))
+                host = str(told["host"]).partition("/")[0]  # behind it older versions wrote what is no name
+                machine = str(told.get("machine", ""))
+                found.append(Other(path, host, int(told["pid"]), shard, since, beat, at_work, machine))
                 break
     return found
 
@@ -193,12 +200,18 @@ def _overlap(one: Shard, other: Shard) -> bool:
     return (one[0] - other[0]) % math.gcd(one[1], other[1]) == 0
 
 
-def _host() -> str:
-    """Return the machine's name; processes of a container are counted by themselves."""
+def _machine() -> str:
+    """Return what tells this machine, as it is running, from others, whose numbers of processes say nothing here.
+
+    Copies of a virtual machine have one name. Linux has an id of each start of its kernel, elsewhere a network card may
+    tell. Processes of a container are counted by themselves.
+    """
     try:
-        return f"{platform.node()}/{os.stat('/proc/self/ns/pid').st_ino}"
-    except OSError:
-        return platform.node()
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        return f"{platform.node()}/{boot}/{os.stat('/proc/self/ns/pid').st_ino}"
+    except (OSError, ValueError):
+        card = uuid.getnode()
+        return f"{platform.node()}/" + ("" if card & _INVENTED else f"{card:012x}")
 
 
 def _alive(pid: int) -> bool:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import platform
+import re
 import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from comfyui_uso.trainer.curate.run.driver import Counts
@@ -54,10 +57,10 @@ def test_shares_that_overlap_are_refused(
                 pass
 
 
-def foreign(run: Path, host: str, pid: int, age: float = 0.0) -> Path:
+def foreign(run: Path, host: str, pid: int, age: float = 0.0, **more: str) -> Path:
     path = run / FOLDER / "0.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"host": host, "pid": pid, "shard": [1, 1], "since": 1.0}), encoding="utf-8")
+    path.write_text(json.dumps({"host": host, "pid": pid, "shard": [1, 1], "since": 1.0, **more}), encoding="utf-8")
     then = time.time() - age
     os.utime(path, (then, then))
     return path
@@ -72,12 +75,64 @@ def test_another_hosts_driver_counts_for_two_minutes(tmp_path: Path) -> None:
         assert not path.exists()
 
 
-def test_a_dead_process_of_this_machine_is_taken_over_at_once(tmp_path: Path) -> None:
-    with Lease(tmp_path):
-        host = others(tmp_path)[0].host
+def ended() -> int:
+    """Return the number of a process that is no more."""
     done = subprocess.Popen([sys.executable, "-c", ""])
     done.wait()
-    path = foreign(tmp_path, host, done.pid)
+    return done.pid
+
+
+def test_a_dead_process_of_this_machine_is_taken_over_at_once(tmp_path: Path) -> None:
+    with Lease(tmp_path):
+        (own,) = others(tmp_path)
+    path = foreign(tmp_path, own.host, ended(), machine=own.machine)
+    with Lease(tmp_path):
+        assert not path.exists()
+
+
+@pytest.mark.parametrize("system", ["linux", "other", "other without a card"])
+def test_a_machine_of_the_same_name_is_another_one(
+    system: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As are copies of a virtual machine."""
+    read_text = Path.read_text
+    boots = {"linux": "4b1d-first"}
+    card = 0x0242AC110002 if system == "other" else 0x0342AC110002
+
+    def read(path: Path, *args: Any, **told: Any) -> str:
+        if path.name != "boot_id":
+            return read_text(path, *args, **told)
+        if system not in boots:
+            raise FileNotFoundError(path)
+        return boots[system] + "\n"
+
+    monkeypatch.setattr(Path, "read_text", read)
+    monkeypatch.setattr("uuid.getnode", lambda: card)
+    if system == "linux" and not os.path.exists("/proc/self/ns/pid"):
+        pytest.skip("this is no Linux")
+    with Lease(tmp_path):
+        (first,) = others(tmp_path)
+    assert "4b1d" not in first.host and first.host == platform.node()
+    boots["linux"], card = "9c2e-second", card + 1
+    path = foreign(tmp_path, first.host, ended(), machine=first.machine)
+    if system == "other without a card":  # what Python makes up is another number in each process
+        with Lease(tmp_path):
+            assert not path.exists()
+        return
+    with (
+        pytest.raises(UserError, match=rf"process \d+ on {re.escape(platform.node())} \(--shard 1/1\)"),
+        Lease(tmp_path),
+    ):
+        pass
+    assert path.exists()
+
+
+def test_heartbeats_of_older_versions_are_read_and_waited_for(tmp_path: Path) -> None:
+    inode = os.stat("/proc/self/ns/pid").st_ino if os.path.exists("/proc/self/ns/pid") else 4026531836
+    path = foreign(tmp_path, f"{platform.node()}/{inode}", ended(), age=100)
+    with pytest.raises(UserError, match=rf"on {re.escape(platform.node())} \(--shard"), Lease(tmp_path):
+        pass
+    foreign(tmp_path, f"{platform.node()}/{inode}", ended(), age=130)
     with Lease(tmp_path):
         assert not path.exists()
 
