@@ -51,7 +51,7 @@ from .attention import AttentionInputs, layout_of, patch_attention
 from .compile_guard import trace_anew
 from .host_call import HostCall
 from .insertion import insert_references
-from .isolated.hooks import isolated_run, take_reading, with_reserve
+from .isolated.hooks import isolated_run, take_reading, with_wrappers
 from .isolated.patch import patch_isolated
 from .known_inputs import KnownInputs
 from .plan import Plan, entry_conds, take_plan
@@ -113,7 +113,7 @@ def hand_over(executor: Any, *args: Any, **kwargs: Any) -> Any:
     before = guider.model_options
     watched = _watched(before, {RUN: run, KEPT: reuse, ISOLATED: isolated})
     if isolated is not None:
-        watched = with_reserve(watched)
+        watched = with_wrappers(watched)
     if reuse is not None:
         watched = with_requests(watched)
     guider.model_options = watched
