@@ -51,11 +51,11 @@ from .attention import AttentionInputs, layout_of, patch_attention
 from .compile_guard import trace_anew
 from .host_call import HostCall
 from .insertion import insert_references
-from .isolated.hooks import isolated_run, take_reading, with_reserve
+from .isolated.hooks import isolated_run, take_reading, with_wrappers
 from .isolated.patch import patch_isolated
 from .known_inputs import KnownInputs
 from .plan import Plan, entry_conds, take_plan
-from .reuse.hooks import reuse_run, take_turn
+from .reuse.hooks import reuse_run, take_turn, with_requests
 from .reuse.patch import patch_references
 
 __all__ = ["has_reader", "install_reader"]
@@ -112,7 +112,11 @@ def hand_over(executor: Any, *args: Any, **kwargs: Any) -> Any:
     guider.conds = with_partners(guider.conds)
     before = guider.model_options
     watched = _watched(before, {RUN: run, KEPT: reuse, ISOLATED: isolated})
-    guider.model_options = watched if isolated is None else with_reserve(watched)
+    if isolated is not None:
+        watched = with_wrappers(watched)
+    if reuse is not None:
+        watched = with_requests(watched)
+    guider.model_options = watched
     try:
         out = executor(*args, **kwargs)
     finally:

@@ -43,7 +43,7 @@ def test_what_is_asked_for_is_what_is_kept(
 
 @pytest.mark.parametrize("free", [0, 1e12])
 def test_a_short_card(free: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    run = IsolatedRun("weights", 1000)
+    run = IsolatedRun("weights", memory.Sizes(64, 4), 1000)
     model = SimpleNamespace(load_device=torch.device("cuda"))
     monkeypatch.setattr(memory, "get_free_memory", lambda device: free)
     monkeypatch.setattr(memory, "minimum_inference_memory", lambda: 1)

@@ -1,4 +1,4 @@
-"""Where isolated references meet ComfyUI's sampler: at the start of a run and of a model call."""
+"""Where isolated references meet ComfyUI's sampler: at the start of a run, of an evaluation and of a model call."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ..reuse.memory import Sizes, kept_bytes, tokens_of, with_room
 from .reading import Reading
 from .run import IsolatedRun
 
-__all__ = ["isolated_run", "take_reading", "with_reserve"]
+__all__ = ["isolated_run", "take_reading", "with_wrappers"]
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ def isolated_run(guider: Guider, dtype: torch.dtype | None) -> IsolatedRun | Non
             "the MODEL without it: take that node out."
         )
     sizes = Sizes(hidden_size(model), sum(block_counts(model)), (dtype or torch.bfloat16).itemsize)
-    return IsolatedRun(_weights(model), kept_bytes(_rows_of_tokens(referring), sizes))
+    return IsolatedRun(_weights(model), sizes, kept_bytes(_rows_of_tokens(referring), sizes))
 
 
 def reserve_room(executor: Any, *args: Any, **kwargs: Any) -> Any:
@@ -71,13 +71,21 @@ def reserve_room(executor: Any, *args: Any, **kwargs: Any) -> Any:
     return prepared
 
 
-def with_reserve(options: dict[str, Any]) -> dict[str, Any]:
-    """Return a MODEL's options with that wrapper, for one sampling."""
+def begin_evaluation(executor: Any, *args: Any, **kwargs: Any) -> Any:
+    """Tell a run that the sampler asks for the next prediction; a wrapper of ComfyUI's `predict_noise`."""
+    run: IsolatedRun | None = executor.class_obj.model_options.get("transformer_options", {}).get(ISOLATED)
+    if run is not None:
+        run.begin_evaluation()
+    return executor(*args, **kwargs)
+
+
+def with_wrappers(options: dict[str, Any]) -> dict[str, Any]:
+    """Return a MODEL's options with these wrappers, for one sampling."""
     inner = options.get("transformer_options", {})
     wrappers: dict[str, Any] = inner.get("wrappers", {})
-    own = {**wrappers.get(WrappersMP.PREPARE_SAMPLING, {}), ISOLATED: [reserve_room]}
-    added = {**wrappers, WrappersMP.PREPARE_SAMPLING: own}
-    return {**options, "transformer_options": {**inner, "wrappers": added}}
+    own = {WrappersMP.PREPARE_SAMPLING: reserve_room, WrappersMP.PREDICT_NOISE: begin_evaluation}
+    added = {kind: {**wrappers.get(kind, {}), ISOLATED: [wrapper]} for kind, wrapper in own.items()}
+    return {**options, "transformer_options": {**inner, "wrappers": {**wrappers, **added}}}
 
 
 def take_reading(
@@ -113,9 +121,11 @@ def _weights(model: Model) -> Hashable:
 
 
 def _rows_of_tokens(entries: Sequence[Mapping[str, Any]]) -> int:
-    """Return the tokens of all references, those that several entries share once, and batches row by row."""
-    found: dict[tuple[int, ...], int] = {}
+    """Return the tokens of all references, those that entries with the same hooks share once, and batches by rows."""
+    found: dict[Hashable, int] = {}
     for entry in entries:
         parts = [part for part in (entry.get(STYLE), *(entry.get(REFERENCES) or ())) if part is not None]
-        found[tuple(map(id, parts))] = tokens_of(entry) * max(map(len, parts))
+        hooks = entry["hooks"].hooks if entry.get("hooks") is not None else ()
+        weights = tuple((hook.hook_ref, id(hook.hook_keyframe)) for hook in hooks)
+        found[weights, tuple(map(id, parts))] = tokens_of(entry) * max(map(len, parts))
     return sum(found.values())

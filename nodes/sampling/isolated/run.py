@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..attention import content_tokens
+from ..reuse.memory import Sizes, kept_bytes
 from .reading import Blocks, Reading
 from .reference_pass import reference_pass
 from .store import Store, store_of
@@ -19,39 +21,39 @@ __all__ = ["IsolatedRun"]
 
 @dataclass(frozen=True)
 class _Known:
-    """References that a call of this sampling had, and their sets."""
+    """References that a call of this sampling had, and what tells them from others, row by row."""
 
-    network: Any
-    """Of the card that computed them."""
-    hooks: Hashable
     references: tuple[Tensor, ...]
-    sets: tuple[Blocks, ...]
+    rows: tuple[Hashable, ...]
 
-    def holds(self, network: Any, hooks: Hashable, references: Sequence[Tensor]) -> bool:
-        return (
-            self.network is network
-            and self.hooks == hooks
-            and len(self.references) == len(references)
-            and all(_same(known, other) for known, other in zip(self.references, references, strict=True))
+    def holds(self, references: Sequence[Tensor]) -> bool:
+        return len(self.references) == len(references) and all(
+            _same(known, other) for known, other in zip(self.references, references, strict=True)
         )
 
 
 class IsolatedRun:
     """The references of one sampling."""
 
-    def __init__(self, patches: Hashable, plan: int):
+    def __init__(self, patches: Hashable, sizes: Sizes, plan: int):
         """Begin with what the network has kept.
 
         Args:
             patches: that tell the weights of a network from those it has with other LoRAs or strengths.
+            sizes: what decides how much a token takes.
             plan: bytes that the references take.
         """
         self.plan = plan
         self.in_ram = False
         """Whether the card has no room for them."""
-        self._patches = patches
+        self._patches, self._sizes = patches, sizes
         self._known: list[_Known] = []
         self._stores: set[Store] = set()
+
+    def begin_evaluation(self) -> None:
+        """Say that the sampler asks for the next prediction."""
+        for store in self._stores:
+            store.begin_evaluation()
 
     def reading(self, base: Any, style: Tensor | None, contents: Sequence[Tensor]) -> Reading:
         """Return what a call reads; what is not there yet is computed.
@@ -68,13 +70,14 @@ class IsolatedRun:
         parts = [*([] if style is None else [style]), *contents]
         references = tuple(part.to(dtype) for part in parts)
         hooks = _hooks(base)
-        sets = next((known.sets for known in self._known if known.holds(network, hooks, references)), None)
-        if sets is None:
-            sets = self._sets(network, hooks, references, has_style=style is not None)
-            self._known.append(_Known(network, hooks, references, sets))
-        own = 0 if style is None else style.shape[1]
+        sets = []
+        for row, told in enumerate(self._rows(references)):
+            one = [part[row : row + 1] if len(part) > 1 else part for part in references]
+            own, others = (None, one) if style is None else (one[0], one[1:])
+            sets.append(self._set(network, (self._patches, hooks, told), own, others))
+        length = 0 if style is None else style.shape[1]
         keys, _ = next(iter(sets[0].values()))
-        return Reading(sets, own, keys.shape[2] - own, network.pe_embedder)
+        return Reading(sets, length, keys.shape[2] - length, network.pe_embedder)
 
     def end(self) -> None:
         """Let the references rest until another sampling asks for them."""
@@ -82,27 +85,28 @@ class IsolatedRun:
         for store in self._stores:
             store.rest()
 
-    def _sets(
-        self, network: Any, hooks: Hashable, references: Sequence[Tensor], *, has_style: bool
-    ) -> tuple[Blocks, ...]:
-        """Return a set for each row, or one where all rows have the same references."""
+    def _rows(self, references: tuple[Tensor, ...]) -> tuple[Hashable, ...]:
+        """Return what tells the references of each row from others, once where all rows have the same ones."""
+        rows = next((known.rows for known in self._known if known.holds(references)), None)
+        if rows is None:
+            digests = [[_digest(one) for one in part.split(1)] for part in references]
+            most = max(map(len, digests))
+            rows = tuple(tuple(part[row if len(part) > 1 else 0] for part in digests) for row in range(most))
+            rows = rows if len(set(rows)) > 1 else rows[:1]
+            self._known.append(_Known(references, rows))
+        return rows
+
+    def _set(self, network: Any, key: Hashable, style: Tensor | None, contents: Sequence[Tensor]) -> Blocks:
+        """Return the set of one row, which is computed if it is not there."""
         store = store_of(network)
         self._stores.add(store)
-        found: dict[Hashable, Blocks] = {}
-        keys = []
-        for row in range(max(map(len, references))):
-            own = [part[row : row + 1] if len(part) > 1 else part for part in references]
-            key = (self._patches, hooks, *map(_digest, own))
-            keys.append(key)
-            if key in found:
-                continue
-            device = torch.device("cpu") if self.in_ram else own[0].device
-            kept = store.get(key, device)
-            if kept is None:
-                style, contents = (own[0], own[1:]) if has_style else (None, own)
-                kept = store.put(key, reference_pass(network, style, contents, device))
-            found[key] = kept
-        return tuple(found[key] for key in (keys if len(found) > 1 else keys[:1]))
+        device = torch.device("cpu") if self.in_ram else (contents[0] if style is None else style).device
+        kept = store.get(key, device, self.plan)
+        if kept is None:
+            tokens = sum(content_tokens(contents)) + (0 if style is None else style.shape[1])
+            device = store.room(kept_bytes(tokens, self._sizes), device, self.plan)
+            kept = store.put(key, reference_pass(network, style, contents, device))
+        return kept
 
 
 def _hooks(base: Any) -> Hashable:
@@ -112,7 +116,8 @@ def _hooks(base: Any) -> Hashable:
 
 
 def _same(one: Tensor, other: Tensor) -> bool:
-    return one.shape == other.shape and one.device == other.device and torch.equal(one, other)
+    alike = one.shape == other.shape and one.dtype == other.dtype and one.device == other.device
+    return alike and torch.equal(one, other)
 
 
 def _digest(part: Tensor) -> tuple[str, torch.dtype, torch.Size]:

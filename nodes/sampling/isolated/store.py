@@ -22,23 +22,45 @@ class Store:
     def __init__(self) -> None:
         self._sets: dict[Hashable, Blocks] = {}
         self._resting: dict[Hashable, Blocks] = {}
+        self._read: set[Hashable] = set()
+        """Of this evaluation of the sampler."""
 
-    def get(self, key: Hashable, device: torch.device) -> Blocks | None:
-        """Return a set on a device, None where it is not there."""
-        found = self._sets.pop(key, None) or self._resting.get(key)
+    def begin_evaluation(self) -> None:
+        """Say that the sampler asks for the next prediction."""
+        self._read.clear()
+
+    def get(self, key: Hashable, device: torch.device, plan: int) -> Blocks | None:
+        """Return a set, on a device if a plan of so many bytes leaves it room there; None where there is none."""
+        found = self._sets.get(key)
         if found is None:
-            return None
-        return self.put(key, moved(found, device))
+            resting = self._resting.get(key)
+            if resting is None:
+                return None
+            found = moved(resting, self.room(_bytes(resting), device, plan))
+        return self.put(key, found)
 
     def put(self, key: Hashable, blocks: Blocks) -> Blocks:
-        """Keep a set, and return it."""
+        """Keep a set that is read in this evaluation, and return it."""
+        self._sets.pop(key, None)
         self._sets[key] = blocks
+        self._read.add(key)
         return blocks
+
+    def room(self, size: int, device: torch.device, plan: int) -> torch.device:
+        """Return where a plan has room for so many bytes more: on a device, or in RAM.
+
+        Sets that this evaluation has not read are dropped for it, such as those of a LoRA's strength that is over.
+        """
+        stale = [key for key in self._sets if key not in self._read]
+        while stale and sum(map(_bytes, self._sets.values())) + size > plan:
+            del self._sets[stale.pop(0)]
+        taken = sum(_bytes(blocks) for blocks in self._sets.values() if _device(blocks) == device)
+        return device if taken + size <= plan else torch.device("cpu")
 
     @property
     def size(self) -> int:
         """Bytes in RAM between samplings."""
-        return sum(part.nbytes for blocks in self._resting.values() for pair in blocks.values() for part in pair)
+        return sum(map(_bytes, self._resting.values()))
 
     def rest(self) -> None:
         """Bring the last sets to RAM, and forget the others: what a sampling does not need must not hold the card."""
@@ -49,11 +71,21 @@ class Store:
             for key in last
         }
         self._sets = {}
+        self._read.clear()
 
 
 def moved(blocks: Blocks, device: torch.device) -> Blocks:
     """Return a set on a device."""
     return {block: (keys.to(device), values.to(device)) for block, (keys, values) in blocks.items()}
+
+
+def _bytes(blocks: Blocks) -> int:
+    return sum(part.nbytes for pair in blocks.values() for part in pair)
+
+
+def _device(blocks: Blocks) -> torch.device:
+    keys, _ = next(iter(blocks.values()))
+    return keys.device
 
 
 _STORES: WeakKeyDictionary[nn.Module, Store] = WeakKeyDictionary()

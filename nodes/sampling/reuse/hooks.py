@@ -1,4 +1,4 @@
-"""Where reusing references meets ComfyUI's sampler: at the start of a run, of an evaluation and of a model call."""
+"""Where reusing references meets ComfyUI's sampler: at the start of a run, of an evaluation, a request and a call."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from comfy.model_base import BaseModel
+from comfy.patcher_extension import WrappersMP
 from comfy.samplers import CFGGuider
 from torch import Tensor
 
@@ -22,7 +23,7 @@ from .parts import parts_of
 from .run import ReuseRun, Turn
 from .settings import ReuseSettings
 
-__all__ = ["begin_evaluation", "reserve_memory", "reuse_run", "take_turn"]
+__all__ = ["begin_evaluation", "reserve_memory", "reuse_run", "take_turn", "with_requests"]
 
 logger = logging.getLogger(__name__)
 
@@ -77,6 +78,29 @@ def begin_evaluation(executor: Any, *args: Any, **kwargs: Any) -> Any:
         sigmas = call.get("model_options", {}).get("transformer_options", {}).get("sample_sigmas")
         run.begin_evaluation(call.get("x"), float(call.get("timestep").flatten()[0]), sigmas)
     return executor(*args, **kwargs)
+
+
+def begin_request(
+    executor: Any, model: Any, conds: Any, x_in: Tensor, timestep: Any, model_options: dict[str, Any]
+) -> Any:
+    """Tell a run which calls belong together; a wrapper of ComfyUI's `_calc_cond_batch`."""
+    run = _run_of(model_options)
+    if run is None:
+        return executor(model, conds, x_in, timestep, model_options)
+    with run.during(conds, x_in):
+        return executor(model, conds, x_in, timestep, model_options)
+
+
+def with_requests(options: dict[str, Any]) -> dict[str, Any]:
+    """Return a MODEL's options with that wrapper, for one sampling.
+
+    It is the outermost one: a request counts even if a cache of another node (EasyCache) answers it.
+    """
+    inner = options.get("transformer_options", {})
+    wrappers: dict[str, Any] = inner.get("wrappers", {})
+    own = {REUSE: [begin_request], **wrappers.get(WrappersMP.CALC_COND_BATCH, {})}
+    added = {**wrappers, WrappersMP.CALC_COND_BATCH: own}
+    return {**options, "transformer_options": {**inner, "wrappers": added}}
 
 
 def take_turn(options: Mapping[str, Any], layout: Layout, x: Tensor, model: BaseModel) -> Turn | None:

@@ -2,16 +2,16 @@
 
 Nothing of one call may be read by another that has other references, another prompt, another place in the picture: what
 is kept is kept by the conditioning entries of the call (ComfyUI's uuids), their sides, the sizes, the place in the
-picture, the strengths of LoRAs that are scheduled, the device, and by the how manyth such call it is within one
-evaluation of the sampler (guidance by a perturbed call).
+picture, the strengths of LoRAs that are scheduled, the device, and by the how manyth request for its entries it belongs
+to within one evaluation of the sampler (guidance by a perturbed call).
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -21,10 +21,12 @@ from comfy.model_management import get_free_memory
 from torch import Tensor
 
 from ....uso_model.dials.bias import Layout
+from ...graph.keys import UUID
 from ..put_back import Joined
 from .kept import SAME_TIME, Block, Kept
 from .memory import Sizes, kept_bytes
 from .place import place_of
+from .requests import Member, Requests
 from .settings import ReuseSettings
 
 __all__ = ["ReuseRun", "Turn"]
@@ -105,7 +107,7 @@ class ReuseRun:
         """Whether the card has no room for it."""
         self._settings, self._sizes, self._parts = settings, sizes, parts
         self._kept: dict[Key, Kept] = {}
-        self._calls: Counter[Key] = Counter()
+        self._requests = Requests()
         self._evaluation, self._step, self._steps, self._time = 0, 0, 1, 0.0
         self._lift = 1.0
         """By what factor a sampler with churn lifts the sigma of each step before it asks."""
@@ -121,12 +123,23 @@ class ReuseRun:
             time: of the step.
             sigmas: of all steps; None: not known.
         """
-        self._calls.clear()
+        self._requests.clear()
         self._evaluation += 1
         self._whole, self._time = x, time
         if self._evaluation == 1 and sigmas is not None:
             self._lift = max(1.0, time / float(sigmas.flatten()[0]))
         self._step, self._steps = _step(sigmas, time / self._lift)
+
+    def during(self, conds: Iterable[Iterable[Mapping[str, Any]] | None], x: Tensor) -> AbstractContextManager[None]:
+        """Count calls as those of one request of the evaluation: for so many sides, and their entries.
+
+        Args:
+            conds: entries of each side; None: the side is not asked for.
+            x: latents of the request.
+        """
+        uuids = [(entry.get(UUID), side) for side, entries in enumerate(conds) for entry in entries or ()]
+        place = None if self._whole is None else place_of(x, self._whole)
+        return self._requests.during(self._members(uuids), place)
 
     def turn(self, options: Mapping[str, Any], layout: Layout, x: Tensor, weights: Key = ()) -> Turn | None:
         """Return what a call does; None where it computes its references and none are kept.
@@ -140,13 +153,10 @@ class ReuseRun:
         place = None if self._whole is None else place_of(x, self._whole)
         if place is None:
             return None
-        entries = (self._parts.get(uuid, uuid) for uuid in options.get("uuids", ()))
-        members = tuple(zip(entries, options.get("cond_or_uncond", ()), strict=False))
+        members = self._members(zip(options.get("uuids", ()), options.get("cond_or_uncond", ()), strict=False))
         base: Key = (members, layout, tuple(x.shape), place, weights, x.device)
         with self._lock:
-            number = self._calls[base]
-            self._calls[base] += 1
-            key: Key = (*base, number)
+            key: Key = (*base, self._requests.number(members, base))
             kept = self._kept.get(key) or self._new(key, x, layout)
             if kept is None:
                 return None
@@ -177,6 +187,9 @@ class ReuseRun:
                 "USO Reuse References had no effect, every step was computed whole: something (such as Nunchaku, or a "
                 "cache that leaves out blocks) runs the network without ComfyUI's patches of attention."
             )
+
+    def _members(self, uuids: Iterable[Member]) -> tuple[Member, ...]:
+        return tuple((self._parts.get(uuid, uuid), side) for uuid, side in uuids)
 
     def _turn(self, kept: Kept, layout: Layout) -> Turn | None:
         step, time = self._step, self._time
