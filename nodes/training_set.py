@@ -20,7 +20,8 @@ from .graph.widgets import checked_widgets
 from .sockets import TrainingSetSocket, schema
 from .training.contact_sheet import contact_sheet
 from .training.folders import EXAMPLE, NONE, ROOT, picture_folder, picture_folders
-from .training.sets import Captions, Kind, Made, Wanted, of_folder, of_images, of_triplets, set_named
+from .training.set_names import set_named
+from .training.sets import Captions, Kind, Made, Wanted, of_folder, of_images, of_triplets
 
 __all__ = ["TrainingSetNode"]
 
