@@ -15,7 +15,7 @@ import folder_paths
 from ...trainer.export.names import OWN, PROJECTOR, WITH_START, WITH_USO, Exported, exported
 from ...uso_model.errors import UserError
 from ...uso_model.untrusted import named, quoted
-from ...uso_model.writing import atomic_write, retried
+from ...uso_model.writing import atomic_write, left_behind
 
 __all__ = ["Results", "TakenError", "placed", "require_export", "require_free_names", "require_writable", "results"]
 
@@ -91,11 +91,11 @@ def require_export(run: Path, step: int) -> None:
         )
 
 
-def placed(run: Path) -> Results:
-    """Put a run's exports into ComfyUI's folders and return their names.
+def placed(run: Path) -> list[str]:
+    """Put a run's exports into ComfyUI's folders, and return a sentence on each older file that had to stay there.
 
     They are hard links where both lie on one drive, and copies elsewhere. What the run itself keeps of its newest step
-    alone, because it is large, is kept so here.
+    alone, because it is large, is kept so here, but for files that another program holds: ComfyUI itself, on Windows.
 
     Raises:
         OSError: a file cannot be written.
@@ -103,15 +103,16 @@ def placed(run: Path) -> Results:
     there = exported(run / "out")
     for file in there:
         _place(file)
+    stayed: list[str | None] = []
     kept = {file.path.name for file in there}
     for place in _places() if there else ():
         for file in exported(place):
             older = file.part != OWN and file.step < there[-1].step and file.path.name not in kept
             if older and file.run == run.name and _is_of(file.path, run):
-                retried(file.path.unlink)
+                stayed.append(left_behind(file.path, patient=False))  # a training waits here, and so does Cancel
     for kind in ("loras", "model_patches"):  # whose lists are read again where a folder has changed since
         folder_paths.filename_list_cache.pop(kind, None)
-    return results(run)
+    return [why for why in stayed if why is not None]
 
 
 def results(run: Path) -> Results:

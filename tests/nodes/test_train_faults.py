@@ -143,6 +143,28 @@ def test_of_several_folders_for_loras_the_first_takes_them(place: Path, monkeypa
     assert train(place)[0] == lora and other.is_file()
 
 
+def test_an_older_file_that_is_held_ends_no_training_and_goes_the_next_time(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Windows lets nobody remove a LoRA that ComfyUI has mapped."""
+    older, unlink, tried = place / "loras/uso/cats-0000002-with-uso.safetensors", Path.unlink, []
+
+    def held(path: Path, missing_ok: bool = False) -> None:
+        if path == older:
+            tried.append(path)
+            raise PermissionError(13, "Access is denied", str(path))
+        unlink(path, missing_ok=missing_ok)
+
+    train(place, steps=2)
+    monkeypatch.setattr(Path, "unlink", held)
+    _, whole, *_, table = train(place)
+    assert whole.endswith("cats-0000004-with-uso.safetensors") and older.is_file()
+    assert len(tried) == 2, "once for an export and once at the end: Cancel is not heard meanwhile"
+    assert table.count(f"{older} is of an older step and cannot be removed (Access is denied): it is tried again") == 1
+    monkeypatch.setattr(Path, "unlink", unlink)
+    assert train(place)[1] == whole and not older.exists()
+
+
 def test_a_damaged_sheet_takes_no_lora_away(place: Path) -> None:
     train(place)
     (place / "output/uso_training/runs/cats/samples/step-0000002.png").write_bytes(b"\x89PNG")
