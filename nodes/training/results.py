@@ -15,7 +15,7 @@ import folder_paths
 from ...trainer.export.names import OWN, PROJECTOR, WITH_START, WITH_USO, Exported, exported
 from ...uso_model.errors import UserError
 from ...uso_model.untrusted import named, quoted
-from ...uso_model.writing import atomic_write, left_behind
+from ...uso_model.writing import atomic_write, left_behind, unwritten
 
 __all__ = ["Results", "TakenError", "placed", "require_export", "require_free_names", "require_writable", "results"]
 
@@ -98,7 +98,7 @@ def placed(run: Path) -> list[str]:
     alone, because it is large, is kept so here, but for files that another program holds: ComfyUI itself, on Windows.
 
     Raises:
-        OSError: a file cannot be written.
+        OSError: a file cannot be written, in a sentence that says which and what to do.
     """
     there = exported(run / "out")
     for file in there:
@@ -137,9 +137,11 @@ def _places() -> tuple[Path, Path]:
 
 def _place(file: Exported) -> None:
     target = _places()[file.part == PROJECTOR] / file.path.name
-    if target.exists() and (target.samefile(file.path) or _same(target, file.path)):
-        return
-    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        if target.exists() and (target.samefile(file.path) or _same(target, file.path)):
+            return
+    except OSError as error:
+        raise unwritten(target, error) from error
     atomic_write(target, lambda temporary: _copy(file.path, temporary))
 
 
