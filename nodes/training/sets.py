@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -47,13 +48,25 @@ class TrainingSet:
     digest: str
     """SHA-256 of the manifest's bytes."""
 
+    def stands(self) -> bool:
+        """Whether the manifest is still the one that was made: another set of this name would have replaced it."""
+        try:
+            return sha256_of(self.manifest) == self.digest
+        except OSError:  # it is gone
+            return False
+
     def require_unchanged(self) -> None:
-        """Check that the manifest is still the one that was made: another set of this name would have replaced it.
+        """Check that the set stands.
 
         Raises:
-            UserError: it is another one, or gone.
+            UserError: its manifest is another one, or gone.
         """
-        if not self.manifest.is_file() or sha256_of(self.manifest) != self.digest:
+        if not os.path.isfile(self.manifest):
+            raise UserError(
+                f"Got the training set {quoted(self.name)!r}, which is gone from {named(self.folder)}, expected it as "
+                "it was made: queue again, which makes it again."
+            )
+        if not self.stands():
             raise UserError(
                 f"Got the training set {quoted(self.name)!r} with other pictures or captions than it was made with, "
                 "expected those: give each USO Training Set a name of its own, which no other one has had."
