@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
@@ -20,13 +21,17 @@ from .graph.widgets import checked_widgets
 from .sockets import TrainingSetSocket, schema
 from .training.contact_sheet import contact_sheet
 from .training.folders import EXAMPLE, NONE, ROOT, picture_folder, picture_folders
-from .training.sets import Captions, Kind, Made, Wanted, of_folder, of_images, of_triplets, set_named
+from .training.set_names import set_named
+from .training.sets import Captions, Kind, Made, Wanted, of_folder, of_images, of_triplets
+from .training.standing import made_of, times_lost
 
 __all__ = ["TrainingSetNode"]
 
 KINDS, CAPTIONS = list(get_args(Kind)), list(get_args(Captions))
 _SHOWN, _LISTED = 4, 50
 """Sentences on what is wrong under the node, and in the report."""
+_LINKED = (None,)
+"""What ComfyUI gives `fingerprint_inputs` for an input that comes through a link."""
 
 
 class TrainingSetNode(io.ComfyNode):
@@ -121,22 +126,17 @@ class TrainingSetNode(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(
-        cls, folder: Any = None, triplets: Any = None, sub_folders: Any = False, **others: Any
+        cls, folder: Any = None, triplets: Any = None, sub_folders: Any = False, images: Any = None, **others: Any
     ) -> str:
-        """Return what changes when the files of a folder or of a set of triplets do."""
-        found = hashlib.sha256()
-        try:
-            paths = [picture_folder(choice) for choice in _all(folder) if choice != NONE]
-            paths += [set_manifest(name).parent for name in _all(triplets) if name.strip()]
-        except UserError:  # `execute` has a sentence about it
-            paths = []
-        for path in paths:
-            for inner, folders, files in os.walk(path):
-                folders[:] = sorted(folders) if any(_all(sub_folders)) else []
-                for name in sorted(files):
-                    status = os.stat(os.path.join(inner, name), follow_symlinks=False)
-                    found.update(f"{inner}/{name} {status.st_size} {status.st_mtime_ns}\0".encode(errors="replace"))
-        return found.hexdigest()
+        """Return what changes when the files of a folder or of a set of triplets do, or a set that was made is gone."""
+        sources = _state(folder, triplets, sub_folders)
+        inputs = {**others, "folder": folder, "triplets": triplets, "sub_folders": sub_folders}
+        known: dict[str, Any] = {
+            name: _all(value) for name, value in inputs.items() if value is not None and value != _LINKED
+        }
+        if _LINKED not in (folder, triplets, sub_folders):
+            known["sources"] = sources
+        return f"{sources} {times_lost(known)}"
 
     @classmethod
     def execute(
@@ -152,7 +152,8 @@ class TrainingSetNode(io.ComfyNode):
         triplets: Any = "",
     ) -> io.NodeOutput:
         """Return the set, its contact sheet and the report."""
-        made = cls._made(
+        make = partial(
+            cls._made,
             [choice for choice in _all(folder) if choice != NONE],
             [image for image in _all(images) if image is not None and image is not LEFT_OUT],
             [text for text in _all(triplets) if text.strip()],
@@ -163,6 +164,10 @@ class TrainingSetNode(io.ComfyNode):
             sub_folders=_first(sub_folders),
             texts=_all(caption) if any(text.strip() for text in _all(caption)) else [],
         )
+        given = {"folder": folder, "kind": kind, "captions": captions, "caption": caption, "trigger": trigger}
+        given |= {"name": name, "sub_folders": sub_folders, "triplets": triplets}
+        inputs = {key: _all(value) for key, value in given.items()}
+        made = made_of({**inputs, "sources": _state(folder, triplets, sub_folders)}, make)
         title = f"{made.set.name}: {made.told[0]}"
         sheet = image_from_pil(contact_sheet(title, made.pictures, made.captions))
         show_on_node(_report(made, _SHOWN))
@@ -207,6 +212,26 @@ class TrainingSetNode(io.ComfyNode):
         if sets:
             return of_triplets(Path(set_manifest(sets[0])), wanted)
         return of_images(pil_pictures("training", *given), wanted)
+
+
+def _state(folder: Any, triplets: Any, sub_folders: Any) -> str:
+    """Return what changes when a file of the folder or of the set of triplets does."""
+    found = hashlib.sha256()
+    try:
+        paths = [picture_folder(choice) for choice in _all(folder) if choice != NONE]
+        paths += [set_manifest(name).parent for name in _all(triplets) if name.strip()]
+    except UserError:  # `execute` has a sentence about it
+        paths = []
+    for path in paths:
+        for inner, folders, files in os.walk(path):
+            folders[:] = sorted(folders) if any(_all(sub_folders)) else []
+            for name in sorted(files):
+                try:
+                    status = os.stat(os.path.join(inner, name), follow_symlinks=False)
+                except OSError:  # it was taken away meanwhile
+                    continue
+                found.update(f"{inner}/{name} {status.st_size} {status.st_mtime_ns}\0".encode(errors="replace"))
+    return found.hexdigest()
 
 
 def _all(values: Any) -> list[Any]:

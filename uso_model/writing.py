@@ -20,7 +20,17 @@ from safetensors import SafetensorError
 
 from .untrusted import named, quoted
 
-__all__ = ["atomic_write", "fsync", "is_full", "remove_leftovers", "retried", "sha256_of", "synced", "unwritten"]
+__all__ = [
+    "atomic_write",
+    "fsync",
+    "is_full",
+    "left_behind",
+    "remove_leftovers",
+    "retried",
+    "sha256_of",
+    "synced",
+    "unwritten",
+]
 
 _LEFTOVER = "*.part"
 _PAUSES = (0.1, 0.2, 0.4, 0.8, 1.6)
@@ -74,6 +84,26 @@ def retried(call: Callable[[], Returned]) -> Returned:
         except PermissionError:
             time.sleep(pause)
     return call()
+
+
+def left_behind(path: Path, *, patient: bool) -> str | None:
+    """Remove a file that nothing needs any more; where that is denied, leave it and return a sentence that says so.
+
+    Args:
+        path: of the file.
+        patient: wait for whoever holds it as long as `retried` does.
+    """
+    try:
+        if patient:
+            retried(lambda: path.unlink(missing_ok=True))
+        else:
+            path.unlink(missing_ok=True)
+    except OSError as error:
+        return (
+            f"{named(path)} is of an older step and cannot be removed ({quoted(error.strerror or error)}): it is tried "
+            "again later, or close the program that has it open and remove it by hand."
+        )
+    return None
 
 
 def unwritten(path: str | os.PathLike[str], error: BaseException) -> OSError:

@@ -63,6 +63,13 @@ class Progress:
         """Add a line under the node."""
         self._lines = [*self._lines, line][-_LINES:]
 
+    def warn(self, line: str) -> None:
+        """Add a line under the node, and to the warnings; one that was there already is not added again."""
+        text = quoted(line, _LONGEST)
+        if text not in self.warnings:
+            self.warnings.append(text)
+            self.say(text)
+
     def refresh(self, now: bool = False) -> None:
         """Show the text under the node, where it has changed."""
         text, shown_at = self._shown
@@ -111,9 +118,7 @@ class Progress:
         self.say(f"step {whole(event.get('step'))}: checkpoint")
 
     def _warning(self, event: Event) -> None:
-        text = quoted(event.get("text", ""), _LONGEST)
-        self.warnings.append(text)
-        self.say(text)
+        self.warn(str(event.get("text", "")))
 
     def _move(self, done: int, total: int, preview: Any = None) -> None:
         if total < 1:

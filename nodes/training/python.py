@@ -53,10 +53,11 @@ def training_python(typed: str) -> str:
     # A graph comes from strangers, so it starts nothing but a Python, none of a share, and none that was uploaded.
     if PureWindowsPath(text).drive.startswith("\\\\"):
         raise _misplaced(typed)
-    path = Path(text).expanduser()
+    # Those of `os`, as pathlib's own raise: for a user who is unknown, a folder that may not be read, and a long name.
+    path = Path(os.path.expanduser(text))
     inner = ("bin/python", "Scripts/python.exe", "python.exe")
-    found = next((path / name for name in inner if (path / name).is_file()), path)
-    if not found.is_absolute() or not found.is_file() or not found.name.lower().startswith("python"):
+    found = next((path / name for name in inner if os.path.isfile(path / name)), path)
+    if not found.is_absolute() or not os.path.isfile(found) or not found.name.lower().startswith("python"):
         raise UserError(
             f"Got the python {quoted(typed)!r}, expected the full path of a Python or of an environment's folder: "
             "correct it, or leave it empty for ComfyUI's own."

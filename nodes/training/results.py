@@ -15,7 +15,7 @@ import folder_paths
 from ...trainer.export.names import OWN, PROJECTOR, WITH_START, WITH_USO, Exported, exported
 from ...uso_model.errors import UserError
 from ...uso_model.untrusted import named, quoted
-from ...uso_model.writing import atomic_write, retried
+from ...uso_model.writing import atomic_write, left_behind, unwritten
 
 __all__ = ["Results", "TakenError", "placed", "require_export", "require_free_names", "require_writable", "results"]
 
@@ -91,27 +91,28 @@ def require_export(run: Path, step: int) -> None:
         )
 
 
-def placed(run: Path) -> Results:
-    """Put a run's exports into ComfyUI's folders and return their names.
+def placed(run: Path) -> list[str]:
+    """Put a run's exports into ComfyUI's folders, and return a sentence on each older file that had to stay there.
 
     They are hard links where both lie on one drive, and copies elsewhere. What the run itself keeps of its newest step
-    alone, because it is large, is kept so here.
+    alone, because it is large, is kept so here, but for files that another program holds: ComfyUI itself, on Windows.
 
     Raises:
-        OSError: a file cannot be written.
+        OSError: a file cannot be written, in a sentence that says which and what to do.
     """
     there = exported(run / "out")
     for file in there:
         _place(file)
+    stayed: list[str | None] = []
     kept = {file.path.name for file in there}
     for place in _places() if there else ():
         for file in exported(place):
             older = file.part != OWN and file.step < there[-1].step and file.path.name not in kept
             if older and file.run == run.name and _is_of(file.path, run):
-                retried(file.path.unlink)
+                stayed.append(left_behind(file.path, patient=False))  # a training waits here, and so does Cancel
     for kind in ("loras", "model_patches"):  # whose lists are read again where a folder has changed since
         folder_paths.filename_list_cache.pop(kind, None)
-    return results(run)
+    return [why for why in stayed if why is not None]
 
 
 def results(run: Path) -> Results:
@@ -136,9 +137,11 @@ def _places() -> tuple[Path, Path]:
 
 def _place(file: Exported) -> None:
     target = _places()[file.part == PROJECTOR] / file.path.name
-    if target.exists() and (target.samefile(file.path) or _same(target, file.path)):
-        return
-    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        if target.exists() and (target.samefile(file.path) or _same(target, file.path)):
+            return
+    except OSError as error:
+        raise unwritten(target, error) from error
     atomic_write(target, lambda temporary: _copy(file.path, temporary))
 
 

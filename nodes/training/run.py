@@ -37,12 +37,12 @@ def follow(process: Process, progress: Progress, exported: Callable[[], object])
     Args:
         process: the trainer.
         progress: shows its events.
-        exported: called when files were exported.
+        exported: called when files were exported, and at the end. An OSError of it says what to do.
 
     Raises:
         InterruptProcessingException: it was cancelled and has stopped.
         ChangedError: a run of that name began with other settings or data.
-        UserError: it has ended with an error, or without a word.
+        UserError: it has ended with an error or without a word, or is done and `exported` fails.
     """
     last: Event = {}
     asked = 0
@@ -70,8 +70,19 @@ def follow(process: Process, progress: Progress, exported: Callable[[], object])
             told_of = True
             progress.say("It has not stopped yet; cancel once more to end it at once: the last checkpoint stands")
         progress.refresh()
-    exported()
-    return _ended(process, progress, last, cancelled=asked > 0)
+    try:
+        exported()
+        failed = None
+    except OSError as error:
+        failed = error
+        progress.say(str(error))
+    done = _ended(process, progress, last, cancelled=asked > 0)  # first: what it raises is the cause
+    if failed is not None:
+        raise UserError(
+            f"The training {quoted(progress.name)!r} is done, but not all that was trained could be put where ComfyUI "
+            f"finds it: {failed}, then queue again, which does not train again."
+        ) from failed
+    return done
 
 
 def _ended(process: Process, progress: Progress, last: Event, cancelled: bool) -> Event:

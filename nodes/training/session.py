@@ -49,9 +49,16 @@ def _trained(run: Path, command: Sequence[str]) -> list[str]:
     progress = Progress(run.name)
     progress.refresh(now=True)
     log = training_folder("logs", f"{run.name}.log")
+    stayed: list[str] = []
+
+    def exported() -> None:
+        stayed[:] = placed(run)  # of earlier calls too, as each tries them all again
+
     with Process(command, Path(folder_paths.base_path), log, child_environment()) as process:
-        done = follow(process, progress, lambda: placed(run))
+        done = follow(process, progress, exported)
     require_export(run, whole(done.get("step")))
+    for why in stayed:
+        progress.warn(why)
     progress.head = f"{run.name}: {whole(done.get('steps'))} steps are done"
     progress.refresh(now=True)
     return progress.warnings

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import re
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Literal
 from ...uso_model.errors import UserError
 from ...uso_model.untrusted import named, quoted
 from ...uso_model.writing import atomic_write, sha256_of
-from ..graph.set_folders import set_name
 from .folders import training_folder
+from .set_names import set_name_of, set_named, short_hash
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -23,16 +23,12 @@ if TYPE_CHECKING:
     from ...trainer.data.importers.found import Found, Item
     from ...trainer.data.manifest import Row
 
-__all__ = ["Captions", "Kind", "Made", "TrainingSet", "Wanted", "of_folder", "of_images", "of_triplets", "set_named"]
+__all__ = ["Captions", "Kind", "Made", "TrainingSet", "Wanted", "of_folder", "of_images", "of_triplets"]
 
 Kind = Literal["style", "subject"]
 """What the pictures share, and so what they are references for."""
 Captions = Literal["files", "text", "none"]
 
-_MOST_BYTES = 80
-"""Of a set's name; Windows takes 260 characters of a whole path."""
-_OF_ORIGIN = 24
-"""Letters of a folder's name in that of its set."""
 _USUAL_SIZE, _STEP = 768, 16
 _LISTED = 5
 
@@ -52,13 +48,25 @@ class TrainingSet:
     digest: str
     """SHA-256 of the manifest's bytes."""
 
+    def stands(self) -> bool:
+        """Whether the manifest is still the one that was made: another set of this name would have replaced it."""
+        try:
+            return sha256_of(self.manifest) == self.digest
+        except OSError:  # it is gone
+            return False
+
     def require_unchanged(self) -> None:
-        """Check that the manifest is still the one that was made: another set of this name would have replaced it.
+        """Check that the set stands.
 
         Raises:
-            UserError: it is another one, or gone.
+            UserError: its manifest is another one, or gone.
         """
-        if not self.manifest.is_file() or sha256_of(self.manifest) != self.digest:
+        if not os.path.isfile(self.manifest):
+            raise UserError(
+                f"Got the training set {quoted(self.name)!r}, which is gone from {named(self.folder)}, expected it as "
+                "it was made: queue again, which makes it again."
+            )
+        if not self.stands():
             raise UserError(
                 f"Got the training set {quoted(self.name)!r} with other pictures or captions than it was made with, "
                 "expected those: give each USO Training Set a name of its own, which no other one has had."
@@ -143,7 +151,7 @@ def of_images(images: Sequence[Image.Image], wanted: Wanted) -> Made:
             "the lists equally long."
         )
     digests = [hashlib.sha256(f"{one.size}".encode() + one.tobytes()).hexdigest()[:16] for one in images]
-    folder = _folder(wanted.name or f"images-{_hash(digests)}")
+    folder = _folder(wanted.name or f"images-{short_hash(digests)}")
     pictures = folder / "pictures"
     found = _found(wanted)
     for number, (image, digest) in enumerate(zip(images, digests, strict=True)):
@@ -175,15 +183,6 @@ def of_triplets(manifest: Path, wanted: Wanted) -> Made:
     if wanted.captions != "files":
         found.items = [item._replace(prompt="") for item in found.items]
     return _made(found, manifest.parent, manifest.parent.name, wanted)
-
-
-def set_named(name: str) -> str:
-    """Return a set's name as a folder has it, empty where none was typed.
-
-    Raises:
-        UserError: no folder could have it on every system, or a set keeps its files under it.
-    """
-    return set_name(name, "a training set", _MOST_BYTES) if name.strip() else ""
 
 
 def _found(wanted: Wanted) -> Found:
@@ -218,8 +217,7 @@ def _made(found: Found, source: Path, origin: str, wanted: Wanted) -> Made:
         left = [*([counted(found.skipped)] if found.skipped else []), *map(named, unfit)]
         raise UserError(f"{error}; left out: {', '.join(left[:_LISTED])}." if left else f"{error}.") from error
     targets = list(dict.fromkeys(item.target for item in found.items))
-    plain = re.sub(r"[^\w-]+", "-", origin)[:_OF_ORIGIN].strip("-_") or "set"
-    name = wanted.name or f"{plain}-{_hash([wanted.kind, *_told(rows)])}"
+    name = wanted.name or set_name_of(origin, short_hash([wanted.kind, *_told(rows)]))
     manifest = _folder(name) / MANIFEST
     manifest.parent.mkdir(parents=True, exist_ok=True)
     if not _stands(manifest, rows):
@@ -272,14 +270,6 @@ def _folder(name: str) -> Path:
 
 def _told(rows: Iterable[Row]) -> Iterable[str]:
     return (f"{row.id} {row.prompt} {' '.join(map(str, row.pictures))}" for row in rows)
-
-
-def _hash(texts: Iterable[str]) -> str:
-    """Return a short name of texts; those that are no Unicode count too."""
-    digest = hashlib.sha256()
-    for text in texts:
-        digest.update(text.encode("utf-8", "surrogatepass") + b"\0")
-    return digest.hexdigest()[:8]
 
 
 def _stands(manifest: Path, rows: Iterable[Row]) -> bool:

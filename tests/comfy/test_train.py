@@ -171,6 +171,20 @@ def test_cancel_and_queue_again(base: Path) -> None:
         assert checkpoints(base, "cancelled-2") == [1]
 
 
+def test_a_set_that_was_deleted_is_made_again(base: Path) -> None:
+    graph = Graph()
+    graph.add("USO_TrainingSet", folder="input/five", name="gone")
+    manifest = base / "output/uso_training/sets/gone/manifest.jsonl"
+    with running_server(COMFY, base) as server:
+        ran = []
+        for deleted in (False, False, True, False):
+            if deleted:
+                shutil.rmtree(manifest.parent)
+            ran.append("USO_TrainingSet" in server.run(graph).executed)
+            assert manifest.is_file()
+        assert ran == [True, False, True, False]
+
+
 def test_a_killed_server_and_queue_again(base: Path) -> None:
     with running_server(COMFY, base) as server:
         server.start(training("killed", LONG, save_every=LONG))

@@ -210,11 +210,13 @@ def test_a_full_disk_is_one_sentence_and_loses_nothing(place: Path, monkeypatch:
     def full(*args: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("comfyui_uso.nodes.training.results._copy", full)
-    with pytest.raises(OSError, match=r"cats-0000002.*\.safetensors cannot be written .* make room on the disk"):
-        train(place)
-    monkeypatch.undo()
+    sentence = r"'cats' is done, .*cats-0000002.*\.safetensors cannot be written .*; make room on the disk, then queue"
+    with monkeypatch.context() as patch:
+        patch.setattr("comfyui_uso.nodes.training.results._copy", full)
+        with pytest.raises(UserError, match=sentence):
+            train(place)
     assert (place / "output/uso_training/runs/cats/out/cats-0000004.safetensors").is_file()
+    assert train(place)[0].endswith("cats-0000004.safetensors")
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from comfyui_uso.nodes.training.command import prompt_setting
 from comfyui_uso.nodes.training.process import Event, Process
 from comfyui_uso.nodes.training.progress import Progress
 from comfyui_uso.nodes.training.run import follow
+from comfyui_uso.trainer.problems import ChangedError
 from comfyui_uso.trainer.reading.yaml_text import parse_yaml
 from comfyui_uso.uso_model.errors import UserError
 
@@ -48,24 +50,72 @@ class Told:
         return []
 
 
-def followed(*events: Event) -> Event:
-    return follow(Told(*events), Progress("cats"), lambda: None)  # type: ignore[arg-type]
+def nothing() -> None:
+    """Put nothing in place."""
+
+
+def full() -> None:
+    """Put nothing in place, as there is no room for it."""
+    raise OSError("loras/uso/cats.safetensors cannot be written (No space left on device); make room on the disk")
+
+
+def followed(*events: Event, exported: Callable[[], None] = nothing) -> Event:
+    return follow(Told(*events), Progress("cats"), exported)  # type: ignore[arg-type]
 
 
 STEP: Event = {"event": "step", "step": 3, "steps": 10}
 
 
-def test_cancel_hides_no_error(said: list[str]) -> None:
+@pytest.mark.parametrize("exported", [nothing, full])
+def test_cancel_hides_no_error(exported: Callable[[], None], said: list[str]) -> None:
     comfy.model_management.interrupt_current_processing()
     with pytest.raises(UserError, match="the disk is full"):
-        followed(STEP, {"event": "error", "text": "the disk is full", "kind": "user"})
+        followed(STEP, {"event": "error", "text": "the disk is full", "kind": "user"}, exported=exported)
 
 
-def test_cancel_in_the_last_save_is_heard(said: list[str]) -> None:
+@pytest.mark.parametrize("exported", [nothing, full])
+def test_cancel_in_the_last_save_is_heard(exported: Callable[[], None], said: list[str]) -> None:
     comfy.model_management.interrupt_current_processing()
     with pytest.raises(Cancelled):
-        followed(STEP, {"event": "done", "step": 10, "steps": 10})
+        followed(STEP, {"event": "done", "step": 10, "steps": 10}, exported=exported)
     assert "cancelled, and all steps are done: queue again" in said[-1]
+
+
+@pytest.mark.parametrize(
+    ("events", "kind", "sentence"),
+    [
+        ([{"event": "error", "text": "not finite", "rows": ["a/1"], "crash": "crash/3"}], UserError, r"a/1\..*crash/3"),
+        ([{"event": "error", "text": "other settings", "kind": "changed"}], ChangedError, "^other settings$"),
+        ([{"event": "stopped", "step": 3}], UserError, "was stopped from outside"),
+        ([], UserError, "ended with code 1"),
+        ([{"event": "done"}], UserError, r"^The training 'cats' is done, .*uso/cats.* make room .*, then queue again"),
+    ],
+)
+def test_a_full_drive_of_models_hides_no_error(
+    events: list[Event], kind: type[Exception], sentence: str, said: list[str]
+) -> None:
+    with pytest.raises(UserError, match=sentence) as caught:
+        followed(STEP, *events, exported=full)
+    assert type(caught.value) is kind
+
+
+def test_a_new_name_is_found_while_the_drive_of_models_is_full(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    train(place, rank=4)
+    monkeypatch.setattr("comfyui_uso.nodes.training.results._place", lambda file: full())
+    with pytest.raises(UserError, match="'cats-2' is done, but"):
+        train(place, rank=8, if_changed="new name")
+
+
+def test_a_folder_of_models_that_cannot_be_looked_into_is_one_sentence(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(path: Path, other: object) -> bool:
+        raise OSError(5, "Input/output error")
+
+    train(place)
+    monkeypatch.setattr(Path, "samefile", gone)
+    with pytest.raises(UserError, match=r"'cats' is done, .*/uso/cats-0000002.*safetensors cannot be written"):
+        train(place)
 
 
 def test_the_step_of_the_end_is_told_and_no_lines_that_are_not_there(said: list[str]) -> None:
@@ -141,6 +191,28 @@ def test_of_several_folders_for_loras_the_first_takes_them(place: Path, monkeypa
         train(place)
     other.unlink()
     assert train(place)[0] == lora and other.is_file()
+
+
+def test_an_older_file_that_is_held_ends_no_training_and_goes_the_next_time(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Windows lets nobody remove a LoRA that ComfyUI has mapped."""
+    older, unlink, tried = place / "loras/uso/cats-0000002-with-uso.safetensors", Path.unlink, []
+
+    def held(path: Path, missing_ok: bool = False) -> None:
+        if path == older:
+            tried.append(path)
+            raise PermissionError(13, "Access is denied", str(path))
+        unlink(path, missing_ok=missing_ok)
+
+    train(place, steps=2)
+    monkeypatch.setattr(Path, "unlink", held)
+    _, whole, *_, table = train(place)
+    assert whole.endswith("cats-0000004-with-uso.safetensors") and older.is_file()
+    assert len(tried) == 2, "once for an export and once at the end: Cancel is not heard meanwhile"
+    assert table.count(f"{older} is of an older step and cannot be removed (Access is denied): it is tried again") == 1
+    monkeypatch.setattr(Path, "unlink", unlink)
+    assert train(place)[1] == whole and not older.exists()
 
 
 def test_a_damaged_sheet_takes_no_lora_away(place: Path) -> None:

@@ -49,10 +49,20 @@ def test_an_environment_is_named_by_its_folder(tmp_path: Path) -> None:
     assert training_python(str(tmp_path)) == str(tmp_path / "bin/python")
 
 
-@pytest.mark.parametrize("typed", ["python", "/", "/absent/python", str(PROJECT)])
+@pytest.mark.parametrize(
+    "typed", ["python", "/", "/absent/python", str(PROJECT), "~no such user/venv", f"/{'x' * 300}/python", "/a\0b"]
+)
 def test_what_is_no_python(typed: str) -> None:
     with pytest.raises(UserError, match="expected the full path of a Python or of an environment's folder"):
         training_python(typed)
+
+
+def test_an_environment_in_the_own_home_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "venv/bin").mkdir(parents=True)
+    (tmp_path / "venv/bin/python").symlink_to(sys.executable)
+    for name in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(name, str(tmp_path))
+    assert training_python("~/venv") == str(tmp_path / "venv/bin/python")
 
 
 @pytest.mark.parametrize("kind", ["input", "output", "temp"])
@@ -74,7 +84,7 @@ def test_a_python_that_may_have_been_uploaded_is_not_started(
     "typed", [r"\\server\share\python.exe", "//server/share/python", r"\\?\UNC\server\share\python"]
 )
 def test_a_python_of_a_share_is_not_looked_for(typed: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Path, "is_file", lambda path: pytest.fail("a share was asked"))
+    monkeypatch.setattr("os.path.isfile", lambda path: pytest.fail("a share was asked"))
     with pytest.raises(UserError, match="neither on a network share"):
         training_python(typed)
 

@@ -159,6 +159,25 @@ def test_a_file_that_comfyui_has_mapped_is_written_under_another_name(recipe, ti
     assert not list(config.folder.glob(".*"))
 
 
+def test_an_older_file_that_is_held_stays_and_goes_with_the_next_export(added, tiny_encoders, monkeypatch, caplog):
+    config, unlink, pauses = added(steps=2), Path.unlink, []
+    older = config.folder / file_name("ghibli", 1, WITH_USO)
+
+    def held(path, missing_ok=False):
+        if path == older:
+            raise PermissionError(13, "Access is denied", str(path))
+        unlink(path, missing_ok=missing_ok)
+
+    monkeypatch.setattr(writing.time, "sleep", pauses.append)
+    monkeypatch.setattr(Path, "unlink", held)
+    train(config, tiny_encoders)
+    assert f"{older} is of an older step and cannot be removed (Access is denied)" in caplog.text and sum(pauses) > 2
+    assert older.is_file() and newest_lora(config.folder).name == file_name("ghibli", 2, WITH_USO)
+    monkeypatch.setattr(Path, "unlink", unlink)
+    train(added(steps=3), tiny_encoders)
+    assert not older.exists()
+
+
 @pytest.mark.parametrize(
     "error", [OSError(28, "No space left on device"), PermissionError(1, "Operation not permitted")]
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,12 +19,12 @@ from ...uso_model.checkpoints import (
     read_metadata,
     to_bfl,
 )
-from ...uso_model.checkpoints.files import remove_leftovers, retried
+from ...uso_model.checkpoints.files import remove_leftovers
 from ...uso_model.checkpoints.lora import concatenate, has_uso_layers
 from ...uso_model.checkpoints.marks import OWN_PART, WITH_START_PART, WITH_USO_PART, trained_beside
 from ...uso_model.errors import UserError
 from ...uso_model.projector import PREFIX
-from ..engine.byproduct import byproduct
+from ...uso_model.writing import left_behind
 from ..engine.checkpoint import Checkpoint, latest
 from ..engine.events import EVENTS
 from ..family import family_of
@@ -36,6 +37,8 @@ from .files import ASKED, CHECKPOINT, Writer, is_of_run, metadata_of
 from .names import OWN, PROJECTOR, WITH_START, WITH_USO, Part, exported, file_name
 
 __all__ = ["Parts", "advice", "complete", "export", "export_run", "require_own_files"]
+
+logger = logging.getLogger(__name__)
 
 Parts = Literal["own", "with-uso", "both"]
 """Of a LoRA trained beside USO: itself, or together with USO."""
@@ -252,8 +255,9 @@ def _remove_older(config: TrainConfig, step: int) -> None:
     for file in exported(config.folder):
         ours = file.part in large and file.step < step and is_of_run(file.path, config.loop.run_dir)
         if ours and ASKED not in read_metadata(file.path):
-            with byproduct(f"removing {file.path.name}", "Remove it by hand."):
-                retried(file.path.unlink)
+            why = left_behind(file.path, patient=True)
+            if why is not None:
+                logger.warning("%s", why)
 
 
 def advice(config: TrainConfig, step: int, out: str | Path | None = None) -> str:
