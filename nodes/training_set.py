@@ -235,8 +235,8 @@ def _state(folder: Any, triplets: Any, sub_folders: Any) -> str:
 
 
 def _all(values: Any) -> list[Any]:
-    """Return the values of an input, which come as a list; none where nobody sent it."""
-    return values if isinstance(values, list) else [] if values is None else [values]
+    """Return the values of an input, which come as a list; none where nobody sent it, or it is not known yet."""
+    return values if isinstance(values, list) else [] if values is None or values == _LINKED else [values]
 
 
 def _first(values: Any) -> Any:

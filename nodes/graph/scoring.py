@@ -36,7 +36,7 @@ class Scored(NamedTuple):
 
 def given(value: Any) -> list[Any]:
     """Return the entries of an input that takes lists; none where all are left out, as their node is muted."""
-    entries = value if isinstance(value, list) else [value]
+    entries = list(value) if isinstance(value, list | tuple) else [value]  # a tuple comes for a link: `(None,)`
     return [] if all(entry is LEFT_OUT or entry is None for entry in entries) else entries
 
 

@@ -61,6 +61,7 @@ def test_a_judge_is_found_in_both_folders(dino: Any, folders: Path, name: str) -
     assert chosen in Score.define_schema().inputs[5].options
     assert scored(batch, subject_image=content("5"), subject_judge=chosen, sort_by="subject")[1] == scores
     assert Score.fingerprint_inputs(subject_judge=["auto"]) == Score.fingerprint_inputs(subject_judge=[chosen]) != []
+    assert Score.fingerprint_inputs(subject_judge=(None,)) == Score.fingerprint_inputs(subject_judge=[]), "by a link"
 
 
 def test_a_file_is_read_once_and_again_when_it_changes(dino: Any, monkeypatch: pytest.MonkeyPatch) -> None:

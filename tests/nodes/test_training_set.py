@@ -13,7 +13,7 @@ import pytest
 import torch
 from comfyui_uso.mini.example_pictures import TRAINING_PICTURES
 from comfyui_uso.nodes.train import Train
-from comfyui_uso.nodes.training.folders import picture_folders
+from comfyui_uso.nodes.training.folders import NONE, picture_folders
 from comfyui_uso.nodes.training_set import TrainingSetNode
 from comfyui_uso.nodes.triplet_sets import SaveTriplet
 from comfyui_uso.trainer.data.manifest import read_manifest
@@ -235,6 +235,14 @@ def test_one_source_at_a_time(place: Path) -> None:
         made(folder="example", images=torch.rand(2, 32, 32, 3))
     with pytest.raises(UserError, match="expected one of style, subject"):
         made(folder="example", kind="mood")
+
+
+@pytest.mark.parametrize("linked", ["folder", "triplets", "sub_folders", "name"])
+def test_what_comes_through_a_link_is_not_known_before(place: Path, linked: str) -> None:
+    """ComfyUI gives `(None,)` for it, and runs a node that fails on that every time."""
+    inputs = {"folder": [NONE], "triplets": [""], "sub_folders": [False], "name": ["cats"], linked: (None,)}
+    first = TrainingSetNode.fingerprint_inputs(**inputs)
+    assert isinstance(first, str) and TrainingSetNode.fingerprint_inputs(**inputs) == first
 
 
 @pytest.mark.parametrize("name", ["input/../..", "elsewhere", "input/absent", "/", "input//x", "output/\0"])
