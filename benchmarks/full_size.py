@@ -51,7 +51,7 @@ class Watch:
     def __init__(self, every: float = 0.05):
         self.most: dict[str, list[float]] = {}
         self._every, self._phase, self._done = every, "start", threading.Event()
-        self._process = psutil.Process()
+        self._process, self._before, self._lock = psutil.Process(), time.monotonic(), threading.Lock()
         self._thread = threading.Thread(target=self._look, daemon=True)
 
     def __enter__(self) -> Watch:
@@ -69,22 +69,27 @@ class Watch:
 
         @wraps(work)
         def watched(*inputs: Any, **named: Any) -> Any:
+            self._note()
             before, self._phase = self._phase, phase
             try:
                 return work(*inputs, **named)
             finally:
+                self._note()  # it may have been shorter than the pause between two looks
                 self._phase = before
 
         return watched
 
     def _look(self) -> None:
-        before = time.monotonic()
         while not self._done.wait(self._every):
+            self._note()
+
+    def _note(self) -> None:
+        with self._lock:
             memory, now = self._process.memory_info(), time.monotonic()
             mapped = float(getattr(memory, "shared", 0))  # Linux tells them apart; elsewhere all counts as private
             found = self.most.setdefault(self._phase, [0.0, 0.0, 0.0])
-            found[:] = max(found[0], memory.rss - mapped), max(found[1], mapped), found[2] + now - before
-            before = now
+            found[:] = max(found[0], memory.rss - mapped), max(found[1], mapped), found[2] + now - self._before
+            self._before = now
 
 
 class WithoutProduct(torch.autograd.Function):
