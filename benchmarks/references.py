@@ -1,11 +1,11 @@
 """Time what style and subject references cost over 25 whole steps: all of them, reused over steps, and none.
 
-    python benchmarks/references.py [--rounds 1] [--adaptive REFRESHES] [--json FILE]
+    python benchmarks/references.py [--rounds 3] [--adaptive REFRESHES] [--json FILE]
 
 Runs ComfyUI in this process ($COMFYUI_PATH, else ~/comfy/ComfyUI), see `comfy_step.py`, with PyTorch's attention,
 random weights, FLUX.1's width and its token counts at 512x512 and 1024x1024, for one style and one subject, and for two
 styles and three subjects. On a CPU a double block and a single block are timed, in alternating order, and counted 19
-and 38 times; what is not blocks is counted once. That takes 10 minutes on two quiet cores, and 6 GB. On a GPU the
+and 38 times; what is not blocks is counted once. That takes half an hour on two quiet cores, and 6 GB. On a GPU the
 whole network of 19 and 38 blocks is timed, in bfloat16 (26 GB); nobody has tried this yet.
 
 Steps on which references are computed are counted by sampling a tiny network with the node, so the first one, the last
@@ -56,7 +56,8 @@ def main() -> None:
         memory = {name: peak(*MIXES[name]) for name in args.mixes}
         bench = Bench(args.width, args.double_blocks, args.single_blocks, getattr(torch, args.dtype))
         clock = Clock(bench, args.processor_time)
-        times = {size: measured(bench, clock, size, args) for size in args.sizes}
+        rounds = {size: measured(bench, clock, size, args) for size in args.sizes}
+    times = {size: medians(found) for size, found in rounds.items()}
     report = {
         "width": args.width,
         "dtype": args.dtype,
@@ -69,7 +70,7 @@ def main() -> None:
             size: {name: dict(step._asdict(), whole=step.whole) for name, step in found.items()}
             for size, found in times.items()
         },
-        "settings": [row for size, found in times.items() for row in table(size, found, refreshes, args.width)],
+        "settings": [row for size, found in rounds.items() for row in table(size, found, refreshes, args.width)],
         "memory": memory,
     }
     if args.json:
@@ -86,7 +87,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--double-blocks", type=int, default=DOUBLE if gpu else 1)
     parser.add_argument("--single-blocks", type=int, default=SINGLE if gpu else 1)
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="bfloat16" if gpu else "float32")
-    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--rounds", type=int, default=3, help="of which medians and ranges are told")
     parser.add_argument("--sizes", type=int, nargs="*", default=SIZES[::-1])
     parser.add_argument("--mixes", choices=MIXES, nargs="*", default=list(MIXES))
     parser.add_argument("--adaptive", type=float, action="append", default=[], metavar="REFRESHES")
@@ -157,12 +158,11 @@ def isolated(case: Case) -> Case:
     return case._replace(model=model)
 
 
-def measured(bench: Bench, clock: Clock, pixels: int, args: argparse.Namespace) -> dict[str, Step]:
-    """Return the times of a step without references, with them, and on all kinds of steps that reuse them.
+def measured(bench: Bench, clock: Clock, pixels: int, args: argparse.Namespace) -> list[dict[str, Step]]:
+    """Return for each round the times of a step without references, with them, and on all kinds of steps between.
 
     Each is measured between two steps without references and counted in those, because a machine's pace drifts by more
-    than what is looked for; then all are given in seconds of the median of those. Every round takes the other order; of
-    several rounds the median counts.
+    than what is looked for; then all are given in seconds of the median of those. Every round takes the other order.
     """
     runs: list[tuple[str, Callable[[Case], Case], tuple[str, ...]]] = []
     for name in args.mixes:
@@ -174,51 +174,66 @@ def measured(bench: Bench, clock: Clock, pixels: int, args: argparse.Namespace) 
         return clock.sample(change(wired(bench, *MIXES.get(name, (0, 0)), pixels)), count)
 
     clock.sample(wired(bench, 0, 0, SIZES[1]), 1)  # warms up
-    bare, paces = sample("", unchanged, 1), dict[str, list[Step]]()
+    bare, paces = sample("", unchanged, 1), list[dict[str, Step]]()
     for number in range(args.rounds):
+        paces.append({})
         for name, change, steps in runs[:: 1 if number % 2 == 0 else -1]:
             found = sample(name, change, len(steps))
             bare += sample("", unchanged, 1)
             pace = (bare[-2].whole + bare[-1].whole) / 2
             for step, one in zip(steps, found, strict=True):
-                paces.setdefault(step, []).append(Step(*(part / pace for part in one)))
+                paces[-1][step] = Step(*(part / pace for part in one))
                 sys.stderr.write(f"{pixels} {step or name}: {one.whole:.1f} s, bare {pace:.1f} s\n")
-    paces.pop("")  # the first refresh of all, which takes new memory
+        paces[-1].pop("")  # the first refresh of all, which takes new memory
     whole = statistics.median(step.whole for step in bare)
-    medians = {name: Step(*map(statistics.median, zip(*steps, strict=True))) for name, steps in paces.items()}
-    own = Step(*map(statistics.median, zip(*bare, strict=True)))
-    return {"bare": own, **{name: Step(*(whole * part for part in step)) for name, step in medians.items()}}
+    own = medians([{"bare": step} for step in bare])
+    return [own | {name: Step(*(whole * part for part in step)) for name, step in found.items()} for found in paces]
 
 
-def table(pixels: int, times: dict[str, Step], refreshes: dict[str, int], width: int) -> list[dict[str, Any]]:
-    """Return time over that of no references, and the share that is left, of every setting."""
-    bare, rows = times["bare"].whole, []
+def medians(rounds: list[dict[str, Step]]) -> dict[str, Step]:
+    """Return the medians of some rounds."""
+    return {
+        name: Step(*map(statistics.median, zip(*(found[name] for found in rounds), strict=True))) for name in rounds[0]
+    }
+
+
+def table(pixels: int, rounds: list[dict[str, Step]], refreshes: dict[str, int], width: int) -> list[dict[str, Any]]:
+    """Return time over that of no references, and the share that is left, of every setting: medians and ranges."""
+    rows = []
     for name, (styles, contents) in MIXES.items():
-        if f"{name} full" not in times:
+        if f"{name} full" not in rounds[0]:
             continue
         own = TEXT_TOKENS + (pixels // PATCH) ** 2
         tokens = styles * STYLE + contents * (CONTENT_PIXELS // PATCH) ** 2
         none, all_of_them = work(width, own, own), work(width, own + tokens, own + tokens)
         least = (work(width, own, own + tokens) - none) / (all_of_them - none)
-        kinds = ("full", "refresh", "replay", "isolated, first", "isolated")
-        whole = {kind: times[f"{name} {kind}"].whole / bare for kind in kinds}
-        rows.append({"pixels": pixels, "mix": name, "setting": "every 1", "time": whole["full"], "share": 1.0})
-        for setting, number in {**refreshes, "isolated": 1}.items():
-            kinds = ("isolated, first", "isolated") if setting == "isolated" else ("refresh", "replay")
-            exact, reused = (whole[kind] for kind in kinds)
-            time_over_bare = (number * exact + (STEPS - number) * reused) / STEPS
+        for setting, number in {"every 1": STEPS, **refreshes, "isolated": 1}.items():
+            times, shares = zip(*(cost(found, name, setting, number) for found in rounds), strict=True)
             part = number / STEPS
             rows.append(
                 {
                     "pixels": pixels,
                     "mix": name,
                     "setting": setting,
-                    "time": time_over_bare,
-                    "share": (time_over_bare - 1) / (whole["full"] - 1),
+                    "time": statistics.median(times),
+                    "time_range": [min(times), max(times)],
+                    "share": statistics.median(shares),
+                    "share_range": [min(shares), max(shares)],
                     "least": part + (1 - part) * least,
                 }
             )
     return rows
+
+
+def cost(found: dict[str, Step], mix: str, setting: str, number: int) -> tuple[float, float]:
+    """Return a setting's time over that of no references, and the share that is left, in one round."""
+    kinds = {"isolated": ("isolated, first", "isolated"), "every 1": ("full", "full")}.get(
+        setting, ("refresh", "replay")
+    )
+    bare, full = found["bare"].whole, found[f"{mix} full"].whole
+    exact, reused = (found[f"{mix} {kind}"].whole for kind in kinds)
+    time = (number * exact + (STEPS - number) * reused) / STEPS / bare
+    return time, (time - 1) / (full / bare - 1)
 
 
 def work(width: int, queries: int, keys: int) -> float:
@@ -235,10 +250,11 @@ def show(report: dict[str, Any]) -> None:
             print(f"{size} px  {name:14s} {step['whole']:7.1f} s a step   ({parts})")
     print("over 25 steps: time over that of no references, share of their cost that is left, by multiplications alone")
     for row in report["settings"]:
-        least = f"{row['least']:.3f}" if "least" in row else ""
-        print(
-            f"{row['pixels']:5d} px  {row['mix']}  {row['setting']:24s} {row['time']:.3f}x  {row['share']:.3f}  {least}"
+        time, share = (
+            f"{row[name]:.3f} ({row[f'{name}_range'][0]:.3f} to {row[f'{name}_range'][1]:.3f})"
+            for name in ("time", "share")
         )
+        print(f"{row['pixels']:5d} px  {row['mix']}  {row['setting']:24s} {time}  {share}  {row['least']:.3f}")
     for name, found in report["memory"].items():
         print(f"memory  {name}  peak {found['peak']:.0f} MB over plan {found['over_plan']:.3f}")
 

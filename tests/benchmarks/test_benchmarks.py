@@ -70,12 +70,26 @@ def test_the_step_beside_comfyuis_own(comfy_folder: Path):
 @pytest.mark.long
 def test_references_over_whole_steps(comfy_folder: Path, tmp_path: Path):
     times, errors, plot = (tmp_path / name for name in ("times.json", "errors.json", "plot.png"))
-    small = ("--width", "128", "--sizes", "512", "--mixes", "1 + 1", "--adaptive", "7", "--json", str(times))
+    small = (
+        "--width",
+        "128",
+        "--sizes",
+        "512",
+        "--mixes",
+        "1 + 1",
+        "--adaptive",
+        "7",
+        "--rounds",
+        "2",
+        "--json",
+        str(times),
+    )
     done = run(str(FOLDER / "references.py"), *small)
     assert done.returncode == 0, done.stderr[-2000:]
     found = json.loads(times.read_text())
     assert found["refreshes"] == {"every 2": 13, "every 3": 9, "every 5": 6, "adaptive, 7 refreshes": 7}
     assert found["memory"]["1 + 1"]["over_plan"] < 1.05
+    assert all(low <= row["share"] <= high for row in found["settings"] for low, high in [row["share_range"]])
     settings = [{"every": 1}, {"every": 2, "refreshes": 13}, {"every": 5, "tolerance": 0.1, "refreshes": 7}]
     usual = {"form": "corrected", "first": 1, "last": 0, "tolerance": 0, "steps": 25}
     rows = [
