@@ -201,13 +201,15 @@ class Train(io.ComfyNode):
         return f"Got the recipe {quoted(recipe)!r}, expected one of {', '.join(choices)}: choose one."
 
     @classmethod
-    def fingerprint_inputs(cls, recipe: str | None = None, **others: Any) -> str:
+    def fingerprint_inputs(cls, recipe: str | None = BY_KIND, **others: Any) -> str:
         """Return what differs when the recipe's file does, and each time once a file that was given on is gone."""
-        others = {name: value for name, value in others.items() if name in Asked._fields and value is not None}
-        asked = Asked(recipe or BY_KIND, **others)
-        if all(folder_paths.get_full_path(kind, file) for kind, file in _GIVEN.get(asked, ())):
-            return own_recipes_hash(asked.recipe)
-        return str(time.time_ns())  # so that the same graph brings it back
+        given = {"recipe": recipe, **others}
+        known = {name: given.get(name, usual) for name, usual in Asked()._asdict().items()}
+        known = {name: value for name, value in known.items() if value is not None}  # None: it comes through a link
+        alike = [files for asked, files in _GIVEN.items() if known.items() <= asked._asdict().items()]
+        if alike and not all(folder_paths.get_full_path(kind, file) for kind, file in alike[-1]):
+            return str(time.time_ns())  # so that the same graph brings it back
+        return own_recipes_hash(recipe or BY_KIND)
 
     @classmethod
     @checked_widgets
@@ -239,6 +241,7 @@ class Train(io.ComfyNode):
         run, told = trained(run, words, new_name=asked.if_changed == NEW_NAME)
         found = results(run)
         loras = [("loras", file) for file in (found.whole, *(lora for _, lora in found.checkpoints)) if file]
+        _GIVEN.pop(asked, None)  # the newest one is the last
         _GIVEN[asked] = (*loras, *([("model_patches", found.projector)] if found.projector else []))
         return _output(run, found, training_set, told, time.monotonic() - began)
 

@@ -19,7 +19,7 @@ def times_lost(inputs: Mapping[str, Any]) -> int:
     """Return how often sets with these inputs were lost.
 
     It grows when one is lost and stays when that one is made again, so that a cached one is taken only as long as it
-    stands, and a new one is cached at once.
+    stands, and a new one is cached at once; where it has replaced one of the same inputs, after a second run.
 
     Args:
         inputs: names and values, without those that are not known, as they come through links.

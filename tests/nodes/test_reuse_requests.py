@@ -9,6 +9,7 @@ import comfy.samplers
 import pytest
 import torch
 from comfyui_uso.nodes.apply import Apply
+from comfyui_uso.nodes.sampling.reuse.requests import Requests
 
 from .conftest import content
 from .reused import counting, longest_steps, reusing, sampled, small
@@ -100,3 +101,15 @@ def test_a_call_that_another_cache_answers_counts(referenced: Any, batched: Any)
     plain = sampled(batched(reusing(cached, every=3), apart), *conds, **options)
     seen.clear()
     assert torch.equal(sampled(batched(asking_again(reusing(cached, every=3)), apart), *conds, **options), plain)
+
+
+def test_a_call_outside_of_requests_is_one_of_its_own() -> None:
+    """Packs that split entries themselves make such calls, and a guidance behind them may ask ComfyUI."""
+    requests, side = Requests(), [("prompt", 0)]
+    first = requests.number(side, None, "call")
+    with requests.during(side, None):
+        guidance = requests.number(side, None, "call")
+    again = requests.number(side, None, "call")
+    assert len({first, guidance, again}) == 3
+    requests.clear()
+    assert requests.number(side, None, "call") == first, "the next evaluation"

@@ -43,3 +43,13 @@ def test_an_own_recipe_that_was_edited_is_trained_again(place: Path) -> None:
     assert before == fingerprint(recipe="mine.yaml")
     own.write_text("loop: {steps: 400}\n")
     assert fingerprint(recipe="mine.yaml") != before
+
+
+def test_a_lora_that_was_taken_away_comes_back_also_where_a_widget_is_linked(place: Path) -> None:
+    """ComfyUI does not know yet what comes through a link."""
+    lora, *_ = train(place, steps=4)
+    assert fingerprint(steps=None) == ""
+    train(place, steps=8)
+    assert fingerprint(steps=None) == "", "a file that the newest training has removed is not missed"
+    (place / "loras" / lora).unlink()
+    assert fingerprint(steps=None) != ""

@@ -13,8 +13,19 @@ from ..evaluate.short_names import ShortNames
 from ..settings.base import Settings
 from .where import parse_where
 
-__all__ = ["REJECT", "CurateConfig", "ExpertSettings", "MakeSettings", "SourceSettings", "VlmSettings"]
+__all__ = [
+    "CAPTIONER",
+    "JUDGE",
+    "REJECT",
+    "CurateConfig",
+    "ExpertSettings",
+    "MakeSettings",
+    "SourceSettings",
+    "VlmSettings",
+]
 
+CAPTIONER, JUDGE = "captioner", "vlm"
+"""Who captions and who judges, beside the experts."""
 REJECT = {
     "the style reference shows nothing": "contrast_style<3",
     "the content reference shows nothing": "contrast_content<3",
@@ -159,6 +170,15 @@ class CurateConfig(Settings):
     attempts: int = Field(3, ge=1, le=100)
     """Of a step that goes wrong."""
     seed: int = 0
+
+    @field_validator("experts")
+    @classmethod
+    def _named_apart(cls, value: dict[str, ExpertSettings]) -> dict[str, ExpertSettings]:
+        for name in value:
+            if name in (CAPTIONER, JUDGE):
+                does = "captions" if name == CAPTIONER else "judges"
+                raise ValueError(f"{name!r} is who {does}; name the expert otherwise")
+        return value
 
     @field_validator("reject")
     @classmethod

@@ -60,15 +60,22 @@ class Requests:
         finally:
             self._current = before
 
-    def number(self, members: Iterable[Member], call: Hashable) -> tuple[int, int]:
+    def number(self, members: Iterable[Member], place: Place | None, call: Hashable) -> tuple[int, int]:
         """Return how many requests for the entries of a call came before, and how many such calls in this request.
+
+        A call outside of all requests, by a pack that splits them by itself, is one of its own.
 
         Args:
             members: of the call.
+            place: of its latents in the picture.
             call: what else tells it from others, and its members.
         """
-        earlier = self._made if self._current is None else self._current.earlier
         own = frozenset(members)
+        if self._current is None:
+            earlier = tuple(made for made in self._made if made.place == place)
+            self._made.append(_Request(own, place, earlier))
+        else:
+            earlier = self._current.earlier
         number = sum(own <= made.members for made in earlier)
         again = self._calls[id(self._current), call]  # a request stays in `_made`, so its id is its own
         self._calls[id(self._current), call] += 1

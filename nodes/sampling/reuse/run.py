@@ -156,7 +156,7 @@ class ReuseRun:
         members = self._members(zip(options.get("uuids", ()), options.get("cond_or_uncond", ()), strict=False))
         base: Key = (members, layout, tuple(x.shape), place, weights, x.device)
         with self._lock:
-            key: Key = (*base, self._requests.number(members, base))
+            key: Key = (*base, self._requests.number(members, place, base))
             kept = self._kept.get(key) or self._new(key, x, layout)
             if kept is None:
                 return None

@@ -45,6 +45,7 @@ def _named(text: str) -> str:
         if one["path"]:
             quote = text[one.start() - 1 : one.start()]
             path, closing, rest = part.partition(quote) if quote and quote in _QUOTES else (part, "", "")
-            part = _FOLDERS.sub("", path, count=1) + closing + rest
+            folders = _FOLDERS.match(path)  # tried once: from every place it would take long with many blanks
+            part = path[folders.end() if folders else 0 :] + closing + rest
         parts.append(part)
     return "".join(parts)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..pictures import Pictures
-from ..recipe import VlmSettings
+from ..recipe import JUDGE, VlmSettings
 from ..steps import CONTENT, STYLE, TARGET, VLM, Result, StepPlan, Task
 from .vlm_answers import HIGHEST
 from .vlm_asking import FIRST_PATIENCE, Account, Asking, Unjudged
@@ -47,7 +47,7 @@ class JudgeByVlm:
             VLM,
             (TARGET, *(SHOWS[pair] for pair in self._pairs)),
             settings=told,
-            expert=VLM,
+            expert=JUDGE,
             workers=vlm.workers,
             scores=tuple(name for pair in self._pairs for name in (f"vlm_{pair}", f"vlm_{pair}_unsure")),
             waits=True,

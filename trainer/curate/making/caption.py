@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..judging.vlm_caption import Captioner
 from ..pictures import Pictures
-from ..recipe import VlmSettings
+from ..recipe import CAPTIONER, VlmSettings
 from ..steps import CAPTION, TARGET, Result, StepPlan, Task
 
 __all__ = ["CaptionTarget"]
@@ -26,7 +26,7 @@ class CaptionTarget:
             ("about.prompt",),
             self._captioner.describe(),
             waits=True,
-            by_layout={"shifted": ("captioner", self._captioner.workers)},
+            by_layout={"shifted": (CAPTIONER, self._captioner.workers)},
         )
 
     def check(self) -> None:

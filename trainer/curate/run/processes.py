@@ -10,7 +10,8 @@ from contextlib import suppress
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
-from typing import Any
+from types import FrameType
+from typing import Any, NoReturn
 
 from ....uso_model.errors import UserError
 from ..steps import Task
@@ -57,11 +58,14 @@ class _Child:
         self._where = f"the process of experts.{place} on {device}"
         self._process: SpawnProcess | None = None
         self._pipe: Connection | None = None
+        self._over = False
         self._lock = threading.Lock()
 
     def do(self, task: Task) -> Done:
         for _ in range(_TRIES):
             with self._lock:
+                if self._over:  # a process that ends because this one does is not started again
+                    raise RuntimeError(f"{self._where} is not needed any more")
                 pipe = self._pipe if self._pipe is not None else self._start()
             try:
                 pipe.send(task)
@@ -96,16 +100,22 @@ class _Child:
 
     def close(self) -> None:
         with self._lock:
+            self._over = True
             if self._pipe is not None:
                 self._pipe.close()
             self._pipe = None
         # A driver that is left alone by its children may go: they end by themselves.
 
 
+def _leave(number: int, frame: FrameType | None) -> NoReturn:
+    raise SystemExit(128 + number)
+
+
 def _serve(pipe: Connection, run: Path, settings: Mapping[str, Any], place: str, device: str) -> None:
     """Do tasks until the driver is gone."""
     with suppress(ValueError):
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the driver says when to end
+        signal.signal(signal.SIGTERM, _leave)  # by the driver's end; a program of a command expert must not stay
     remote = Remote(run, settings, place, device)
     with suppress(EOFError, OSError):
         while True:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -81,3 +82,10 @@ def test_the_card_of_an_export_has_no_path_of_a_command(run: Path, tmp_path: Pat
     text = (tmp_path / "out/README.md").read_text()
     assert "--lora=my.safetensors" in text and "--vae=vae.sft" in text and "http://127.0.0.1:8188" in text
     assert "anna" not in text and "secret" not in text
+
+
+@pytest.mark.parametrize("text", ["C:\\" + "\\ " * 20000, "/" + "-" * 100000, "/" + " /" * 20000, "~/" * 20000])
+def test_no_text_takes_long(text: str) -> None:
+    began = time.process_time()
+    without_places(text)
+    assert time.process_time() - began < 2

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 from comfyui_uso.trainer.curate.build import build_steps
 from comfyui_uso.trainer.curate.ledger import Ledger
@@ -70,6 +73,62 @@ def test_a_process_needs_no_file_of_a_judge(tmp_path: Path, monkeypatch: pytest.
     told |= {"vlm": {"model": str(tmp_path / "of the driver/vlm")}}
     steps = _steps_of_place(CurateConfig.model_validate(told).model_dump(mode="json"), "cheap", None)
     assert set(steps) == {"style", "content"}
+
+
+LEAVING = """
+import asyncio, sys
+from comfyui_uso.trainer.curate.build import drawing_steps
+from comfyui_uso.trainer.curate.entry import Entry
+from comfyui_uso.trainer.curate.pictures import Pictures
+from comfyui_uso.trainer.curate.recipe import CurateConfig
+from comfyui_uso.trainer.curate.run.processes import Processes
+from comfyui_uso.trainer.curate.steps import Row, Task
+from pathlib import Path
+from PIL import Image
+
+async def busy(processes, task, mark):
+    doing = asyncio.create_task(processes.do(task, lambda: None))
+    while not doing.done() and not (mark.is_file() and mark.read_text().endswith(" ")):
+        await asyncio.sleep(0.02)
+    assert not doing.done(), doing.result()
+
+if __name__ == "__main__":
+    folder, program = Path(sys.argv[1]), sys.argv[2]
+    argv = [sys.executable, program, str(folder / "mark"), "{output}"]
+    expert = {"kind": "command", "argv": argv, "devices": ["cpu"]}
+    told = {"source": {"path": str(folder)}, "experts": {"e": expert}, "style": {"expert": "e"}, "kept": 0}
+    config = CurateConfig.model_validate(told)
+    target = Pictures(folder).add(Image.new("RGB", (32, 32)))
+    entry = Entry("r", "target", "1" * 64, 0, "done", 1.0, pictures={"target": target})
+    row, plan = Row("r", "k", "f", "shifted", 0, "a zebra"), drawing_steps(config)[0].plan
+    task = Task(row, plan, "0" * 64, 0, {"target": entry})
+    processes = Processes(folder, config.model_dump(mode="json"), "e", ["cpu"])
+    asyncio.run(busy(processes, task, folder / "mark"))
+    processes.close()
+    sys.exit(3)
+"""
+
+
+def test_a_program_of_a_process_ends_with_the_driver(tmp_path: Path) -> None:
+    driver, slow, mark = (tmp_path / name for name in ("driver.py", "slow.py", "mark"))
+    driver.write_text(LEAVING)
+    told = "import os, sys, time; open(sys.argv[1], 'w').write(f'{os.getpid()} {sys.argv[2]} '); time.sleep(60)"
+    slow.write_text(told)
+    words = [sys.executable, str(driver), str(tmp_path), str(slow)]
+    ended = subprocess.run(words, capture_output=True, text=True, timeout=60)
+    pid, output = mark.read_text().split()
+    alive = psutil.pid_exists(int(pid))
+    if alive:
+        psutil.Process(int(pid)).kill()
+    assert not alive and not Path(output).parent.exists()
+    assert (ended.returncode, ended.stdout, ended.stderr) == (3, "", "")
+
+
+@pytest.mark.parametrize("name", ["captioner", "vlm"])
+def test_an_expert_is_not_named_as_a_judge_is(tmp_path: Path, name: str) -> None:
+    told = cheap.settings(tmp_path)
+    with pytest.raises(ValueError, match=f"'{name}' is who .* name the expert otherwise"):
+        CurateConfig.model_validate(told | {"experts": {name: told["experts"]["cheap"]}})
 
 
 @pytest.mark.long
