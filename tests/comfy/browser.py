@@ -7,13 +7,15 @@ import shutil
 from collections.abc import Iterator
 from typing import Any
 
-__all__ = ["CHROMIUM", "nodes_2", "open_page"]
+__all__ = ["CHROMIUM", "nodes_2", "open_page", "open_search"]
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 READY = """() => window.app && window.app.graph && window.LiteGraph
     && Object.keys(window.LiteGraph.registered_node_types).length > 300 && window.app.canvas"""
 PATIENCE = 180_000
 """Milliseconds; the server and the page share the cores with other work."""
+_TRIES, _OPENS = 12, 15_000
+"""Double clicks, and milliseconds in which one opens the search."""
 
 
 @contextlib.contextmanager
@@ -39,3 +41,20 @@ def nodes_2(page: Any, on: bool) -> None:
     """Choose between classic rendering and Nodes 2.0; the server keeps the choice."""
     page.evaluate("on => app.ui.settings.setSettingValueAsync('Comfy.VueNodes.Enabled', on)", on)
     page.wait_for_function("on => LiteGraph.vueNodesMode === on", arg=on)
+
+
+def open_search(page: Any, x: int, y: int) -> None:
+    """Open the node search as a person does, by a double click on an empty place.
+
+    On a busy machine the clicks may come too far apart to be one, and a person clicks again.
+    """
+    from playwright.sync_api import TimeoutError as TooLong
+
+    for left in reversed(range(_TRIES)):
+        page.mouse.dblclick(x, y)
+        try:
+            page.get_by_test_id("result-item").first.wait_for(timeout=_OPENS)
+            return
+        except TooLong:
+            if not left:
+                raise

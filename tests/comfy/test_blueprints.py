@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from .browser import CHROMIUM, nodes_2
+from .browser import CHROMIUM, nodes_2, open_search
 from .conftest import HERE, PACK
 from .server import ComfyServer
 from .test_mute import Draft, latent
@@ -30,8 +30,7 @@ def insert(page: Any, name: str) -> Any:
     page.keyboard.press("Escape")  # what the page offers to a new user
     page.wait_for_timeout(500)
     before = page.evaluate("() => app.graph.nodes.map(node => node.id)")
-    page.mouse.dblclick(1500, 650)
-    page.get_by_placeholder("Add a node").wait_for()
+    open_search(page, 1500, 650)
     page.keyboard.type(name, delay=20)
     page.wait_for_timeout(1000)
     page.keyboard.press("Enter")

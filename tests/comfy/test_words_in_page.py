@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from .browser import CHROMIUM, READY, nodes_2
+from .browser import CHROMIUM, READY, nodes_2, open_search
 from .conftest import HERE
 
 pytestmark = [
@@ -70,8 +70,7 @@ def chinese(page: Any) -> Iterator[Any]:
 
 def found(page: Any, words: dict[str, Any]) -> dict[str, list[str]]:
     """Type words into the search of the canvas and return the names in its list."""
-    page.mouse.dblclick(600, 700)
-    page.get_by_test_id("result-item").first.wait_for()
+    open_search(page, 600, 700)
     lists = {}
     for word in words:
         page.keyboard.press("Control+A")
