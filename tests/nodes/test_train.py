@@ -35,6 +35,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for kind in ("loras", "model_patches"):
         monkeypatch.setitem(folder_paths.folder_names_and_paths, kind, ([str(tmp_path / kind)], {".safetensors"}))
     monkeypatch.setattr(folder_paths, "filename_list_cache", {})
+    monkeypatch.setattr("comfyui_uso.nodes.train._GIVEN", {})
     (tmp_path / "fake_trainer.py").write_bytes((HERE / "fake_trainer.py").read_bytes())
     Image.new("RGB", (32, 16)).save(tmp_path / "fake_sheet.png")
     monkeypatch.setattr(command, "LAUNCHER", tmp_path / "fake_trainer.py")
