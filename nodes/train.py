@@ -72,6 +72,7 @@ class Train(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         """Describe the node."""
+        usual = Asked()
         return schema(
             node_id="USO_Train",
             display_name="USO Train",
@@ -85,31 +86,44 @@ class Train(io.ComfyNode):
                     "recipe",
                     optional=True,
                     options=recipe_choices(),
-                    default=BY_KIND,
+                    default=usual.recipe,
                     tooltip="by kind: the one for FLUX.1 and for what the pictures share; toy: USO-mini, without a "
                     f"download; or another of the pack's, or a YAML file of your own in output/{ROOT}/recipes.",
                 ),
                 io.String.Input(
-                    "name", optional=True, default="my lora", tooltip="Name of the run and of the files that it writes."
+                    "name",
+                    optional=True,
+                    default=usual.name,
+                    tooltip="Name of the run and of the files that it writes.",
                 ),
                 io.Combo.Input(
                     "if_changed",
                     optional=True,
                     options=[REFUSE, NEW_NAME, GO_ON],
-                    default=REFUSE,
+                    default=usual.if_changed,
                     tooltip="What to do where a run of that name began with other settings or pictures: refuse; new "
                     "name: add a number; go on: train it on with these.",
                 ),
                 io.Int.Input(
-                    "steps", optional=True, default=0, min=0, max=1_000_000, tooltip="Steps in all; 0: the recipe's."
+                    "steps",
+                    optional=True,
+                    default=usual.steps,
+                    min=0,
+                    max=1_000_000,
+                    tooltip="Steps in all; 0: the recipe's.",
                 ),
                 io.Int.Input(
-                    "rank", optional=True, default=0, min=0, max=4096, tooltip="Rank of the LoRA; 0: the recipe's."
+                    "rank",
+                    optional=True,
+                    default=usual.rank,
+                    min=0,
+                    max=4096,
+                    tooltip="Rank of the LoRA; 0: the recipe's.",
                 ),
                 io.Int.Input(
                     "size",
                     optional=True,
-                    default=0,
+                    default=usual.size,
                     min=0,
                     max=8192,
                     step=16,
@@ -119,7 +133,7 @@ class Train(io.ComfyNode):
                 io.Float.Input(
                     "learning_rate",
                     optional=True,
-                    default=0.0,
+                    default=usual.learning_rate,
                     min=0.0,
                     max=10.0,
                     step=0.00001,
@@ -129,7 +143,7 @@ class Train(io.ComfyNode):
                 io.Int.Input(
                     "save_every",
                     optional=True,
-                    default=0,
+                    default=usual.save_every,
                     min=0,
                     max=1_000_000,
                     tooltip="Steps between two checkpoints, each with a LoRA and samples; 0: the recipe's.",
@@ -137,7 +151,7 @@ class Train(io.ComfyNode):
                 io.String.Input(
                     "sample_prompts",
                     optional=True,
-                    default="",
+                    default=usual.sample_prompts,
                     multiline=True,
                     tooltip="Prompts, one a line, of which samples are drawn beside those of the set, with its first "
                     "picture as their reference.",
@@ -145,7 +159,7 @@ class Train(io.ComfyNode):
                 io.Int.Input(
                     "seed",
                     optional=True,
-                    default=-1,
+                    default=usual.seed,
                     min=-1,
                     max=2**53,
                     control_after_generate=False,  # the page would draw another one, and so begin another run
@@ -154,14 +168,14 @@ class Train(io.ComfyNode):
                 io.String.Input(
                     "python",
                     optional=True,
-                    default="",
+                    default=usual.python,
                     tooltip="Full path of the Python that trains, or of its environment; empty: ComfyUI's own.",
                     **advanced(io.String.Input),
                 ),
                 io.String.Input(
                     "settings",
                     optional=True,
-                    default="",
+                    default=usual.settings,
                     multiline=True,
                     tooltip="More settings of the recipe, one a line, such as lora.alpha=8 or "
                     "memory.blocks_to_swap=20.",
